@@ -1,0 +1,45 @@
+"""The two networks of the paper, and how their parameters are made and extended."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from fscs.models.fcrn import FCRN
+from fscs.models.unet import UNet
+from fscs.types import Params
+
+__all__ = ['FCRN', 'Architecture', 'UNet', 'init_params', 'make_model', 'with_affine_norms']
+
+Architecture = Literal['fcrn', 'unet']
+KernelInit = Literal['normal', 'he']
+
+_MODELS = {'fcrn': FCRN, 'unet': UNet}
+
+
+def make_model(architecture: Architecture, **options) -> FCRN | UNet:
+  """The network of that name; options are its attributes (`affine`, `kernel_init`, `widths`, ...)."""
+  return _MODELS[architecture](**options)
+
+
+def init_params(model: FCRN | UNet, key: jax.Array) -> Params:
+  """Fresh parameters; their shapes do not depend on the size of the images."""
+  images = jnp.zeros((1, 2 * model.stride, 2 * model.stride, 1))
+  return model.init(key, images)['params']
+
+
+def with_affine_norms(model: FCRN | UNet, params: Params) -> Params:
+  """`params` of a network without batch-norm scales and biases, with them added at (0.1, 0).
+
+  Parameters that are there already are kept. The reference does this before fine-tuning.
+  """
+  fresh = init_params(model.clone(affine=True), jax.random.key(0))
+  return _merge(fresh, params)
+
+
+def _merge(fresh: Params, known: Params) -> Params:
+  if not isinstance(fresh, dict):
+    return known
+  return {
+    name: _merge(branch, known[name]) if name in known else branch for name, branch in fresh.items()
+  }

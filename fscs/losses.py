@@ -1,0 +1,112 @@
+"""Losses of the meta-objective.
+
+Logits and masks are (B, H, W, 1); masks are 0 or 1; every loss is a scalar mean, in nats per pixel
+(the distillation loss: squared units of the features).
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from fscs.types import Episode, Params
+
+Objective = Literal['bce', 'bce_entropy', 'bce_distillation', 'combined']
+Apply = Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]]  # -> logits, features
+
+TERMS = ('segmentation', 'entropy', 'distillation')
+_USED = {
+  'bce': (),
+  'bce_entropy': ('entropy',),
+  'bce_distillation': ('distillation',),
+  'combined': ('entropy', 'distillation'),
+}
+
+
+def weighted_bce(logits: jax.Array, masks: jax.Array) -> jax.Array:
+  """Binary cross-entropy whose foreground counts as much as the background of the same image.
+
+  Args:
+    logits: (B, H, W, 1), unnormalised.
+    masks: (B, H, W, 1) in {0, 1}.
+
+  Returns:
+    Scalar: mean over pixels of -(w y log p + (1 - y) log(1 - p)) with w = #background / #foreground
+    of each image's own mask; w = 1 where a mask has no foreground.
+
+  References:
+    Dawoud et al., ECML-PKDD 2020, eq. 2.
+  """
+  foreground = masks.sum((1, 2, 3), keepdims=True)
+  background = masks[0].size - foreground
+  weight = jnp.where(foreground > 0, background / jnp.maximum(foreground, 1.0), 1.0)
+  positive = -weight * masks * jax.nn.log_sigmoid(logits)
+  negative = -(1.0 - masks) * jax.nn.log_sigmoid(-logits)
+  return jnp.mean(positive + negative)
+
+
+def entropy_regularisation(logits: jax.Array) -> jax.Array:
+  """One-sided entropy of the foreground probability.
+
+  Moves predictions on images of another task away from the decision boundary.
+
+  Args:
+    logits: (B, H, W, 1), unnormalised.
+
+  Returns:
+    Scalar: mean over pixels of -p log p with p = sigmoid(logits).
+
+  References:
+    Dawoud et al., ECML-PKDD 2020, eq. 3.
+  """
+  return jnp.mean(-jax.nn.sigmoid(logits) * jax.nn.log_sigmoid(logits))
+
+
+def distillation(features: jax.Array, other_features: jax.Array) -> jax.Array:
+  """Mean squared error between the features of the task's images and another task's, by position.
+
+  Args:
+    features: (B, h, w, C) of the task's images.
+    other_features: (B, h, w, C) of S_p's images.
+
+  References:
+    Dawoud et al., ECML-PKDD 2020, eq. 4.
+  """
+  return jnp.mean(jnp.square(features - other_features))
+
+
+def objective_loss(
+  apply: Apply,
+  params: Params,
+  episode: Episode,
+  *,
+  objective: Objective,
+  alpha: float = 0.01,
+  beta: float = 0.01,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """The loss of the inner loop on one episode.
+
+  Each group of images passes through the network as a batch of its own, with its own statistics.
+
+  Args:
+    apply: (params, images) -> (logits, features).
+    params: parameters of the network.
+    episode: one task's images.
+    objective: which terms count.
+    alpha: weight of the entropy regularisation.
+    beta: weight of the distillation.
+
+  Returns:
+    The scalar loss, and every term of `TERMS` unweighted (0 where the objective has it not).
+  """
+  logits, features = apply(params, episode.images)
+  terms = {name: jnp.zeros(()) for name in TERMS}
+  terms['segmentation'] = weighted_bce(logits, episode.masks)
+  if 'entropy' in _USED[objective]:
+    terms['entropy'] = entropy_regularisation(apply(params, episode.entropy_images)[0])
+  if 'distillation' in _USED[objective]:
+    other_features = apply(params, episode.distillation_images)[1]
+    terms['distillation'] = distillation(features, other_features)
+  loss = terms['segmentation'] + alpha * terms['entropy'] + beta * terms['distillation']
+  return loss, terms

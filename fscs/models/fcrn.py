@@ -1,0 +1,48 @@
+"""The fully convolutional regression network of the paper."""
+
+import flax.linen as nn
+import jax
+
+from fscs.models.convolution import Lowering
+from fscs.models.layers import BatchNorm, Convolution, TransposedConvolution, max_pool
+
+
+class FCRN(nn.Module):
+  """Encoder of three pooled blocks, a wide bottleneck, decoder of three transposed convolutions.
+
+  `apply({'params': params}, images)` takes (B, H, W, 1) images, H and W multiples of 8, and returns
+  logits (B, H, W, 1) and the bottleneck's features (B, H / 8, W / 8, widths[3]).
+
+  Attributes:
+    widths: channels of the three blocks and of the bottleneck.
+    affine: whether batch norms have a scale and a bias; off in meta-training, on in fine-tuning.
+    kernel_init: 'normal' for the paper's N(0, 1) or 'he'.
+    lowering: how 3x3 convolutions run; see `fscs.models.convolution`.
+
+  References:
+    Dawoud et al., ECML-PKDD 2020, section 4; Xie, Noble and Zisserman, CMBBE 2018 (FCRN).
+  """
+
+  widths: tuple[int, int, int, int] = (32, 64, 128, 512)
+  affine: bool = False
+  kernel_init: str = 'normal'
+  lowering: Lowering = 'auto'
+
+  stride = 8
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def convolution(index: int, features: int, use_bias: bool = False) -> Convolution:
+      return Convolution(features, use_bias, self.kernel_init, self.lowering, name=f'conv{index}')
+
+    def activate(index: int, x: jax.Array) -> jax.Array:
+      return nn.relu(BatchNorm(self.affine, name=f'norm{index}')(x))
+
+    x = images
+    for index, width in enumerate(self.widths[:3], start=1):
+      x = max_pool(activate(index, convolution(index, width)(x)))
+    features = x = activate(4, convolution(4, self.widths[3])(x))
+    for index, width in enumerate(reversed(self.widths[:3]), start=5):
+      x = TransposedConvolution(width, self.kernel_init, name=f'conv{index}')(x)
+      x = activate(index, x)
+    return convolution(8, 1, use_bias=True)(x), features

@@ -1,0 +1,95 @@
+"""Layers that the networks share. Images are (B, H, W, C) float32."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fscs.models.convolution import Lowering, convolve, transposed_convolve
+
+NORM_EPSILON = 1e-5
+
+
+def kernel_initialiser(name: str) -> nn.initializers.Initializer:
+  """The paper's N(0, 1) for 'normal', He's variance-preserving normal for 'he'."""
+  return {'normal': nn.initializers.normal(1.0), 'he': nn.initializers.he_normal()}[name]
+
+
+class Convolution(nn.Module):
+  """3x3 convolution with zero padding: (B, H, W, C) to (B, H, W, features)."""
+
+  features: int
+  use_bias: bool = False
+  kernel_init: str = 'normal'
+  lowering: Lowering = 'auto'
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    shape = (3, 3, images.shape[-1], self.features)
+    kernel = self.param('kernel', kernel_initialiser(self.kernel_init), shape)
+    outputs = convolve(images, kernel, self.lowering)
+    if self.use_bias:
+      outputs += self.param('bias', nn.initializers.zeros, (self.features,))
+    return outputs
+
+
+class TransposedConvolution(nn.Module):
+  """2x2 stride-2 transposed convolution: (B, H, W, C) to (B, 2H, 2W, features)."""
+
+  features: int
+  kernel_init: str = 'normal'
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    shape = (2, 2, images.shape[-1], self.features)
+    kernel = self.param('kernel', kernel_initialiser(self.kernel_init), shape)
+    return transposed_convolve(images, kernel)
+
+
+class BatchNorm(nn.Module):
+  """Batch normalisation by the statistics of the batch at hand; it keeps no running statistics.
+
+  With `affine` it has a scale (0.1 at first, the reference's value) and a bias (0) per channel.
+  """
+
+  affine: bool = False
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    axes = tuple(range(images.ndim - 1))
+    mean = images.mean(axes)
+    variance = jnp.square(images).mean(axes) - jnp.square(mean)
+    factor = jax.lax.rsqrt(jnp.maximum(variance, 0.0) + NORM_EPSILON)
+    if self.affine:
+      factor *= self.param('scale', nn.initializers.constant(0.1), mean.shape)
+    outputs = (images - mean) * factor
+    if self.affine:
+      outputs += self.param('bias', nn.initializers.zeros, mean.shape)
+    return outputs
+
+
+def max_pool(images: jax.Array) -> jax.Array:
+  """2x2 stride-2 maximum: (B, H, W, C) to (B, H // 2, W // 2, C); an odd last row or column is dropped.
+
+  A reshape and a maximum: its gradient is a comparison, where XLA's own is a slow scatter on CPU.
+  """
+  batch, height, width, channels = images.shape
+  images = images[:, : height // 2 * 2, : width // 2 * 2]
+  return images.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
+
+
+def upsample_aligned(images: jax.Array) -> jax.Array:
+  """Bilinear x2 up-sampling with aligned corners: (B, H, W, C) to (B, 2H, 2W, C).
+
+  Output row r lies at input row r (H - 1) / (2H - 1), so the corner pixels of both images coincide.
+  """
+  for axis in (1, 2):
+    size = images.shape[axis]
+    position = jnp.arange(2 * size) * ((size - 1) / (2 * size - 1))
+    below = jnp.floor(position).astype(jnp.int32)
+    above = jnp.minimum(below + 1, size - 1)
+    shape = [1] * images.ndim
+    shape[axis] = 2 * size
+    weight = (position - below).astype(images.dtype).reshape(shape)
+    lower, upper = jnp.take(images, below, axis), jnp.take(images, above, axis)
+    images = lower + (upper - lower) * weight
+  return images
