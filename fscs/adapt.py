@@ -19,7 +19,7 @@ class History(NamedTuple):
 def inner_optimizer(
   learning_rate: optax.ScalarOrSchedule = 1e-3, weight_decay: float = 5e-4
 ) -> optax.GradientTransformation:
-  """Adam with weight decay added to the gradient before it (not decoupled), as the reference has it."""
+  """Adam with weight decay added to the gradient (not decoupled), as the reference has it."""
   return optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(learning_rate))
 
 
@@ -36,7 +36,7 @@ def adapt(
 ) -> tuple[Params, History]:
   """`num_steps` optimiser steps on one episode, from a fresh optimiser state.
 
-  Pure: `vmap` it over a leading task axis of the episode (and of `params`, if each task has its own).
+  Pure: `vmap` it over a leading task axis of the episode, and of `params` if each task has its own.
 
   Args:
     params: where to start.

@@ -43,7 +43,7 @@ def reptile_gradient(params: Params, adapted: Params) -> Params:
 
 
 def init_state(params: Params, outer: optax.GradientTransformation) -> MetaState:
-  """The state before the first meta-epoch; the parameters are copied, since blocks donate theirs."""
+  """The state before the first meta-epoch, with a copy of the parameters: blocks donate theirs."""
   params = jax.tree.map(jnp.array, params)
   return MetaState(jnp.zeros((), jnp.int32), params, outer.init(params))
 

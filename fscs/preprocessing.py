@@ -65,7 +65,7 @@ def grey(image: np.ndarray, code: str, protocol: Protocol = 'corrected') -> np.n
 
 
 def shrink(image: np.ndarray, factor: int) -> np.ndarray:
-  """(H, W) to (H // factor, W // factor) float: means of factor x factor blocks, the rest cut off."""
+  """(H, W) to (H // factor, W // factor) float: means of blocks; what fills none is cut off."""
   height, width = (size // factor * factor for size in image.shape)
   return downscale_local_mean(image[:height, :width], (factor, factor))
 

@@ -18,7 +18,7 @@ _MODELS = {'fcrn': FCRN, 'unet': UNet}
 
 
 def make_model(architecture: Architecture, **options) -> FCRN | UNet:
-  """The network of that name; options are its attributes (`affine`, `kernel_init`, `widths`, ...)."""
+  """The network of that name; options are its attributes (`affine`, `kernel_init`, ...)."""
   return _MODELS[architecture](**options)
 
 

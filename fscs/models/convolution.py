@@ -2,7 +2,8 @@
 
 On CPU, XLA runs its own convolution inside a loop body about ten times slower than outside one, and
 the inner loop is a loop; written as matrix products, convolutions keep their speed in loops and
-under `vmap` over tasks (each with its own kernel). On GPU and TPU, XLA's own convolution is the default.
+under `vmap` over tasks (each with its own kernel). On GPU and TPU, XLA's own convolution is the
+default.
 
 Images are (B, H, W, C), 3x3 kernels (3, 3, C, D), zero padding keeps H and W.
 """
@@ -35,7 +36,7 @@ def patches(images: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def project(images: jax.Array, kernel: jax.Array) -> jax.Array:
-  """One product to nine maps per output channel, shifted and added: best for few output channels."""
+  """One product to nine maps per output channel, shifted and added: for few output channels."""
   _, height, width, channels = images.shape
   maps = images @ kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
   maps = _pad(maps.reshape(*maps.shape[:3], 3, 3, -1))

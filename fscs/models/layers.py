@@ -68,7 +68,7 @@ class BatchNorm(nn.Module):
 
 
 def max_pool(images: jax.Array) -> jax.Array:
-  """2x2 stride-2 maximum: (B, H, W, C) to (B, H // 2, W // 2, C); an odd last row or column is dropped.
+  """2x2 stride-2 maximum: (B, H, W, C) to (B, H // 2, W // 2, C); an odd last line is dropped.
 
   A reshape and a maximum: its gradient is a comparison, where XLA's own is a slow scatter on CPU.
   """

@@ -1,0 +1,57 @@
+"""From options to prepared sets: the same for every command."""
+
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+
+from experiments.options import DataOptions
+from fscs import datasets
+from fscs.preprocessing import FINETUNE_STRIDES, SOURCE_STRIDES, GreySet, prepare, split
+from fscs.types import ImageSet
+
+VALIDATION_SHARE = 10  # one image in so many of a source is held out for validation
+
+
+def load_set(code: str, options: DataOptions) -> ImageSet:
+  """One data set, real or simulated, as it is on disk."""
+  print(f'data: {code} ({options.data})', file=sys.stderr)
+  if options.data == 'simulated':
+    from fscs.datasets.simulated import simulate
+
+    return simulate(code, num_images=options.simulated_images, seed=options.data_seed)
+  return datasets.load(code, data_dir=options.data_dir, raw_dir=options.raw_dir)
+
+
+def load_prepared(
+  codes: Iterable[str], options: DataOptions
+) -> tuple[list[GreySet], dict[str, str]]:
+  """Prepared sets in the order of `codes`, and the fingerprint of each set's files."""
+  sets, fingerprints = [], {}
+  for code in codes:
+    image_set = load_set(code, options)
+    fingerprints[code] = datasets.fingerprint(image_set)
+    sets.append(prepare(image_set, protocol=options.protocol, downscale=options.downscale))
+  return sets, fingerprints
+
+
+def hold_out(grey_set: GreySet, seed: int) -> tuple[GreySet, GreySet]:
+  """Split a source by images into the part to train on and the part to validate on (a tenth)."""
+  order = np.random.default_rng(seed).permutation(len(grey_set.images))
+  num_held_out = max(1, len(order) // VALIDATION_SHARE)
+  held_out, kept = np.sort(order[:num_held_out]), np.sort(order[num_held_out:])
+  return split(grey_set, kept), split(grey_set, held_out)
+
+
+def source_stride(code: str, downscale: int) -> tuple[int, int]:
+  """(rows, columns) between the crops of a source, after shrinking."""
+  return _shrunk(SOURCE_STRIDES[code], downscale)
+
+
+def finetune_stride(code: str, downscale: int) -> tuple[int, int]:
+  """(rows, columns) between the crops of a target, after shrinking."""
+  return _shrunk(FINETUNE_STRIDES[code], downscale)
+
+
+def _shrunk(stride: tuple[int, int], downscale: int) -> tuple[int, int]:
+  return max(1, stride[0] // downscale), max(1, stride[1] // downscale)

@@ -1,0 +1,191 @@
+"""What the simulated domains share: smooth random fields, blob outlines, camera noise.
+
+Images are (H, W) float32 while they are drawn; positions and sizes are in pixels, row before
+column. Everything random takes a NumPy generator as its first argument.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+Shape = tuple[int, int]
+
+
+class Blob(NamedTuple):
+  """A closed outline on the pixels of its window, with coordinates to texture the inside."""
+
+  window: tuple[slice, slice]  # where the (h, w) arrays below lie in the image
+  radius: np.ndarray  # (h, w) float32: 0 at the centre, 1 on the outline
+  along: np.ndarray  # (h, w) float32: pixels from the centre along the long axis
+  across: np.ndarray  # (h, w) float32: pixels from the centre along the short axis
+
+
+def smooth_noise(random: np.random.Generator, shape: Shape, sigma: float) -> np.ndarray:
+  """Gaussian random field of about zero mean and unit variance.
+
+  Args:
+    random: generator.
+    shape: (H, W).
+    sigma: standard deviation in pixels of the Gaussian that smooths white noise; at least 0.5.
+
+  Returns:
+    (H, W) float32.
+  """
+  # A field this smooth loses nothing on a grid of half its sigma, and costs far less there.
+  step = max(1, int(sigma / 2))
+  coarse_shape = tuple(-(-size // step) + 1 for size in shape)
+  coarse_sigma = sigma / step
+  field = random.standard_normal(coarse_shape, dtype=np.float32)
+  field = ndimage.gaussian_filter(field, coarse_sigma, mode='wrap', truncate=3)
+  field *= 2 * math.sqrt(math.pi) * coarse_sigma
+  if step > 1:
+    field = _enlarge(_enlarge(field, step, shape[0]).T, step, shape[1]).T
+  return np.ascontiguousarray(field[: shape[0], : shape[1]])
+
+
+def _enlarge(field: np.ndarray, step: int, size: int) -> np.ndarray:
+  """Linear interpolation to `size` rows, `step` of them from one row of field to the next."""
+  position = np.arange(size, dtype=np.float32) / step
+  below = position.astype(np.intp)
+  weight = (position - below)[:, None]
+  return field[below] * (1 - weight) + field[below + 1] * weight
+
+
+def warp(random: np.random.Generator, field: np.ndarray, sigma: float, reach: float) -> np.ndarray:
+  """Field whose pixels are fetched from smoothly displaced places.
+
+  Args:
+    random: generator.
+    field: (H, W), any dtype; values are copied, never mixed, so labels may be warped.
+    sigma: smoothness of the displacement in pixels.
+    reach: its standard deviation in pixels, per axis.
+
+  Returns:
+    (H, W), dtype of field.
+  """
+  sources = []
+  for axis, size in enumerate(field.shape):
+    places = np.arange(size).reshape((-1, 1) if axis == 0 else (1, -1))
+    moved = places + reach * smooth_noise(random, field.shape, sigma)
+    sources.append(np.clip(np.rint(moved), 0, size - 1).astype(np.intp))
+  return field[tuple(sources)]
+
+
+def draw_blob(
+  random: np.random.Generator,
+  shape: Shape,
+  centre: tuple[float, float],
+  radii: tuple[float, float],
+  *,
+  angle: float | None = None,
+  wobble: float = 0.0,
+  finest: int = 5,
+  bend: float = 0.0,
+) -> Blob | None:
+  """Ellipse with a wavy outline and a curved long axis.
+
+  Args:
+    random: generator.
+    shape: (H, W) of the image.
+    centre: (row, column); may lie outside the image.
+    radii: (long, short) half axes.
+    angle: of the long axis against the columns' direction, in radians; None draws it.
+    wobble: size of the outline's waves relative to the radius.
+    finest: most waves per turn; the outline mixes waves of 2 up to this.
+    bend: how far, in short radii, the ends of the long axis curve off.
+
+  Returns:
+    The blob, or None where its window misses the image.
+  """
+  angle = random.uniform(0, math.pi) if angle is None else angle
+  cosine, sine = math.cos(angle), math.sin(angle)
+  # Slower waves are the stronger ones, else blobs look like stars.
+  waves = random.normal(0, 2 * wobble / np.arange(2, finest + 1))
+  waves = waves * np.exp(1j * random.uniform(0, 2 * math.pi, len(waves)))
+  growth = 1 + float(np.abs(waves).sum())
+  sides = np.hypot(radii[0] * sine, radii[1] * cosine), np.hypot(radii[0] * cosine, radii[1] * sine)
+  window = _window(shape, centre, [growth * side + abs(bend) * radii[1] + 2 for side in sides])
+  if any(part.start >= part.stop for part in window):
+    return None
+  rows = np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - centre[0]
+  columns = np.arange(window[1].start, window[1].stop, dtype=np.float32)[None] - centre[1]
+  along = columns * cosine + rows * sine
+  across = rows * cosine - columns * sine
+  if bend:
+    across -= bend * radii[1] * ((along / radii[0]) ** 2 - 0.5)
+  radius = _wavy_radius(along / radii[0], across / radii[1], waves)
+  return Blob(window, radius, along, across)
+
+
+def _window(shape: Shape, centre: tuple[float, float], reaches: list[float]) -> tuple[slice, slice]:
+  """Pixels of the image within reaches (rows, columns) of centre; maybe none."""
+  return tuple(
+    slice(max(0, math.floor(place - reach)), min(size, math.ceil(place + reach) + 1))
+    for place, reach, size in zip(centre, reaches, shape, strict=True)
+  )
+
+
+def _wavy_radius(along: np.ndarray, across: np.ndarray, waves: np.ndarray) -> np.ndarray:
+  """Distance from the centre relative to the outline, whose waves are 2, 3, ... per turn.
+
+  Args:
+    along: (h, w), in long radii.
+    across: (h, w), in short radii.
+    waves: (N,) complex: amplitude and phase.
+
+  Returns:
+    (h, w) float32.
+  """
+  place = (along + 1j * across).astype(np.complex64)
+  radius = np.abs(place)
+  turn = place / np.maximum(radius, 1e-6)
+  # The waves are the real part of a polynomial in exp(i angle), by Horner's rule.
+  outline = np.zeros_like(turn)
+  for wave in waves[::-1]:
+    outline = (outline + np.complex64(wave)) * turn
+  return radius / np.maximum(1 + (outline * turn).real, 0.2)
+
+
+def stamp_points(
+  random: np.random.Generator, density: np.ndarray, radius: float, *, hollow: bool = False
+) -> np.ndarray:
+  """Small round spots at random places that keep some distance from each other.
+
+  Args:
+    random: generator.
+    density: (H, W), spots per pixel; at most about 1 in (2 radius + 2) ** 2 are drawn.
+    radius: of a spot, or of the wall of a hollow one, in pixels.
+    hollow: draw rings instead of discs.
+
+  Returns:
+    (H, W) float32, 1 in a disc or on the crest of a ring, 0 apart from them.
+  """
+  height, width = density.shape
+  step = 2 * radius + 2
+  rows, columns = (np.arange(0, size, step) for size in density.shape)
+  jitter = random.uniform(0, step, (2, len(rows), len(columns)))
+  rows = np.minimum(rows[:, None] + jitter[0], height - 1).astype(np.intp)
+  columns = np.minimum(columns[None] + jitter[1], width - 1).astype(np.intp)
+  kept = random.random(rows.shape) < density[rows, columns] * step**2
+  rows, columns = rows[kept], columns[kept]
+  reach = math.ceil(radius + 2)
+  offsets = np.indices((2 * reach + 1,) * 2) - reach
+  distance = np.hypot(*offsets)
+  rim = np.exp(-(((distance - radius) / 0.9) ** 2))
+  kernel = rim if hollow else np.where(distance < radius, 1, rim)
+  spots = np.zeros((height + 2 * reach, width + 2 * reach), np.float32)
+  places = rows[:, None, None] + offsets[0] + reach, columns[:, None, None] + offsets[1] + reach
+  np.maximum.at(spots, places, np.broadcast_to(kernel.astype(np.float32), places[0].shape))
+  return spots[reach : reach + height, reach : reach + width]
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+  """Values rounded and clipped to 0..255, uint8."""
+  return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def uniform_places(random: np.random.Generator, shape: Shape, margin: float) -> tuple[float, float]:
+  """(row, column) anywhere in the image or up to `margin` pixels outside it."""
+  return tuple(random.uniform(-margin, size - 1 + margin) for size in shape)

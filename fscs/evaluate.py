@@ -1,0 +1,100 @@
+"""Fine-tune an initialisation on the few images of a selection and score it on the others."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import optax
+
+from fscs import metrics
+from fscs.episodes import Bank, make_bank
+from fscs.models import FCRN, UNet
+from fscs.predict import Statistics, make_predict, predict_all
+from fscs.preprocessing import GreySet, crop_corners
+from fscs.supervised import crop_stream, make_train, num_training_steps
+from fscs.types import Params
+
+
+class Target(NamedTuple):
+  """A target data set on the device, with every crop that fine-tuning may draw."""
+
+  grey_set: GreySet
+  bank: Bank
+  image_of_crop: np.ndarray  # (C,) int32: which image each crop of the bank's table is cut from
+
+
+class FineTuning(NamedTuple):
+  """How an initialisation adapts to a target; defaults are the paper's."""
+
+  optimizer: optax.GradientTransformation
+  crop_size: int
+  batch_size: int = 64
+  num_epochs: int = 20
+  max_steps: int | None = None
+  seed: int = 0
+
+
+class Scores(NamedTuple):
+  """One value per test image."""
+
+  indices: np.ndarray  # (N,) int: which images of the target
+  iou: np.ndarray  # (N,)
+  dice: np.ndarray  # (N,)
+  foreground_accuracy: np.ndarray  # (N,)
+
+
+def make_target(
+  grey_set: GreySet, *, crop_size: int, stride: tuple[int, int], min_foreground: int
+) -> Target:
+  """Put a target on the device; raises as `make_bank`."""
+  bank = make_bank([grey_set], crop_size=crop_size, strides=[stride], min_foreground=min_foreground)
+  corners = crop_corners(grey_set.masks, crop_size, stride, min_foreground)
+  return Target(grey_set, bank, corners[:, 0])
+
+
+def make_finetune(
+  model: FCRN | UNet, finetuning: FineTuning
+) -> Callable[[Params, Target, Sequence[int]], tuple[Params, np.ndarray]]:
+  """A function from (params, target, support images) to fine-tuned parameters and the losses.
+
+  `params` must be those of `model`, with batch-norm scales and biases if it has them. A support
+  image without an admissible crop adds nothing; if none has one, the parameters come back as is.
+  """
+  apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
+  train = make_train(apply, finetuning.optimizer, crop_size=finetuning.crop_size)
+
+  def finetune(params: Params, target: Target, support: Sequence[int]):
+    crops = np.flatnonzero(np.isin(target.image_of_crop, support)).astype(np.int32)
+    if not len(crops):
+      return params, np.zeros(0, np.float32)
+    num_steps = num_training_steps(
+      len(crops), finetuning.batch_size, finetuning.num_epochs, finetuning.max_steps
+    )
+    stream = crop_stream(finetuning.seed, crops, finetuning.batch_size, num_steps)
+    opt_state = finetuning.optimizer.init(params)
+    params, _, losses = train(params, opt_state, target.bank, stream)
+    return params, np.asarray(losses)
+
+  return finetune
+
+
+def make_score(
+  model: FCRN | UNet, *, statistics: Statistics = 'image', batch_size: int = 32
+) -> Callable[[Params, GreySet, Sequence[int]], tuple[Scores, np.ndarray]]:
+  """A function from (params, set, image indices) to scores and (N, H, W) boolean predictions."""
+  predict = make_predict(model)
+
+  def score(params: Params, grey_set: GreySet, indices: Sequence[int]):
+    indices = np.asarray(indices)
+    images, truth = grey_set.images[indices], grey_set.masks[indices] > 0
+    probability = predict_all(predict, params, images, statistics=statistics, batch_size=batch_size)
+    prediction = probability > 0.5
+    scores = Scores(
+      indices,
+      metrics.iou(prediction, truth),
+      metrics.dice(prediction, truth),
+      metrics.foreground_accuracy(prediction, truth),
+    )
+    return scores, prediction
+
+  return score

@@ -1,0 +1,36 @@
+"""Agreement of a predicted foreground with the truth. Masks are (H, W) or (N, H, W), boolean."""
+
+import numpy as np
+
+SMOOTHING = 1e-4  # pixels; makes the IoU of two empty masks 1
+
+
+def iou(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+  """Foreground intersection over union, (|P and G| + 1e-4) / (|P or G| + 1e-4).
+
+  Args:
+    prediction: (..., H, W) bool.
+    truth: the same shape.
+
+  Returns:
+    One value in (0, 1] per image, shape (...).
+
+  References:
+    Dawoud et al., ECML-PKDD 2020, section 4.
+  """
+  both = np.count_nonzero(prediction & truth, axis=(-2, -1))
+  either = np.count_nonzero(prediction | truth, axis=(-2, -1))
+  return (both + SMOOTHING) / (either + SMOOTHING)
+
+
+def dice(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+  """Dice coefficient 2 |P and G| / (|P| + |G|), smoothed like `iou`; shapes as there."""
+  both = np.count_nonzero(prediction & truth, axis=(-2, -1))
+  total = np.count_nonzero(prediction, axis=(-2, -1)) + np.count_nonzero(truth, axis=(-2, -1))
+  return (2 * both + SMOOTHING) / (total + SMOOTHING)
+
+
+def foreground_accuracy(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+  """Share of the true foreground that is predicted (recall), smoothed like `iou`."""
+  both = np.count_nonzero(prediction & truth, axis=(-2, -1))
+  return (both + SMOOTHING) / (np.count_nonzero(truth, axis=(-2, -1)) + SMOOTHING)

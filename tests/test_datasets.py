@@ -1,0 +1,601 @@
+"""The builders of the public data sets, on the tiny made-up files beside each of them."""
+
+import dataclasses
+import functools
+import hashlib
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fscs import datasets
+from fscs.datasets import downloads, preparation, raw_files, reading
+from fscs.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = {
+  'B5': 'fscs_bbbc005',
+  'B39': 'fscs_bbbc039',
+  'ssTEM': 'fscs_sstem',
+  'EM': 'fscs_em_hippocampus',
+  'TNBC': 'fscs_tnbc',
+}
+
+
+def dummy_dir(code):
+  return ROOT / 'fscs' / 'datasets' / FOLDERS[code] / 'dummy_data'
+
+
+@pytest.fixture
+def raw_copy(tmp_path):
+  """Copies the made-up files of one data set, to be spoiled."""
+
+  def copy(code):
+    return Path(shutil.copytree(dummy_dir(code), tmp_path / 'raw'))
+
+  return copy
+
+
+@pytest.fixture
+def load(tmp_path):
+  return functools.partial(datasets.load, data_dir=tmp_path / 'data')
+
+
+def pack(folder, archive, root):
+  """Zips the files of a folder, named relative to `root`, and removes the folder."""
+  with zipfile.ZipFile(archive, 'w') as file:
+    for path in sorted(folder.rglob('*')):
+      file.write(path, path.relative_to(root))
+  shutil.rmtree(folder)
+
+
+def pack_b39(raw):
+  folder = raw / 'BBBC039'
+  for part in ('images', 'masks'):
+    pack(folder / part, folder / f'{part}.zip', root=folder)
+  return folder
+
+
+def spoil(path, pixels):
+  Image.fromarray(pixels).save(path)
+
+
+def assert_same(first, second):
+  assert first.names == second.names
+  for name in ('images', 'masks'):
+    for a, b in zip(getattr(first, name), getattr(second, name), strict=True):
+      np.testing.assert_array_equal(a, b)
+
+
+# What is read
+
+
+@pytest.mark.parametrize(
+  ('code', 'count', 'shape', 'dtype'),
+  [
+    ('B5', 3, (24, 32), np.uint8),
+    ('B39', 3, (24, 32), np.uint16),
+    ('ssTEM', 2, (24, 32), np.uint8),
+    ('EM', 28, (16, 24), np.uint8),
+    ('TNBC', 2, (24, 32, 3), np.uint8),
+  ],
+)
+def test_each_builder_reads_its_dummy_data(load, code, count, shape, dtype):
+  image_set = load(code, raw_dir=dummy_dir(code))
+  assert image_set.code == code
+  assert len(image_set.images) == len(image_set.masks) == len(image_set.names) == count
+  assert list(image_set.names) == sorted(set(image_set.names))
+  for image, mask in zip(image_set.images, image_set.masks, strict=True):
+    assert (image.shape, image.dtype) == (shape, dtype)
+    assert (mask.shape, mask.dtype) == (shape[:2], np.bool_)
+  if code in ('B39', 'TNBC'):
+    for mask, labels in zip(image_set.masks, image_set.labels, strict=True):
+      assert labels.dtype == np.int32
+      np.testing.assert_array_equal(labels > 0, mask)
+  else:
+    assert image_set.labels is None
+
+
+def test_pixels_survive_preparation(load):
+  image_set = load('B39', raw_dir=dummy_dir('B39'))
+  for name, image, mask in zip(image_set.names, image_set.images, image_set.masks, strict=True):
+    path = dummy_dir('B39') / 'BBBC039' / 'images' / name
+    np.testing.assert_array_equal(image, np.asarray(Image.open(path)))
+    rgba = np.asarray(Image.open(path.parents[1] / 'masks' / (path.stem + '.png')))
+    np.testing.assert_array_equal(mask, rgba[..., 0] > 0)
+
+
+def test_b5_pairs_by_name_and_leaves_out_other_focus_levels(load):
+  image_set = load('B5', raw_dir=dummy_dir('B5'))
+  assert all('_F1_' in name for name in image_set.names)
+  for image, mask in zip(image_set.images, image_set.masks, strict=True):
+    # Cells are brighter than any background pixel, so a mask of another image would show.
+    np.testing.assert_array_equal(image >= 150, mask)
+
+
+def test_soft_edges_of_sstem_masks_are_foreground(load):
+  image_set = load('ssTEM', raw_dir=dummy_dir('ssTEM'))
+  mask_path = 'groundtruth-drosophila-vnc-master/stack1/mitochondria/00.png'
+  grey = np.asarray(Image.open(dummy_dir('ssTEM') / 'ssTEM' / mask_path))
+  assert 40 in grey
+  np.testing.assert_array_equal(image_set.masks[0], grey > 0)
+  assert image_set.names == ('00.tif', '06.tif')
+
+
+def test_em_slices_are_named_as_by_tiffsplit(load):
+  image_set = load('EM', raw_dir=dummy_dir('EM'))
+  # The right half of page p has the grey value p.
+  value = {
+    name: image[0, -1] for name, image in zip(image_set.names, image_set.images, strict=True)
+  }
+  assert (value['xaaa.tif'], value['xaab.tif'], value['xaaz.tif'], value['xaba.tif']) == (
+    0,
+    1,
+    25,
+    26,
+  )
+  assert not image_set.masks[3].any()  # a slice without foreground is kept
+  assert reading.tiffsplit_name(164) == 'xagi.tif'
+  assert reading.tiffsplit_name(26 * 26) == 'xbaa.tif'
+
+
+def test_touching_nuclei_get_labels_of_their_own(load):
+  labels = load('B39', raw_dir=dummy_dir('B39')).labels[0]
+  # Red values 1 and 2 touch at column 10; the nucleus at row 15 has red value 1 again.
+  assert labels[5, 9] != labels[5, 10]
+  assert len({labels[5, 5], labels[5, 12], labels[17, 22]}) == 3
+  assert labels.max() == 3
+
+
+def test_tnbc_masks_may_hold_instances_or_be_binary(load):
+  instances, binary = load('TNBC', raw_dir=dummy_dir('TNBC')).labels
+  assert set(np.unique(instances)) == {0, 1, 2, 300}
+  assert set(np.unique(binary)) == {0, 1, 2}
+
+
+def test_no_tensorflow_and_a_cheap_import(tmp_path):
+  script = (
+    'import sys\n'
+    'from fscs import datasets\n'
+    "assert 'tensorflow_datasets' not in sys.modules\n"
+    f'datasets.load("B39", data_dir={str(tmp_path)!r}, raw_dir={str(dummy_dir("B39"))!r})\n'
+    "assert 'tensorflow' not in sys.modules\n"
+  )
+  done = subprocess.run(
+    [sys.executable, '-W', 'error', '-c', script],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    timeout=120,
+    check=False,
+  )
+  # Nothing on standard output, and no progress bar where there is no terminal.
+  assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+
+
+def test_loading_twice_gives_the_same_without_the_raw_files(load, monkeypatch):
+  first = load('TNBC', raw_dir=dummy_dir('TNBC'))
+  monkeypatch.setattr(reading, 'read_pages', None)
+  second = load('TNBC', raw_dir=dummy_dir('TNBC'))
+  assert_same(first, second)
+  assert datasets.fingerprint(first) == datasets.fingerprint(second)
+
+
+def test_fingerprint_covers_code_names_images_and_masks(load):
+  image_set = load('TNBC', raw_dir=dummy_dir('TNBC'))
+  changed = [
+    image_set,
+    image_set._replace(code='other'),
+    image_set._replace(names=('a.png', 'b.png')),
+    image_set._replace(images=tuple(255 - image for image in image_set.images)),
+    image_set._replace(masks=tuple(~mask for mask in image_set.masks)),
+  ]
+  assert len({datasets.fingerprint(one) for one in changed}) == len(changed)
+
+
+# Archives, raw folders and preparation
+
+
+@pytest.mark.parametrize('in_own_folder', [True, False])
+def test_packed_archives_read_as_unpacked_folders(load, raw_copy, in_own_folder):
+  raw = raw_copy('B39')
+  unpacked = load('B39', raw_dir=raw)
+  folder = pack_b39(raw)
+  if not in_own_folder:
+    for archive in folder.glob('*.zip'):
+      archive.rename(raw / archive.name)
+  assert_same(load('B39', raw_dir=raw), unpacked)
+
+
+@pytest.mark.parametrize('name', ['master.zip', 'groundtruth-drosophila-vnc-master.zip'])
+def test_sstem_archive_may_have_the_name_that_browsers_give(load, raw_copy, name):
+  raw = raw_copy('ssTEM')
+  unpacked = load('ssTEM', raw_dir=raw)
+  folder = raw / 'ssTEM'
+  pack(folder / 'groundtruth-drosophila-vnc-master', folder / name, root=folder)
+  assert_same(load('ssTEM', raw_dir=raw), unpacked)
+
+
+def test_em_stacks_may_lie_in_the_raw_folder_itself(load):
+  assert len(load('EM', raw_dir=dummy_dir('EM') / 'EM').images) == 28
+
+
+def test_hidden_files_and_resource_forks_do_not_count(load, raw_copy):
+  raw = raw_copy('B39')
+  image = next((raw / 'BBBC039' / 'images').iterdir())
+  for folder in ('images', '__MACOSX/images'):
+    (raw / 'BBBC039' / folder).mkdir(parents=True, exist_ok=True)
+    (raw / 'BBBC039' / folder / f'._{image.name}').write_bytes(b'fork')
+  assert len(load('B39', raw_dir=raw).images) == 3
+
+
+def test_a_changed_raw_folder_is_prepared_anew(load, raw_copy):
+  raw = raw_copy('ssTEM')
+  before = load('ssTEM', raw_dir=raw)
+  path = next(raw.rglob('stack1/raw/00.tif'))
+  spoil(path, before.images[0])  # without compression, so that equal shapes have equal sizes
+  size = path.stat().st_size
+  assert_same(load('ssTEM', raw_dir=raw), before)
+  spoil(path, 255 - before.images[0])
+  os.utime(path, (0, 0))
+  assert path.stat().st_size == size
+  np.testing.assert_array_equal(load('ssTEM', raw_dir=raw).images[0], 255 - before.images[0])
+
+
+def test_an_interrupted_preparation_is_not_taken_as_done(load, monkeypatch):
+  read_image = reading.read_image
+  calls = []
+
+  def interrupt(file):
+    calls.append(file)
+    if len(calls) > 3:
+      raise KeyboardInterrupt
+    return read_image(file)
+
+  monkeypatch.setattr(reading, 'read_image', interrupt)
+  with pytest.raises(KeyboardInterrupt):
+    load('B39', raw_dir=dummy_dir('B39'))
+  monkeypatch.undo()
+  assert len(load('B39', raw_dir=dummy_dir('B39')).images) == 3
+
+
+def test_leftovers_of_a_killed_preparation_do_no_harm(load, tmp_path):
+  fingerprint = raw_files.raw_fingerprint(preparation.builder_class('B39').source, dummy_dir('B39'))
+  folder = tmp_path / 'data' / f'raw-{fingerprint}' / 'fscs_bbbc039'
+  half = folder / 'incomplete.ABCDEF_1.0.0'
+  half.mkdir(parents=True)
+  (half / 'fscs_bbbc039-train.array_record-00000-of-00001').write_bytes(b'half')
+  assert len(load('B39', raw_dir=dummy_dir('B39')).images) == 3
+
+
+def test_damaged_prepared_data_is_an_input_error(load, tmp_path):
+  load('B39', raw_dir=dummy_dir('B39'))
+  for path in (tmp_path / 'data').rglob('*.array_record*'):
+    path.write_bytes(path.read_bytes()[:100])
+  with pytest.raises(InputError, match=r'damaged prepared data of B39.*delete that folder'):
+    load('B39', raw_dir=dummy_dir('B39'))
+
+
+def test_data_dir_comes_from_the_environment(tmp_path, monkeypatch):
+  monkeypatch.setenv('FSCS_DATA_DIR', str(tmp_path / 'elsewhere'))
+  datasets.load('B39', raw_dir=dummy_dir('B39'))
+  assert list((tmp_path / 'elsewhere').glob('raw-*/fscs_bbbc039/1.0.0/dataset_info.json'))
+
+
+def test_data_dir_that_is_a_file_is_an_input_error(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(InputError, match='give another data_dir'):
+    datasets.load('B39', data_dir=tmp_path / 'file', raw_dir=dummy_dir('B39'))
+
+
+# Partial copies
+
+
+def test_partial_copies_are_counted_in_one_warning(load, raw_copy):
+  raw = raw_copy('B39')
+  folder = raw / 'BBBC039'
+  for index in range(3):
+    spoil(folder / 'images' / f'extra{index}.tif', np.full((24, 32), 9, np.uint16))
+  (folder / 'images' / 'IXMtest_P24_s9_w1CCCC.tif').unlink()
+  text = 'B39: 3 images without a mask and 1 mask without an image were left out'
+  for _ in range(2):  # the second time from what is prepared
+    with pytest.warns(UserWarning) as caught:
+      assert len(load('B39', raw_dir=raw).images) == 2
+    assert [str(warning.message) for warning in caught] == [text]
+    assert caught[0].filename == __file__  # the caller of load
+
+
+def test_b5_images_out_of_focus_are_not_missed(load, raw_copy):
+  raw = raw_copy('B5')
+  (raw / 'BBBC005' / 'BBBC005_v1_ground_truth' / 'SIMCEPImages_A01_C1_F1_s01_w1.TIF').unlink()
+  with pytest.warns(UserWarning, match='^B5: 1 image without a mask was left out$'):
+    assert len(load('B5', raw_dir=raw).images) == 2
+
+
+# Bad input
+
+
+def test_unknown_code(load):
+  with pytest.raises(InputError, match=r"'B40'.*B5, B39, ssTEM, EM, TNBC"):
+    load('B40')
+
+
+def test_missing_raw_folder(load, tmp_path):
+  with pytest.raises(InputError, match='nowhere: no such folder'):
+    load('B5', raw_dir=tmp_path / 'nowhere')
+
+
+@pytest.mark.parametrize('code', datasets.CODES)
+def test_empty_raw_folder(load, tmp_path, code):
+  (tmp_path / 'raw').mkdir()
+  with pytest.raises(InputError, match=rf'found no images and masks of {code}, expected'):
+    load(code, raw_dir=tmp_path / 'raw')
+
+
+@pytest.mark.parametrize('part', ['images', 'masks'])
+def test_missing_half(load, raw_copy, part):
+  raw = raw_copy('B39')
+  shutil.rmtree(raw / 'BBBC039' / part)
+  with pytest.raises(InputError, match=rf'found no {part} of B39, expected images.zip, masks.zip'):
+    load('B39', raw_dir=raw)
+
+
+def test_no_pairs_at_all(load, raw_copy):
+  raw = raw_copy('B39')
+  for path in (raw / 'BBBC039' / 'masks').iterdir():
+    path.rename(path.with_name('x' + path.name))
+  with pytest.raises(InputError, match='but no pair'):
+    load('B39', raw_dir=raw)
+
+
+def test_unreadable_image(load, raw_copy):
+  raw = raw_copy('B39')
+  path = raw / 'BBBC039' / 'images' / 'IXMtest_A02_s1_w1AAAA.tif'
+  path.write_bytes(b'no image')
+  with pytest.raises(InputError, match=r'AAAA\.tif: found a damaged or unknown') as caught:
+    load('B39', raw_dir=raw)
+  assert '\n' not in str(caught.value)
+  assert type(caught.value) is InputError
+
+
+@pytest.mark.parametrize(
+  'name', ['images/IXMtest_A02_s1_w1AAAA.tif', 'masks/IXMtest_A02_s1_w1AAAA.png']
+)
+def test_truncated_image(load, raw_copy, name):
+  raw = raw_copy('B39')
+  path = raw / 'BBBC039' / name
+  path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+  with pytest.raises(InputError, match='AAAA'):
+    load('B39', raw_dir=raw)
+
+
+def test_image_and_mask_of_different_size(load, raw_copy):
+  raw = raw_copy('B39')
+  spoil(raw / 'BBBC039' / 'masks' / 'IXMtest_A02_s1_w1AAAA.png', np.ones((24, 31, 4), np.uint8))
+  with pytest.raises(InputError, match=r'AAAA\.png: found 24 x 31 pixels, expected 24 x 32'):
+    load('B39', raw_dir=raw)
+
+
+def test_image_of_another_depth(load, raw_copy):
+  raw = raw_copy('B39')
+  spoil(raw / 'BBBC039' / 'images' / 'IXMtest_A02_s1_w1AAAA.tif', np.ones((24, 32), np.uint8))
+  with pytest.raises(InputError, match='of uint8, expected 1 of uint16'):
+    load('B39', raw_dir=raw)
+
+
+def test_no_foreground_in_any_image(load, raw_copy):
+  raw = raw_copy('B39')
+  for path in (raw / 'BBBC039' / 'masks').iterdir():
+    spoil(path, np.zeros((24, 32), np.uint8))
+  with pytest.raises(InputError, match='found no foreground in any mask of B39'):
+    load('B39', raw_dir=raw)
+
+
+def test_em_stacks_of_different_length(load, raw_copy):
+  raw = raw_copy('EM')
+  path = raw / 'EM' / 'training_groundtruth.tif'
+  spoil(path, np.ones((16, 24), np.uint8))
+  with pytest.raises(InputError, match=r'training_groundtruth\.tif: found 1 pages, expected 28'):
+    load('EM', raw_dir=raw)
+
+
+def test_the_same_name_twice(load, raw_copy):
+  raw = raw_copy('B39')
+  shutil.copytree(raw / 'BBBC039' / 'images', raw / 'BBBC039' / 'again' / 'images')
+  with pytest.raises(InputError, match='found the same name again'):
+    load('B39', raw_dir=raw)
+
+
+def test_truncated_zip(load, raw_copy):
+  raw = raw_copy('B39')
+  path = pack_b39(raw) / 'images.zip'
+  path.write_bytes(path.read_bytes()[:-40])
+  with pytest.raises(InputError, match=r'images.zip: found [\d,]+ bytes that are no complete zip'):
+    load('B39', raw_dir=raw)
+
+
+def test_zip_member_with_a_damaged_byte(load, raw_copy):
+  raw = raw_copy('B39')
+  path = pack_b39(raw) / 'images.zip'
+  content = bytearray(path.read_bytes())
+  content[200] ^= 0xFF
+  path.write_bytes(content)
+  with pytest.raises(InputError, match=r'images.zip/images/IXM.*AAAA.tif: found a damaged'):
+    load('B39', raw_dir=raw)
+
+
+@pytest.mark.parametrize(
+  'member', ['../images/evil.tif', '/images/evil.tif', '..\\images\\evil.tif']
+)
+def test_zip_member_that_leads_out_of_the_archive(load, raw_copy, member):
+  raw = raw_copy('B39')
+  path = pack_b39(raw) / 'images.zip'
+  with zipfile.ZipFile(path, 'a') as archive:
+    archive.writestr(member, b'evil')
+  with pytest.raises(InputError, match='leads out of the archive'):
+    load('B39', raw_dir=raw)
+
+
+# Downloads
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+  """Serves a folder; below /cut/ it promises whole files and sends half of them."""
+
+  def do_GET(self):
+    self.server.requested.append(self.path)
+    if not self.path.startswith('/cut/'):
+      super().do_GET()
+      return
+    content = Path(self.translate_path(self.path.removeprefix('/cut'))).read_bytes()
+    self.send_response(200)
+    self.send_header('Content-Length', str(len(content)))
+    self.end_headers()
+    self.wfile.write(content[: len(content) // 2])
+
+  def log_message(self, format, *args):
+    pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+  """Serves <tmp_path>/served on the loopback interface while a test runs."""
+  monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+  folder = tmp_path / 'served'
+  folder.mkdir()
+  handler = functools.partial(Handler, directory=str(folder))
+  with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as running:
+    running.requested = []
+    running.folder = folder
+    running.address = f'http://127.0.0.1:{running.server_address[1]}/'
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    yield running
+    running.shutdown()
+    thread.join(timeout=10)
+
+
+@pytest.fixture
+def published_b39(server, raw_copy, monkeypatch):
+  """Lets B39 come from the local server; returns a function that changes facts on one archive."""
+  folder = pack_b39(raw_copy('B39'))
+  builder = preparation.builder_class('B39')
+  archives = {}
+  for name in ('images.zip', 'masks.zip'):
+    content = Path(shutil.copy(folder / name, server.folder)).read_bytes()
+    archives[name] = dataclasses.replace(
+      next(archive for archive in builder.source.archives if archive.name == name),
+      address=server.address + name,
+      size=len(content),
+      sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+  def publish(name='images.zip', **facts):
+    archives[name] = dataclasses.replace(archives[name], **facts)
+    source = dataclasses.replace(builder.source, archives=tuple(archives.values()))
+    monkeypatch.setattr(builder, 'source', source)
+
+  publish()
+  return publish
+
+
+def test_download_prepares_and_is_not_repeated(load, server, published_b39, tmp_path):
+  image_set = load('B39')
+  assert_same(image_set, load('B39', raw_dir=dummy_dir('B39')))
+  load('B39')
+  assert server.requested == ['/images.zip', '/masks.zip']
+  assert sorted(path.name for path in (tmp_path / 'data/downloads/BBBC039').iterdir()) == [
+    'images.zip',
+    'masks.zip',
+  ]
+
+
+@pytest.mark.parametrize(
+  ('facts', 'message'),
+  [
+    ({'sha256': '0' * 64}, 'images.zip from .*: found SHA-256 [0-9a-f]{64}, expected 0000'),
+    ({'size': 5}, r'images.zip from .*: found [\d,]+ bytes, expected 5;'),
+  ],
+)
+def test_download_that_is_not_what_was_published(load, published_b39, tmp_path, facts, message):
+  published_b39(**facts)
+  with pytest.raises(InputError, match=message):
+    load('B39')
+  assert not list((tmp_path / 'data/downloads/BBBC039').iterdir())
+
+
+def test_download_cut_short_can_be_run_again(load, server, published_b39, tmp_path):
+  published_b39('masks.zip', address=server.address + 'cut/masks.zip')
+  with pytest.raises(InputError, match=r'masks.zip: cannot be downloaded.*run again'):
+    load('B39')
+  kept = [path.name for path in (tmp_path / 'data/downloads/BBBC039').iterdir()]
+  assert kept == ['images.zip']
+  published_b39('masks.zip', address=server.address + 'masks.zip')
+  assert len(load('B39').images) == 3
+  assert server.requested.count('/images.zip') == 1
+
+
+def test_published_archive_that_is_no_zip(load, server, published_b39):
+  (server.folder / 'images.zip').write_text('<html>moved</html>')
+  published_b39(size=None, sha256=None)
+  with pytest.raises(InputError, match='found 18 bytes that are no complete zip archive'):
+    load('B39')
+
+
+def test_published_archive_that_is_gone(load, server, published_b39):
+  published_b39(address=server.address + 'gone.zip')
+  with pytest.raises(InputError, match=r'gone.zip: cannot be downloaded.*404.*by hand'):
+    load('B39')
+
+
+def test_known_facts_on_the_published_archives():
+  archives = {
+    (code, archive.name): archive
+    for code in datasets.CODES
+    for archive in preparation.builder_class(code).source.archives
+  }
+  assert archives['B39', 'images.zip'].size == 77_915_748
+  assert archives['B39', 'masks.zip'].size == 2_753_811
+  assert archives['TNBC', 'TNBC_NucleiSegmentation.zip'].sha256.startswith('da708c3a988f4ad4')
+  assert '%20ElectronMicroscopy' in archives['EM', 'training.tif'].address
+  assert all(archive.address.startswith('https://') for archive in archives.values())
+
+
+def test_check_accepts_what_is_published(tmp_path):
+  path = tmp_path / 'training.tif'
+  path.write_bytes(b'stack')
+  archive = preparation.builder_class('EM').source.archives[0]
+  known = dataclasses.replace(archive, size=5, sha256=hashlib.sha256(b'stack').hexdigest())
+  downloads.check(path, known)
+
+
+# Real images
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+  ('code', 'count', 'shape', 'dtype'),
+  [
+    ('B5', 187, (520, 696), np.uint8),
+    ('B39', 112, (520, 696), np.uint16),
+    ('ssTEM', 20, (1024, 1024), np.uint8),
+    ('EM', 165, (768, 1024), np.uint8),
+    ('TNBC', 50, (512, 512, 3), np.uint8),
+  ],
+)
+def test_real_images(real_raw_dir, real_data_dir, code, count, shape, dtype):
+  image_set = datasets.load(code, data_dir=real_data_dir, raw_dir=real_raw_dir)
+  assert len(image_set.images) == count
+  assert {(image.shape, image.dtype) for image in image_set.images} == {(shape, np.dtype(dtype))}
+  assert {mask.shape for mask in image_set.masks} == {shape[:2]}
+  assert 0.01 < np.mean([mask.mean() for mask in image_set.masks]) < 0.5
+  if code in ('B39', 'TNBC'):
+    assert np.mean([len(np.unique(labels)) for labels in image_set.labels]) > 20
