@@ -1,4 +1,4 @@
-"""Options of the commands: frozen dataclasses, filled from a preset and then from the command line."""
+"""Options of the commands: frozen dataclasses, filled from a preset, then the command line."""
 
 import dataclasses
 import sys

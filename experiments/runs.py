@@ -1,0 +1,160 @@
+"""Folders of runs: configuration, versions, figures of every step as CSV and TensorBoard events."""
+
+import csv
+import dataclasses
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fscs.errors import InputError
+
+RUNS = Path('runs')  # default parent of workdirs
+CONFIG_FILE = 'config.json'
+
+# Options that say where things are or how they are shown: a run may go on with others.
+_PLACES = {'workdir', 'raw_dir', 'data_dir'}
+_PACKAGES = ('fscs', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scikit-image')
+
+
+def versions() -> dict[str, str]:
+  """Versions of Python and of the packages that results depend on."""
+  found = {'python': platform.python_version()}
+  for package in _PACKAGES:
+    try:
+      found[package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+      found[package] = 'not installed'
+  return found
+
+
+def open_workdir(workdir: Path, config: Any, facts: Mapping[str, Any]) -> None:
+  """Make the run's folder and write its configuration, or check that the one there is the same.
+
+  Args:
+    workdir: folder of the run.
+    config: the command's dataclass.
+    facts: what else must be equal to go on, such as the data's fingerprints.
+
+  Raises:
+    InputError: the folder belongs to a run of another configuration, or cannot be written.
+  """
+  wanted = {'config': dataclasses.asdict(config), **facts}
+  wanted = json.loads(json.dumps(wanted))  # tuples become lists, as they will be read back
+  path = workdir / CONFIG_FILE
+  if path.exists():
+    _check_same(read_config(workdir), wanted, workdir)
+    return
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps({**wanted, 'versions': versions()}, indent=2) + '\n')
+  except OSError as error:
+    raise InputError(f'workdir {workdir} cannot be written: {error.strerror or error}') from error
+
+
+def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], workdir: Path) -> None:
+  differences = [
+    f'--{name.replace("_", "-")} is {found["config"].get(name)!r} there and {value!r} now'
+    for name, value in wanted['config'].items()
+    if name not in _PLACES and found['config'].get(name) != value
+  ]
+  differences += [
+    f'{name} differs' for name in wanted if name != 'config' and found.get(name) != wanted[name]
+  ]
+  if differences:
+    raise InputError(
+      f'workdir {workdir} belongs to another run: {"; ".join(differences)}.'
+      ' Give another --workdir, or remove it'
+    )
+
+
+def read_config(workdir: Path) -> dict[str, Any]:
+  """What `open_workdir` wrote.
+
+  Raises:
+    InputError: there is none, or it is damaged.
+  """
+  path = workdir / CONFIG_FILE
+  try:
+    return json.loads(path.read_text())
+  except OSError as error:
+    raise InputError(
+      f'{path}: {error.strerror or error}; --init takes the workdir of a finished run'
+    ) from error
+  except ValueError as error:
+    raise InputError(f'{path} is damaged ({error}): remove the workdir and run again') from error
+
+
+def write_text(path: Path, text: str) -> None:
+  """Write a file so that it is there whole or not at all."""
+  temporary = path.with_name(f'.{path.name}.partial')
+  temporary.write_text(text)
+  temporary.replace(path)
+
+
+class FigureLog:
+  """Figures of a run by step, in `figures.csv` and as TensorBoard events; a context manager.
+
+  Rows of steps after `first_step` are dropped at the start: a run that goes on from a checkpoint
+  writes them again.
+  """
+
+  def __init__(self, workdir: Path, columns: Iterable[str], *, first_step: int):
+    from tensorboardX import SummaryWriter  # a second to import, and not needed to show help
+
+    self.path = workdir / 'figures.csv'
+    self._columns = ['step', *columns]
+    kept = [row for row in read_figures(self.path) if int(row['step']) <= first_step]
+    lines = [','.join(self._columns)]
+    lines += [','.join(row[name] for name in self._columns) for row in kept]
+    write_text(self.path, '\n'.join(lines) + '\n')
+    self._file = self.path.open('a', newline='')
+    self._rows = csv.DictWriter(self._file, self._columns, lineterminator='\n')
+    self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=first_step + 1)
+
+  def __enter__(self) -> 'FigureLog':
+    return self
+
+  def __exit__(self, *_) -> None:
+    self._file.close()
+    self._events.close()
+
+  def write(self, step: int, figures: Mapping[str, float]) -> None:
+    """One row; columns without a figure stay empty."""
+    self._rows.writerow({'step': step, **{k: f'{v:.6g}' for k, v in figures.items()}})
+    self._file.flush()
+    for name, value in figures.items():
+      self._events.add_scalar(name, value, step)
+
+
+def read_figures(path: Path) -> list[dict[str, str]]:
+  """Rows of a figures file, none if it is not there."""
+  if not path.exists():
+    return []
+  with path.open(newline='') as file:
+    return list(csv.DictReader(file))
+
+
+def newest_run(command: str, parent: Path = RUNS) -> Path:
+  """The workdir under `parent` in which `command` last finished a checkpoint.
+
+  Raises:
+    InputError: there is none.
+  """
+  candidates = [
+    path.parent
+    for path in parent.glob(f'*/{CONFIG_FILE}')
+    if read_config(path.parent).get('command') == command and any(_checkpoints(path.parent))
+  ]
+  if not candidates:
+    raise InputError(
+      f'no run of {command} is under {parent.absolute()}: run'
+      f' `python -m experiments.{command}` first, or give --init'
+    )
+  return max(candidates, key=lambda workdir: max(p.stat().st_mtime for p in _checkpoints(workdir)))
+
+
+def _checkpoints(workdir: Path) -> list[Path]:
+  return list((workdir / 'checkpoints').glob('[0-9]*'))
