@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import tyro
 
@@ -63,40 +63,44 @@ def from_preset(config_class: type[Config], preset: str) -> Config:
   return config_class(preset=preset, **values)
 
 
-def parse(config_class: type[Config], arguments: Sequence[str] | None = None) -> Config:
-  """Read the command line: --preset first, then every other option over its values.
+def preset_defaults(config_class: type[Config]) -> Callable[[Sequence[str]], Config]:
+  """A function from the command line to the configuration of the preset that it names."""
 
-  Wrong options end the program with status 2.
+  @dataclasses.dataclass(frozen=True)
+  class Where:
+    preset: Preset = config_class.preset
+
+  def defaults(arguments: Sequence[str]) -> Config:
+    where, _ = tyro.cli(Where, args=arguments, return_unknown_args=True, add_help=False)
+    return from_preset(config_class, where.preset)
+
+  return defaults
+
+
+def run(
+  main: Callable[[Config], Any],
+  config_class: type[Config],
+  defaults: Callable[[Sequence[str]], Config] | None = None,
+) -> None:
+  """Parse the command line over `defaults` (those of --preset if none are given) and run.
+
+  Wrong options end the program with tyro's explanation, an `InputError` with one line; both with
+  exit status 2.
   """
-  arguments = list(sys.argv[1:] if arguments is None else arguments)
-  default = from_preset(config_class, _preset_of(arguments, config_class))
-  return tyro.cli(
-    config_class,
-    args=arguments,
-    default=default,
-    description=sys.modules[config_class.__module__].__doc__,
-    config=(tyro.conf.FlagConversionOff,),
-  )
-
-
-def _preset_of(arguments: Sequence[str], config_class: type) -> str:
-  preset = config_class.preset
-  for index, argument in enumerate(arguments):
-    if argument.startswith('--preset='):
-      preset = argument.partition('=')[2]
-    elif argument == '--preset' and index + 1 < len(arguments):
-      preset = arguments[index + 1]
-  return preset if preset in PRESETS else config_class.preset  # tyro names the choices
-
-
-def run(main: Callable[[Config], None], config_class: type[Config]) -> None:
-  """Parse the command line and run; an `InputError` becomes one line and exit status 2."""
-  config = parse(config_class)
+  arguments = sys.argv[1:]
+  defaults = defaults or preset_defaults(config_class)
   try:
+    config = tyro.cli(
+      config_class,
+      args=arguments,
+      default=defaults(arguments),
+      description=sys.modules[main.__module__].__doc__,
+      config=(tyro.conf.FlagConversionOff,),
+    )
     main(config)
   except InputError as error:
     print(f'error: {error}', file=sys.stderr)
     raise SystemExit(2) from None
   except KeyboardInterrupt:
-    print('interrupted: the same command goes on from the last checkpoint', file=sys.stderr)
+    print('interrupted: the same command goes on from where it was saved last', file=sys.stderr)
     raise SystemExit(130) from None

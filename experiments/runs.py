@@ -5,7 +5,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +30,37 @@ def versions() -> dict[str, str]:
   return found
 
 
-def open_workdir(workdir: Path, config: Any, facts: Mapping[str, Any]) -> None:
-  """Make the run's folder and write its configuration, or check that the one there is the same.
+def default_workdir(config: Any, name: str) -> Path:
+  """The run's --workdir, or a readable folder of that name under `RUNS`."""
+  if config.workdir:
+    return Path(config.workdir)
+  return RUNS / (name if config.data == 'real' else f'{name}-{config.data}')
+
+
+def describe(config: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
+  """The configuration and facts of a run as JSON values; its random key follows from the seed."""
+  wanted = {'config': dataclasses.asdict(config), **facts}
+  return json.loads(json.dumps(wanted))  # tuples become lists, as they will be read back
+
+
+def open_workdir(
+  workdir: Path, config: Any, facts: Mapping[str, Any], *, free: Collection[str] = ()
+) -> None:
+  """Make the run's folder and write its configuration; one that is there must be the same.
 
   Args:
     workdir: folder of the run.
     config: the command's dataclass.
     facts: what else must be equal to go on, such as the data's fingerprints.
+    free: options that may differ, besides those that only say where things are.
 
   Raises:
     InputError: the folder belongs to a run of another configuration, or cannot be written.
   """
-  wanted = {'config': dataclasses.asdict(config), **facts}
-  wanted = json.loads(json.dumps(wanted))  # tuples become lists, as they will be read back
+  wanted = describe(config, facts)
   path = workdir / CONFIG_FILE
   if path.exists():
-    _check_same(read_config(workdir), wanted, workdir)
-    return
+    _check_same(read_config(workdir), wanted, workdir, _PLACES | set(free))
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps({**wanted, 'versions': versions()}, indent=2) + '\n')
@@ -54,11 +68,13 @@ def open_workdir(workdir: Path, config: Any, facts: Mapping[str, Any]) -> None:
     raise InputError(f'workdir {workdir} cannot be written: {error.strerror or error}') from error
 
 
-def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], workdir: Path) -> None:
+def _check_same(
+  found: Mapping[str, Any], wanted: Mapping[str, Any], workdir: Path, free: Collection[str]
+) -> None:
   differences = [
     f'--{name.replace("_", "-")} is {found["config"].get(name)!r} there and {value!r} now'
     for name, value in wanted['config'].items()
-    if name not in _PLACES and found['config'].get(name) != value
+    if name not in free and found['config'].get(name) != value
   ]
   differences += [
     f'{name} differs' for name in wanted if name != 'config' and found.get(name) != wanted[name]

@@ -36,13 +36,9 @@ def load_init(path: str | Path) -> tuple[Params, dict[str, Any]]:
   path = Path(path).absolute()
   if not path.is_dir():
     raise InputError(f'initialisation {path}: there is no such folder')
-  try:
-    described = ocp.metadata(path)
-    abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), described.metadata)
-    return ocp.load(path, abstract), dict(described.custom_metadata or {})
-  except Exception as error:  # Orbax raises many kinds for one thing: not a readable checkpoint
-    first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-    raise InputError(f'initialisation {path} cannot be read: {first_line}') from error
+  described = _readable(path, ocp.metadata, path)
+  abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), described.metadata)
+  return _readable(path, ocp.load, path, abstract), dict(described.custom_metadata or {})
 
 
 class Checkpoints:
@@ -100,10 +96,28 @@ class Checkpoints:
     Raises:
       InputError: the checkpoint is damaged or holds another structure.
     """
-    try:
-      return self._checkpointer.load(step, like)
-    except Exception as error:  # as in `load_init`
-      first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-      raise InputError(
-        f'checkpoint in {self._checkpointer.directory} cannot be restored: {first_line}'
-      ) from error
+    return _readable(self._checkpointer.directory, self._checkpointer.load, step, like)
+
+  def restore_params(self, like: Params, step: int) -> Params:
+    """Only the parameters of a `MetaState` that was saved, whatever its optimiser's state.
+
+    Raises:
+      InputError: as `restore`.
+    """
+    directory = self._checkpointer.directory
+    saved = _readable(directory, self._checkpointer.metadata, step).metadata
+    abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), saved)
+    state = _readable(directory, self._checkpointer.load, step, abstract)
+    params = state['params'] if isinstance(state, Mapping) else state.params
+    if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, like):
+      raise InputError(f'checkpoint {step} in {directory} holds another network')
+    return params
+
+
+def _readable(path: Path, read, *arguments: Any) -> Any:
+  """`read(*arguments)`; whatever Orbax raises becomes one line that names the path."""
+  try:
+    return read(*arguments)
+  except Exception as error:  # many kinds for one thing: not a readable checkpoint
+    first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    raise InputError(f'checkpoint {path} cannot be read: {first_line}') from error

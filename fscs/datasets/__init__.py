@@ -43,11 +43,15 @@ def load(
     raise InputError(f'code {code!r}: expected one of {", ".join(CODES)}; choose one of them')
   from fscs.datasets import preparation  # imports tensorflow-datasets
 
-  if data_dir is None:
-    data_dir = os.environ.get('FSCS_DATA_DIR') or '~/.cache/fscs'
-  data_dir = Path(data_dir).expanduser().absolute()
+  data_dir = default_data_dir(data_dir)
   raw_dir = None if raw_dir is None else Path(raw_dir).expanduser().absolute()
   return preparation.read(preparation.prepare(code, data_dir, raw_dir))
+
+
+def default_data_dir(data_dir: str | os.PathLike | None = None) -> Path:
+  """The folder given, or the environment variable FSCS_DATA_DIR, or ~/.cache/fscs; absolute."""
+  chosen = data_dir or os.environ.get('FSCS_DATA_DIR') or '~/.cache/fscs'
+  return Path(chosen).expanduser().absolute()
 
 
 def fingerprint(image_set: ImageSet) -> str:
@@ -75,4 +79,4 @@ def fingerprint(image_set: ImageSet) -> str:
   return digest.hexdigest()[:16]
 
 
-__all__ = ['CODES', 'fingerprint', 'load']
+__all__ = ['CODES', 'default_data_dir', 'fingerprint', 'load']

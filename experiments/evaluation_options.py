@@ -1,0 +1,82 @@
+"""Options of `experiments.finetune_eval`; what is not given comes from the run to evaluate."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import tyro
+
+from experiments.initialisations import RANDOM, Which, run_of
+from experiments.options import Code, DataOptions, NetworkOptions, from_preset
+from experiments.presets import Preset
+from experiments.runs import newest_run
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(DataOptions, NetworkOptions):
+  """Options of the evaluation; defaults are the paper's."""
+
+  init: tuple[str, ...] = ()
+  """Workdirs of runs, or random; the newest meta-trained run by default."""
+  target: Code = 'B5'
+  """The data set to adapt to; the run's target by default."""
+  checkpoint: Which = 'latest'
+  """Checkpoint of meta-trained runs: latest or best; transfer runs give their best."""
+  shots: tuple[int, ...] = (1, 3, 5, 7, 10)
+  """Numbers of annotated images."""
+  selections: tuple[int, ...] = tuple(range(1, 11))
+  """Numbers of the selections of annotated images."""
+  selections_file: str | None = None
+  """A file of selections (.json or .pkl), or paper for the published ones; random by default."""
+  max_test_images: int | None = None
+  """Score at most so many of the other images, the same for every initialisation."""
+  statistics: Literal['auto', 'image', 'batch'] = 'auto'
+  """Batch-norm statistics of a test image: its own (image) or those of a batch of test images, as
+  the reference has it (batch); auto is batch in the paper protocol and image otherwise."""
+  test_batch_size: int = 32
+  """Images per batch of --statistics=batch."""
+  finetune_epochs: int = 20
+  """Passes over all crops of the annotated images."""
+  finetune_steps: int | None = None
+  """At most so many steps."""
+  finetune_batch_size: int = 64
+  """Crops per step."""
+  finetune_lr: float = 1e-4
+  """Learning rate of Adam."""
+  weight_decay: float = 5e-4
+  """Weight decay, added to the gradient."""
+  workdir: str | None = None
+  """Where results are kept; runs/TARGET-ARCH-eval by default."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Where:
+  """The options that decide the defaults of the others."""
+
+  init: tuple[str, ...] = ()
+  preset: Preset | None = None
+
+
+def defaults(arguments: Sequence[str]) -> Config:
+  """The configuration before the command line: that of the run, or of --preset if it is given.
+
+  Raises:
+    InputError: no --init is given and there is no run, or the one given cannot be read.
+  """
+  if '--help' in arguments or '-h' in arguments:
+    return from_preset(Config, Config.preset)
+  where, _ = tyro.cli(_Where, args=arguments, return_unknown_args=True, add_help=False)
+  init = where.init or (str(newest_run('meta_train')),)
+  run = next((run_of(name) for name in init if name != RANDOM), None)
+  preset = where.preset or (run['config']['preset'] if run else Config.preset)
+  config = dataclasses.replace(from_preset(Config, preset), init=init)
+  return dataclasses.replace(config, **_of_run(run, preset_given=where.preset is not None))
+
+
+def _of_run(run: dict[str, Any] | None, *, preset_given: bool) -> dict[str, Any]:
+  if run is None:
+    return {}
+  names = {'target', 'arch', 'kernel_init', 'data', 'raw_dir', 'data_dir', 'data_seed'}
+  if not preset_given:
+    names |= {field.name for field in dataclasses.fields(DataOptions)}
+  return {name: run['config'][name] for name in names}

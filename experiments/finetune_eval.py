@@ -1,0 +1,179 @@
+"""Fine-tune initialisations on few images of the target and score them on its other images.
+
+  python -m experiments.finetune_eval
+  python -m experiments.finetune_eval --init runs/TNBC-fcrn-bce-s0 random --shots 1 5 \\
+      --selections 1 2 3 --selections-file=paper
+
+Without options it takes the newest meta-trained run, that run's target and data, all shots and ten
+random selections. The workdir (runs/TARGET-ARCH-eval by default) gets results.csv (a row per
+fine-tuning), summary.csv, summary.md, iou.png, overlays-*.png and selections.json. Run again, it
+adds what is missing; run with other --init, --shots or --selections, it adds rows to compare.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments import data, evaluation_options, figures, initialisations, results
+from experiments.evaluation_options import Config
+from experiments.initialisations import Initialisation
+from experiments.options import run
+from experiments.progress import progress_bar
+from experiments.results import Row
+from experiments.runs import default_workdir, open_workdir
+from experiments.selection_files import choose_selections, save_selections
+from fscs.adapt import inner_optimizer
+from fscs.errors import InputError
+from fscs.evaluate import FineTuning, Scores, Target, make_finetune, make_score, make_target
+from fscs.models import make_model, with_affine_norms
+from fscs.selections import support_indices, support_names
+
+# Options that span the grid; with others, a workdir gets further rows.
+GRID = ('init', 'shots', 'selections', 'checkpoint', 'kernel_init')
+
+OVERLAYS = ('best', 'median', 'worst')
+
+
+def finetune_eval(config: Config) -> Path:
+  """Fill in the grid of initialisations x shots x selections; returns the workdir."""
+  _check(config)
+  inits = [
+    initialisations.load(
+      init,
+      arch=config.arch,
+      kernel_init=config.kernel_init,
+      seed=config.seed,
+      target=config.target,
+      which=config.checkpoint,
+    )
+    for init in config.init
+  ]
+  (grey_set,), fingerprints = data.load_prepared([config.target], config)
+  selections = choose_selections(
+    config.selections_file,
+    grey_set.names,
+    config.target,
+    shots=config.shots,
+    selections=config.selections,
+    seed=config.seed,
+    data_dir=config.data_dir,
+  )
+  supports = {
+    (shots, number): support_indices(
+      grey_set.names,
+      support_names(selections, selection=number, shots=shots, code=config.target),
+      config.target,
+    )
+    for shots in config.shots
+    for number in config.selections
+  }
+  target = make_target(
+    grey_set,
+    crop_size=config.crop_size,
+    stride=data.finetune_stride(config.target, config.downscale),
+    min_foreground=config.min_foreground,
+  )
+  workdir = default_workdir(config, f'{config.target}-{config.arch}-eval')
+  facts = {'command': 'finetune_eval', 'data_fingerprints': fingerprints}
+  open_workdir(workdir, config, facts, free=GRID)
+  save_selections(workdir / 'selections.json', selections)
+  _fill_grid(config, inits, target, supports, workdir)
+  print((workdir / 'summary.md').read_text())
+  print(f'table, scores and pictures: {workdir}')
+  return workdir
+
+
+def _check(config: Config) -> None:
+  for name in ('shots', 'selections', 'init'):
+    values = getattr(config, name)
+    if not values or len(set(values)) < len(values):
+      raise InputError(f'--{name} needs at least one value, and none twice: found {values}')
+  for name in ('shots', 'selections'):
+    if min(getattr(config, name)) < 1:
+      raise InputError(f'--{name} counts from 1: found {min(getattr(config, name))}')
+  if config.max_test_images is not None and config.max_test_images < 1:
+    raise InputError(f'--max-test-images is {config.max_test_images}: it must be at least 1')
+
+
+def _fill_grid(config, inits, target: Target, supports, workdir: Path) -> None:
+  """Run every cell that results.csv has not, and write tables and pictures anew after each."""
+  model = make_model(config.arch, affine=True)
+  finetuning = FineTuning(
+    inner_optimizer(config.finetune_lr, config.weight_decay),
+    config.crop_size,
+    config.finetune_batch_size,
+    config.finetune_epochs,
+    config.finetune_steps,
+    config.seed,
+  )
+  finetune = make_finetune(model, finetuning)
+  statistics = config.statistics
+  if statistics == 'auto':
+    statistics = 'batch' if config.protocol == 'paper' else 'image'
+  score = make_score(model, statistics=statistics, batch_size=config.test_batch_size)
+  rows = results.read_rows(workdir / 'results.csv')
+  done = {row.key for row in rows}
+  cells = [(init, *cell) for cell in supports for init in inits]
+  missing = [cell for cell in cells if _key(config, *cell) not in done]
+  with progress_bar('fine-tunings', len(cells), len(cells) - len(missing)) as advance:
+    for init, shots, selection in missing:
+      begin = time.perf_counter()
+      support = supports[shots, selection]
+      params, losses = finetune(with_affine_norms(model, init.params), target, support)
+      if not np.isfinite(losses).all():
+        raise InputError(
+          f'the segmentation loss became non-finite while fine-tuning {init.name} on'
+          f' {config.target} ({shots} shots, selection {selection}): lower --finetune-lr'
+        )
+      indices = test_images(len(target.grey_set.names), support, config)
+      scores, predictions = score(params, target.grey_set, indices)
+      means = (float(np.mean(s)) for s in (scores.iou, scores.dice, scores.foreground_accuracy))
+      seconds = time.perf_counter() - begin
+      rows.append(Row(*_key(config, init, shots, selection), *means, len(indices), seconds))
+      results.write_table(workdir / 'results.csv', rows, Row._fields)
+      if selection == config.selections[0]:
+        path = workdir / f'overlays-{init.name}-{shots}shot-selection{selection}.png'
+        _draw_overlays(path, target, scores, predictions)
+      advance(1, IoU=rows[-1].iou)
+  _write_summary(workdir, rows, f'{config.target}, {config.arch}')
+
+
+def _key(config: Config, init: Initialisation, shots: int, selection: int) -> tuple:
+  return (config.target, config.arch, init.name, init.objective, init.step, shots, selection)
+
+
+def test_images(num_images: int, support: Sequence[int], config: Config) -> np.ndarray:
+  """Which images to score: all but the support, or the first of them in a fixed random order."""
+  order = np.random.default_rng(config.seed).permutation(num_images)
+  return np.sort(order[~np.isin(order, support)][: config.max_test_images])
+
+
+def _write_summary(workdir: Path, rows: Sequence[Row], title: str) -> None:
+  summaries = results.summarise(rows)
+  results.write_table(workdir / 'summary.csv', summaries, results.Summary._fields)
+  table = results.by_initialisation(summaries)
+  results.write_text(workdir / 'summary.md', results.markdown(title, table))
+  figures.draw_iou_bars(workdir / 'iou.png', title, table)
+
+
+def _draw_overlays(path: Path, target: Target, scores: Scores, predictions: np.ndarray) -> None:
+  """The test images of best, median and worst IoU."""
+  order = np.argsort(scores.iou)
+  places = [order[-1], order[len(order) // 2], order[0]]
+  images = scores.indices[places]
+  figures.draw_overlays(
+    path,
+    [
+      f'{word}: {target.grey_set.names[image][:28]}\nIoU {scores.iou[place]:.3f}'
+      for word, image, place in zip(OVERLAYS, images, places, strict=True)
+    ],
+    target.grey_set.images[images],
+    target.grey_set.masks[images] > 0,
+    predictions[places],
+  )
+
+
+if __name__ == '__main__':
+  run(finetune_eval, Config, evaluation_options.defaults)

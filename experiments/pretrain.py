@@ -1,0 +1,120 @@
+"""Train the transfer baseline: supervised on the union of all data sets but the target.
+
+  python -m experiments.pretrain --target=B5
+  python -m experiments.pretrain --target=TNBC --preset=cpu --raw-dir=DIR
+
+It keeps what meta-training keeps (see `experiments.meta_train`) and goes on likewise; evaluation
+takes the checkpoint with the best validation loss.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import sources
+from experiments.options import DataOptions, NetworkOptions, run
+from experiments.progress import progress_bar
+from experiments.runs import FigureLog, default_workdir, describe, open_workdir
+from experiments.sources import SourceOptions
+from fscs.adapt import inner_optimizer
+from fscs.checkpoint import Checkpoints
+from fscs.episodes import Bank
+from fscs.errors import InputError
+from fscs.models import init_params, make_model
+from fscs.supervised import crop_stream, make_loss, make_train, num_training_steps
+from fscs.types import MetaState
+
+VALIDATION_CROPS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(DataOptions, NetworkOptions, SourceOptions):
+  """Options of supervised pre-training; defaults are the paper's."""
+
+  pretrain_epochs: int = 100
+  """Passes over all crops of the sources."""
+  pretrain_steps: int | None = None
+  """At most so many steps."""
+  pretrain_batch_size: int = 64
+  """Crops per step."""
+  pretrain_lr: float = 1e-3
+  """Learning rate of Adam."""
+  weight_decay: float = 5e-4
+  """Weight decay, added to the gradient."""
+  block_steps: int = 25
+  """Steps per compiled call; validation, checkpoint and log come after each."""
+  workdir: str | None = None
+  """Where the run is kept; runs/TARGET-ARCH-transfer-sSEED by default."""
+
+
+def pretrain(config: Config) -> Path:
+  """Run, or go on with, a supervised pre-training; returns its workdir."""
+  codes = sources.codes_of(config)
+  sources.require_positive(config, 'pretrain_epochs', 'pretrain_batch_size', 'block_steps')
+  workdir = default_workdir(config, f'{config.target}-{config.arch}-transfer-s{config.seed}')
+  data = sources.load(config, codes)
+  facts = {'command': 'pretrain', 'sources': codes, 'data_fingerprints': data.fingerprints}
+  free = ('pretrain_epochs', 'pretrain_steps')  # a longer run may go on
+  open_workdir(workdir, config, facts, free=free)
+  sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
+
+  model = make_model(config.arch, kernel_init=config.kernel_init)
+  key = jax.random.key(config.seed)
+  params = init_params(model, jax.random.fold_in(key, 0))
+  optimizer = inner_optimizer(config.pretrain_lr, config.weight_decay)
+  state = MetaState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+  with Checkpoints(workdir / 'checkpoints', describe(config, facts)) as checkpoints:
+    if checkpoints.latest_step is not None:
+      state = checkpoints.restore(state)
+    _train(config, codes, state, data, model, optimizer, checkpoints, workdir)
+  sources.draw_curves(workdir)
+  print(f'initialisation and figures: {workdir}')
+  return workdir
+
+
+def _train(config, codes, state, data, model, optimizer, checkpoints, workdir) -> None:
+  apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
+  train = make_train(apply, optimizer, crop_size=config.crop_size)
+  validation_loss = make_loss(apply, crop_size=config.crop_size)
+  validation_stream = _validation_stream(data.validation, config)
+  crops = np.arange(len(data.training.corner))
+  num_steps = num_training_steps(
+    len(crops), config.pretrain_batch_size, config.pretrain_epochs, config.pretrain_steps
+  )
+  stream = crop_stream(config.seed, crops, config.pretrain_batch_size, num_steps)
+  step = int(state.step)
+  with (
+    FigureLog(workdir, ('loss', 'validation_loss'), first_step=step) as log,
+    progress_bar('steps', num_steps, step) as advance,
+  ):
+    while step < num_steps:
+      block = stream[step : step + config.block_steps]
+      params, opt_state, losses = train(state.params, state.opt_state, data.training, block)
+      losses = np.asarray(losses)
+      finite = np.isfinite(losses)
+      if not finite.all():
+        raise InputError(
+          f'the segmentation loss became non-finite in step {step + 1 + np.argmin(finite)} on'
+          f' {" ".join(codes)}; the last good checkpoint is in {workdir / "checkpoints"}.'
+          ' Lower --pretrain-lr'
+        )
+      validation = float(validation_loss(params, data.validation, validation_stream))
+      step += len(block)
+      state = MetaState(jnp.int32(step), params, opt_state)
+      log.write(step, {'loss': float(losses.mean()), 'validation_loss': validation})
+      checkpoints.save(step, state, validation_loss=validation)
+      advance(len(block), loss=float(losses.mean()), val=validation)
+
+
+def _validation_stream(bank: Bank, config: Config) -> np.ndarray:
+  """The same crops of the held-out images for every validation: (batches, batch size)."""
+  batch_size = min(config.pretrain_batch_size, VALIDATION_CROPS)
+  crops = np.arange(len(bank.corner))
+  return crop_stream(config.seed, crops, batch_size, -(-VALIDATION_CROPS // batch_size))
+
+
+if __name__ == '__main__':
+  run(pretrain, Config)

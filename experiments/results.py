@@ -1,0 +1,114 @@
+"""Tables of scores: one row per fine-tuning in `results.csv`, means over selections beside it."""
+
+import csv
+import io
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.runs import write_text
+from fscs.errors import InputError
+
+
+class Row(NamedTuple):
+  """One initialisation fine-tuned on one selection, scored on the other images."""
+
+  target: str
+  arch: str
+  initialisation: str
+  objective: str
+  step: int  # of the initialisation's checkpoint
+  shots: int
+  selection: int
+  iou: float  # mean over test images, as are the next two
+  dice: float
+  foreground_accuracy: float
+  num_test_images: int
+  seconds: float  # fine-tuning and scoring, compilation included
+
+  @property
+  def key(self) -> tuple:
+    """What makes the row a different experiment."""
+    return tuple(self)[: Row._fields.index('iou')]
+
+
+class Summary(NamedTuple):
+  """Mean and standard deviation over selections; the deviation of one selection is 0."""
+
+  target: str
+  arch: str
+  initialisation: str
+  objective: str
+  step: int
+  shots: int
+  num_selections: int
+  iou_mean: float
+  iou_std: float
+  dice_mean: float
+  dice_std: float
+  foreground_accuracy_mean: float
+  foreground_accuracy_std: float
+
+
+def read_rows(path: Path) -> list[Row]:
+  """Rows of a results file, none if it is not there.
+
+  Raises:
+    InputError: the file is damaged.
+  """
+  if not path.exists():
+    return []
+  types = Row.__annotations__
+  try:
+    with path.open(newline='') as file:
+      records = list(csv.DictReader(file))
+    return [Row(**{name: types[name](record[name]) for name in Row._fields}) for record in records]
+  except (ValueError, KeyError, TypeError) as error:
+    raise InputError(f'{path} is damaged ({error}): mend it, or remove it to start over') from error
+
+
+def write_table(path: Path, rows: Sequence[NamedTuple], fields: Sequence[str]) -> None:
+  """Write rows as CSV, whole or not at all."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(fields)
+  writer.writerows([[f'{v:.6g}' if isinstance(v, float) else v for v in row] for row in rows])
+  write_text(path, text.getvalue())
+
+
+def summarise(rows: Iterable[Row]) -> list[Summary]:
+  """Means over selections, in the order in which the experiments first appear."""
+  groups: dict[tuple, list[Row]] = {}
+  for row in rows:
+    groups.setdefault(row.key[:-1], []).append(row)
+  summaries = []
+  for key, group in groups.items():
+    figures = []
+    for name in ('iou', 'dice', 'foreground_accuracy'):
+      values = [getattr(row, name) for row in group]
+      figures += [statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0]
+    summaries.append(Summary(*key, len(group), *figures))
+  return summaries
+
+
+def by_initialisation(
+  summaries: Iterable[Summary],
+) -> dict[str, dict[int, tuple[float, float]]]:
+  """{initialisation: {shots: (mean IoU, standard deviation)}}."""
+  table: dict[str, dict[int, tuple[float, float]]] = {}
+  for s in summaries:
+    table.setdefault(s.initialisation, {})[s.shots] = (s.iou_mean, s.iou_std)
+  return table
+
+
+def markdown(title: str, table: Mapping[str, Mapping[int, tuple[float, float]]]) -> str:
+  """A table of mean IoU and deviation, a line per initialisation and a column per shots."""
+  shots = sorted({k for by_shots in table.values() for k in by_shots})
+  lines = [f'# {title}', '', 'Foreground IoU, mean ± standard deviation over selections.', '']
+  lines += ['| initialisation | ' + ' | '.join(f'K = {k}' for k in shots) + ' |']
+  lines += ['|---|' + '---|' * len(shots)]
+  for name, by_shots in table.items():
+    cells = [f'{by_shots[k][0]:.3f} ± {by_shots[k][1]:.3f}' if k in by_shots else '' for k in shots]
+    lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+  return '\n'.join(lines) + '\n'

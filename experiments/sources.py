@@ -1,0 +1,92 @@
+"""What both ways of training on sources share: their options, their images, their pictures."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from experiments import data, figures
+from experiments.options import Code
+from fscs.datasets import CODES
+from fscs.episodes import Bank, make_bank, sample_crops
+from fscs.errors import InputError
+
+CROPS_IN_FIGURE = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceOptions:
+  """Which data sets to learn from."""
+
+  target: Code = 'B5'
+  """The data set that is left out, to adapt to later."""
+  sources: tuple[Code, ...] = ()
+  """Data sets to learn from; all but the target by default."""
+
+
+class Sources(NamedTuple):
+  """The sources on the device; a tenth of the images of each is held out for validation."""
+
+  training: Bank
+  validation: Bank
+  fingerprints: dict[str, str]  # of the files, by code
+
+
+def codes_of(config: SourceOptions) -> tuple[str, ...]:
+  """The codes to learn from.
+
+  Raises:
+    InputError: the target is among them, or one is named twice.
+  """
+  codes = config.sources or tuple(code for code in CODES if code != config.target)
+  if config.target in codes:
+    raise InputError(
+      f'--sources has {config.target}, which is the --target: an initialisation must not have'
+      ' seen its target'
+    )
+  if len(set(codes)) < len(codes):
+    raise InputError(f'--sources names a data set twice: {" ".join(codes)}')
+  return codes
+
+
+def require_positive(config, *names: str) -> None:
+  """Raises InputError where one of the named whole-number options is below 1."""
+  for name in names:
+    if getattr(config, name) < 1:
+      option = name.replace('_', '-')
+      raise InputError(f'--{option} is {getattr(config, name)}: it must be at least 1')
+
+
+def load(config, codes: tuple[str, ...]) -> Sources:
+  """Load, prepare and split the sources, and put them on the device."""
+  require_positive(config, 'downscale', 'crop_size')
+  grey_sets, fingerprints = data.load_prepared(codes, config)
+  parts = [data.hold_out(grey_set, config.seed) for grey_set in grey_sets]
+  strides = [data.source_stride(code, config.downscale) for code in codes]
+  banks = [
+    make_bank(
+      sets, crop_size=config.crop_size, strides=strides, min_foreground=config.min_foreground
+    )
+    for sets in zip(*parts, strict=True)
+  ]
+  return Sources(*banks, fingerprints)
+
+
+def draw_crops(path: Path, bank: Bank, codes: tuple[str, ...], config) -> None:
+  """A picture of crops of every source with their masks, drawn as training draws them."""
+  key = jax.random.key(config.seed)
+  rows = [
+    sample_crops(jax.random.fold_in(key, i), bank, i, CROPS_IN_FIGURE, config.crop_size)
+    for i in range(len(codes))
+  ]
+  images, masks = (
+    [np.asarray(crops[..., 0]) for crops in part] for part in zip(*rows, strict=True)
+  )
+  figures.draw_crops(path, codes, images, masks)
+
+
+def draw_curves(workdir: Path) -> None:
+  """The curves of a run's figures."""
+  figures.draw_losses(workdir / 'losses.png', workdir / 'figures.csv')
