@@ -40,14 +40,7 @@ def finetune_eval(config: Config) -> Path:
   """Fill in the grid of initialisations x shots x selections; returns the workdir."""
   _check(config)
   inits = [
-    initialisations.load(
-      init,
-      arch=config.arch,
-      kernel_init=config.kernel_init,
-      seed=config.seed,
-      target=config.target,
-      which=config.checkpoint,
-    )
+    initialisations.load(init, config, target=config.target, which=config.checkpoint)
     for init in config.init
   ]
   (grey_set,), fingerprints = data.load_prepared([config.target], config)
@@ -99,7 +92,7 @@ def _check(config: Config) -> None:
 
 def _fill_grid(config, inits, target: Target, supports, workdir: Path) -> None:
   """Run every cell that results.csv has not, and write tables and pictures anew after each."""
-  model = make_model(config.arch, affine=True)
+  model = make_model(config.arch, affine=True, widths=config.widths)
   finetuning = FineTuning(
     inner_optimizer(config.finetune_lr, config.weight_decay),
     config.crop_size,

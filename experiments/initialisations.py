@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
+from experiments.options import NetworkOptions
 from experiments.runs import read_config
 from fscs.checkpoint import Checkpoints
 from fscs.errors import InputError
@@ -34,29 +35,29 @@ def run_of(init: str) -> dict[str, Any] | None:
 
 
 def load(
-  init: str, *, arch: str, kernel_init: str, seed: int, target: str, which: Which = 'latest'
+  init: str, network: NetworkOptions, *, target: str, which: Which = 'latest'
 ) -> Initialisation:
   """Read, or draw, an initialisation.
 
   Args:
     init: 'random' or the workdir of a run.
-    arch: architecture that is wanted.
-    kernel_init: of random parameters.
-    seed: of random parameters.
+    network: the network that is wanted; its seed is that of random parameters.
     target: code of the data set to adapt to; the run must not have learned from it.
     which: checkpoint of a meta-trained run; supervised runs always give their best.
 
   Raises:
-    InputError: the run has another architecture, has seen the target, or has no checkpoint.
+    InputError: the run has another network, has seen the target, or has no checkpoint.
   """
-  model = make_model(arch, kernel_init=kernel_init)
-  params = init_params(model, jax.random.fold_in(jax.random.key(seed), 0))
+  model = make_model(network.arch, kernel_init=network.kernel_init, widths=network.widths)
+  params = init_params(model, jax.random.fold_in(jax.random.key(network.seed), 0))
   if init == RANDOM:
-    return Initialisation(f'{RANDOM}-{kernel_init}-s{seed}', 'none', 0, params)
+    return Initialisation(f'{RANDOM}-{network.kernel_init}-s{network.seed}', 'none', 0, params)
   run = run_of(init)
   config = run['config']
-  if config['arch'] != arch:
-    raise InputError(f'--init={init} is a {config["arch"]} and --arch is {arch}: give one of them')
+  for name in ('arch', 'widths'):
+    found, wanted = config[name], getattr(network, name)
+    if found != (list(wanted) if isinstance(wanted, tuple) else wanted):
+      raise InputError(f'--init={init} was trained with --{name}={found}, found --{name}={wanted}')
   if target in run['sources']:
     raise InputError(f'--init={init} has learned from {target}: choose another --target or run')
   supervised = run['command'] == 'pretrain'
@@ -67,6 +68,6 @@ def load(
     step = checkpoints.best_step if supervised or which == 'best' else checkpoints.latest_step
     if step is None:
       raise InputError(f'--init={init} has no checkpoint yet: finish its training first')
-    restored = checkpoints.restore_params(params, step)
+    restored = checkpoints.restore_params(step)
   objective = 'transfer' if supervised else config['objective']
   return Initialisation(Path(init).resolve().name, objective, step, restored)

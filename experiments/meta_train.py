@@ -74,7 +74,7 @@ def meta_train(config: Config) -> Path:
   open_workdir(workdir, config, facts, free=('meta_epochs',))  # a longer run may go on
   sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
 
-  model = make_model(config.arch, kernel_init=config.kernel_init)
+  model = make_model(config.arch, kernel_init=config.kernel_init, widths=config.widths)
   params = init_params(model, jax.random.fold_in(jax.random.key(config.seed), 0))
   outer = optax.sgd(config.meta_lr)
   state = init_state(params, outer)

@@ -49,6 +49,8 @@ class NetworkOptions:
   """fcrn or unet."""
   kernel_init: KernelInit = 'normal'
   """Initial kernels: normal, the paper's N(0, 1), or he."""
+  widths: tuple[int, ...] | None = None
+  """Channels of the levels: four for fcrn, three for unet; the paper's by default."""
   seed: int = 0
   """Seed of initial parameters and of everything drawn."""
 

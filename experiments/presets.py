@@ -1,13 +1,13 @@
 """Every number that a preset decides, in one place; each is also an option of the commands.
 
 `paper` is the published protocol, for a GPU. `cpu` is sized for two cores: half resolution, and an
-inner and outer loop short enough that meta-training for one target ends within 40 minutes. `smoke`
-only shows that everything runs.
+inner and outer loop short enough that meta-training for one target ends within 40 minutes. `demo`
+is a smaller `cpu` for simulated images, and `smoke` only shows that everything runs.
 """
 
 from typing import Any, Literal
 
-Preset = Literal['paper', 'cpu', 'smoke']
+Preset = Literal['paper', 'cpu', 'demo', 'smoke']
 
 PRESETS: dict[str, dict[str, Any]] = {
   'paper': {
@@ -49,6 +49,26 @@ PRESETS: dict[str, dict[str, Any]] = {
     'finetune_lr': 1e-3,
     'max_test_images': 20,
     'simulated_images': 20,
+  },
+  'demo': {
+    'downscale': 2,
+    'crop_size': 64,
+    'min_foreground': 40,
+    'num_crops': 4,
+    'num_inner_steps': 5,
+    'inner_lr': 1e-2,
+    'meta_epochs': 24,
+    'block_epochs': 4,
+    'pretrain_epochs': 100,
+    'pretrain_steps': 240,
+    'pretrain_batch_size': 8,
+    'pretrain_lr': 1e-2,
+    'finetune_epochs': 20,
+    'finetune_steps': 25,
+    'finetune_batch_size': 8,
+    'finetune_lr': 1e-2,
+    'max_test_images': 6,
+    'simulated_images': 12,
   },
   'smoke': {
     'downscale': 4,

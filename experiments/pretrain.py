@@ -61,7 +61,7 @@ def pretrain(config: Config) -> Path:
   open_workdir(workdir, config, facts, free=free)
   sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
 
-  model = make_model(config.arch, kernel_init=config.kernel_init)
+  model = make_model(config.arch, kernel_init=config.kernel_init, widths=config.widths)
   key = jax.random.key(config.seed)
   params = init_params(model, jax.random.fold_in(key, 0))
   optimizer = inner_optimizer(config.pretrain_lr, config.weight_decay)

@@ -1,7 +1,7 @@
-"""Few-shot cell segmentation: initialisations that adapt to a new kind of image from a few examples.
+"""Few-shot cell segmentation: initialisations that adapt to new images from a few examples.
 
-The public names; importing them reads no data and loads no TensorFlow. Everything is a pure function
-of arrays: see `fscs.adapt` (the inner loop), `fscs.meta` (the outer loop), `fscs.losses`,
+The public names; importing them reads no data and loads no TensorFlow. Everything is a pure
+function of arrays: see `fscs.adapt` (the inner loop), `fscs.meta` (the outer loop), `fscs.losses`,
 `fscs.evaluate` and `fscs.datasets`.
 """
 

@@ -98,8 +98,8 @@ class Checkpoints:
     """
     return _readable(self._checkpointer.directory, self._checkpointer.load, step, like)
 
-  def restore_params(self, like: Params, step: int) -> Params:
-    """Only the parameters of a `MetaState` that was saved, whatever its optimiser's state.
+  def restore_params(self, step: int) -> Params:
+    """Only the parameters of a `MetaState` that was saved, as NumPy arrays.
 
     Raises:
       InputError: as `restore`.
@@ -107,11 +107,7 @@ class Checkpoints:
     directory = self._checkpointer.directory
     saved = _readable(directory, self._checkpointer.metadata, step).metadata
     abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), saved)
-    state = _readable(directory, self._checkpointer.load, step, abstract)
-    params = state['params'] if isinstance(state, Mapping) else state.params
-    if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, like):
-      raise InputError(f'checkpoint {step} in {directory} holds another network')
-    return params
+    return _readable(directory, self._checkpointer.load, step, abstract)['params']
 
 
 def _readable(path: Path, read, *arguments: Any) -> Any:

@@ -1,17 +1,19 @@
-"""What the test modules share: the real images, for those tests that are marked real_data."""
+"""What the test modules share: the real images (marker real_data) and a compilation cache."""
 
 import os
 from pathlib import Path
 
+import jax
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def pytest_configure(config):
-  config.addinivalue_line(
-    'markers', 'real_data: needs published images; FSCS_RAW_DIR says where, else ../shared/data/raw'
-  )
+@pytest.fixture(scope='session', autouse=True)
+def compilation_cache(tmp_path_factory):
+  """Tests that compile the same program again take it from here."""
+  jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.mktemp('compiled')))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
 @pytest.fixture(scope='session')

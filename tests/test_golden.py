@@ -24,7 +24,7 @@ from fscs.types import Episode
 ARCHITECTURES = ('fcrn', 'unet')
 
 # A weight of zero makes another objective of the combined one, so that one compilation, which is
-# most of these tests' time, serves all four. What the names choose is tested by their values.
+# most of these tests' time, serves all four. What the names choose is tested apart.
 WEIGHTS = {
   'bce': (0.0, 0.0),
   'bce_entropy': (inputs.ALPHA, 0.0),
@@ -101,41 +101,34 @@ def moved(after, before):
 
 @cache
 def make_adapt(architecture):
-  """Returns adapt(params, episode, alpha, beta) under the combined objective, compiled once."""
+  """Returns adapt(params, episode, alpha, beta) -> params under 'combined', compiled once."""
   apply, _, _ = make_narrow(architecture, affine=False)
+  optimizer = inner_optimizer(inputs.INNER_LR, inputs.WEIGHT_DECAY)
 
   @jax.jit
   def adapt_combined(params, episode, alpha, beta):
-    return adapt(
-      params,
-      episode,
-      apply=apply,
-      objective='combined',
-      optimizer=inner_optimizer(inputs.INNER_LR, inputs.WEIGHT_DECAY),
-      num_steps=inputs.NUM_INNER_STEPS,
-      alpha=alpha,
-      beta=beta,
-    )[0]
+    options = {'apply': apply, 'objective': 'combined', 'alpha': alpha, 'beta': beta}
+    num_steps = inputs.NUM_INNER_STEPS
+    return adapt(params, episode, optimizer=optimizer, num_steps=num_steps, **options)[0]
 
   return adapt_combined
 
 
-@pytest.mark.parametrize('affine', [False, True])
+@pytest.mark.parametrize(('affine', 'height', 'width'), inputs.FORWARD_CASES)
 @pytest.mark.parametrize('architecture', ARCHITECTURES)
-def test_outputs_of_the_full_networks(architecture, affine):
+def test_outputs_of_the_full_networks(architecture, affine, height, width):
   widths = inputs.FULL_WIDTHS[architecture]
   state = inputs.draw_state_dict(architecture, widths, affine=affine, seed=inputs.FULL_SEED)
   params = params_from_torch(state, architecture)
   model = make_model(architecture, affine=affine)  # the default widths are the reference's
-  for height, width in inputs.FORWARD_SIZES:
-    images = inputs.draw_images(inputs.FORWARD_SEED, 2, height, width)
-    outputs = jit_quickly(model.apply)({'params': params}, images)
-    for name, output in zip(('logits', 'features'), outputs, strict=True):
-      key = f'forward/{"affine" if affine else "plain"}/{height}x{width}/{name}'
-      expected = golden(architecture)[key]
-      assert output.shape == expected.shape
-      assert relative(output, expected) < 1e-4
-      np.testing.assert_allclose(output, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+  images = inputs.draw_images(inputs.FORWARD_SEED, 2, height, width)
+  outputs = jit_quickly(model.apply)({'params': params}, images)
+  for name, output in zip(('logits', 'features'), outputs, strict=True):
+    expected = golden(architecture)[f'forward/{height}x{width}/{name}']
+    assert output.shape == expected.shape
+    assert relative(output, expected) < 1e-4, name
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(output, expected, rtol=0, atol=1e-4 * largest, err_msg=name)
 
 
 @pytest.mark.parametrize('case', ['ordinary', 'large', 'degenerate'])
@@ -151,27 +144,50 @@ def test_losses(case):
     np.testing.assert_allclose(value, golden('losses')[f'{case}/{name}'], rtol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize('architecture', ARCHITECTURES)
-def test_values_of_the_objectives(architecture):
-  apply, params, _ = make_narrow(architecture, affine=True)
-  episode = make_episode(inputs.EPISODE_SEEDS[0])
-  compiled = jit_quickly(apply)
-  for objective in inputs.OBJECTIVES:
-    options = {'objective': objective, 'alpha': inputs.ALPHA, 'beta': inputs.BETA}
-    found, _ = losses.objective_loss(compiled, params, episode, **options)
-    expected = golden(architecture)[f'value/{objective}']
-    np.testing.assert_allclose(found, expected, rtol=1e-5, err_msg=objective)
+@pytest.mark.parametrize('objective', inputs.OBJECTIVES)
+def test_which_terms_an_objective_has(objective):
+  given = inputs.draw_loss_cases()['ordinary']
+  # A network that answers each group of images with given tensors; others would be seen as NaN.
+  outputs = {
+    'images': (given['logits'], given['features']),
+    'entropy_images': (given['logits'], np.nan),
+    'distillation_images': (np.nan, given['other_features']),
+  }
+  episode = Episode(
+    images='images',
+    masks=jnp.asarray(given['masks']),
+    entropy_images='entropy_images',
+    distillation_images='distillation_images',
+  )
+  alpha, beta = WEIGHTS[objective]
+  found, _ = losses.objective_loss(
+    lambda params, images: outputs[images],
+    {},
+    episode,
+    objective=objective,
+    alpha=inputs.ALPHA,
+    beta=inputs.BETA,
+  )
+  terms = golden('losses')
+  expected = (
+    terms['ordinary/weighted_bce']
+    + alpha * terms['ordinary/entropy_regularisation']
+    + beta * terms['ordinary/distillation']
+  )
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize('architecture', ARCHITECTURES)
-def test_gradients_leaf_by_leaf(architecture):
-  apply, params, stored = make_narrow(architecture, affine=True)
+def test_objectives_and_their_gradients_leaf_by_leaf(architecture):
+  apply, params, stored = make_narrow(architecture, inputs.GRADIENT_AFFINE[architecture])
   episode = make_episode(inputs.EPISODE_SEEDS[0])
-  loss = partial(losses.objective_loss, apply, objective='combined')
-  gradient = jax.jit(jax.grad(loss, has_aux=True))
+  loss_of = partial(losses.objective_loss, apply, objective='combined')
+  value_and_grad = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
   for objective, (alpha, beta) in WEIGHTS.items():
-    found = by_name(gradient(params, episode, alpha=alpha, beta=beta)[0])
-    expected = stored(f'gradient/{objective}')
+    (loss, _), gradient = value_and_grad(params, episode, alpha=alpha, beta=beta)
+    expected_loss = golden(architecture)[f'value/{objective}']
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-5, err_msg=objective)
+    found, expected = by_name(gradient), stored(f'gradient/{objective}')
     assert found.keys() == expected.keys()
     whole = np.linalg.norm(joined(architecture, expected))
     for name, value in expected.items():

@@ -1,15 +1,25 @@
 """The two networks of the paper, and how their parameters are made and extended."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
+from fscs.errors import InputError
 from fscs.models.fcrn import FCRN
 from fscs.models.unet import UNet
 from fscs.types import Params
 
-__all__ = ['FCRN', 'Architecture', 'UNet', 'init_params', 'make_model', 'with_affine_norms']
+__all__ = [
+  'FCRN',
+  'Architecture',
+  'KernelInit',
+  'UNet',
+  'init_params',
+  'make_model',
+  'with_affine_norms',
+]
 
 Architecture = Literal['fcrn', 'unet']
 KernelInit = Literal['normal', 'he']
@@ -17,9 +27,28 @@ KernelInit = Literal['normal', 'he']
 _MODELS = {'fcrn': FCRN, 'unet': UNet}
 
 
-def make_model(architecture: Architecture, **options) -> FCRN | UNet:
-  """The network of that name; options are its attributes (`affine`, `kernel_init`, ...)."""
-  return _MODELS[architecture](**options)
+def make_model(
+  architecture: Architecture, *, widths: Sequence[int] | None = None, **options
+) -> FCRN | UNet:
+  """The network of that name, with the paper's widths unless others are given.
+
+  Args:
+    architecture: 'fcrn' or 'unet'.
+    widths: channels of the levels.
+    **options: further attributes of the network (`affine`, `kernel_init`, `lowering`).
+
+  Raises:
+    InputError: there are more or fewer widths than levels, or one is below 1.
+  """
+  model = _MODELS[architecture](**options)
+  if widths is None:
+    return model
+  if len(widths) != len(model.widths) or min(widths) < 1:
+    raise InputError(
+      f'widths {tuple(widths)}: {architecture} needs {len(model.widths)} whole numbers above 0,'
+      f' such as {model.widths}'
+    )
+  return model.clone(widths=tuple(widths))
 
 
 def init_params(model: FCRN | UNet, key: jax.Array) -> Params:

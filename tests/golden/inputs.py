@@ -20,7 +20,11 @@ ALPHA, BETA = 0.01, 0.01
 INNER_LR, WEIGHT_DECAY, NUM_INNER_STEPS = 1e-3, 5e-4, 20
 META_LRS = (1.0, 0.5)
 FULL_SEED, NARROW_SEED, FORWARD_SEED, EPISODE_SEEDS = 11, 14, 20, (30, 40)
-FORWARD_SIZES = ((32, 32), (16, 24))  # (rows, columns); the second tells rows from columns
+# (affine, rows, columns): with and without batch-norm scales and biases, as in fine-tuning and in
+# meta-training; square, and such that rows cannot be taken for columns.
+FORWARD_CASES = ((False, 32, 32), (True, 16, 24))
+# Each architecture once, and both kinds of normalisation: every case is a compilation.
+GRADIENT_AFFINE = {'fcrn': True, 'unet': False}
 
 
 def parameter_shapes(

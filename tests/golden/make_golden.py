@@ -11,11 +11,11 @@ A ReLU or max-pool input within rounding of its kink sends a gradient one way in
 in float64, and Adam keeps the difference: with some seeds float32 PyTorch itself ends 1e-2 away.
 `inputs.NARROW_SEED` is one without; should a change bring a kink, this script refuses to write.
 
-Keys: forward/<affine|plain>/<H>x<W>/<logits|features> (NHWC). Of narrow networks with batch-norm
-scales and biases: value/<objective>, gradient/<objective>. Of narrow networks without:
-update/<objective> (parameters after the inner steps minus those before), adapted_logits/<objective>
-(of the adapted network on the task's images, NHWC), reptile/<meta_lr> (as update, of the
-meta-parameters under 'combined'). Gradients and updates are vectors in the order of the state dict.
+Keys: forward/<rows>x<columns>/<logits|features>, full networks, NHWC. Of narrow networks:
+value/<objective>; gradient/<objective>; update/<objective>, parameters after the inner steps minus
+those before; adapted_logits/<objective>, of the adapted network on the task's images, NHWC;
+reptile/<meta_lr>, movement of the meta-parameters under 'combined'. Gradients, updates and
+movements are vectors in the order of the state dict.
 """
 
 from pathlib import Path
@@ -82,20 +82,19 @@ def losses(dtype):
 def network(architecture, dtype):
   """Forward passes at full width; gradients, inner loops and a Reptile step at narrow width."""
   values = {}
-  for affine in (False, True):
+  for affine, height, width in inputs.FORWARD_CASES:
     widths = inputs.FULL_WIDTHS[architecture]
     model = make_model(architecture, widths, affine, inputs.FULL_SEED, dtype)
-    for height, width in inputs.FORWARD_SIZES:
-      images = inputs.draw_images(inputs.FORWARD_SEED, 2, height, width)
-      with torch.no_grad():
-        outputs = model(to_nchw(images, dtype))
-      for name, output in zip(('logits', 'features'), outputs, strict=True):
-        key = f'forward/{"affine" if affine else "plain"}/{height}x{width}/{name}'
-        values[key] = to_nhwc(output)
+    images = inputs.draw_images(inputs.FORWARD_SEED, 2, height, width)
+    with torch.no_grad():
+      outputs = model(to_nchw(images, dtype))
+    for name, output in zip(('logits', 'features'), outputs, strict=True):
+      values[f'forward/{height}x{width}/{name}'] = to_nhwc(output)
 
   widths = inputs.NARROW_WIDTHS[architecture]
   episodes = [make_episode(seed, dtype) for seed in inputs.EPISODE_SEEDS]
-  model = make_model(architecture, widths, True, inputs.NARROW_SEED, dtype)
+  affine = inputs.GRADIENT_AFFINE[architecture]
+  model = make_model(architecture, widths, affine, inputs.NARROW_SEED, dtype)
   for objective in inputs.OBJECTIVES:
     options = {'objective': objective, **HYPERPARAMETERS}
     loss = torch_mirror.objective_loss(model, episodes[0], **options)

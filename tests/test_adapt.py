@@ -1,0 +1,107 @@
+"""The inner loop and the Reptile step: two ways to the same answer."""
+
+import operator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from toys import WIDTHS, disk_set
+
+from fscs.adapt import inner_optimizer
+from fscs.episodes import make_bank, sample_episode
+from fscs.meta import (
+  InnerLoop,
+  init_state,
+  make_meta_block,
+  make_validation,
+  meta_step,
+  reptile_gradient,
+)
+from fscs.models import init_params, make_model
+from fscs.preprocessing import prepare
+
+SHAPE = {'num_crops': 2, 'crop_size': 32}
+
+
+@pytest.fixture(scope='module')
+def bank():
+  sets = [prepare(disk_set(code, num_images=3)) for code in ('B5', 'EM', 'TNBC')]
+  return make_bank(sets, crop_size=32, strides=[(8, 8)] * 3, min_foreground=20)
+
+
+@pytest.fixture(scope='module')
+def params():
+  return init_params(make_model('fcrn', widths=WIDTHS['fcrn']), jax.random.key(0))
+
+
+def inner_loop(objective='combined', num_steps=3):
+  model = make_model('fcrn', widths=WIDTHS['fcrn'])
+  apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
+  return InnerLoop(apply, objective, inner_optimizer(), num_steps)
+
+
+def assert_trees_close(one, other, **tolerance):
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), one, other)
+
+
+def test_vmapped_adaptation_equals_a_loop_over_tasks(bank, params):
+  draw = lambda source: sample_episode(jax.random.key(source), bank, source, **SHAPE)  # noqa: E731
+  episodes = [draw(source) for source in range(3)]
+  stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes)
+  inner = jax.jit(inner_loop())
+  together, _ = jax.jit(jax.vmap(inner_loop(), (None, 0)))(params, stacked)
+  for i, episode in enumerate(episodes):
+    alone, _ = inner(params, episode)
+    of_task = jax.tree.map(operator.itemgetter(i), together)
+    assert_trees_close(of_task, alone, rtol=2e-3, atol=1e-4)
+
+
+def test_adaptation_lowers_the_loss(bank, params):
+  episode = sample_episode(jax.random.key(0), bank, 0, **SHAPE)
+  _, history = jax.jit(inner_loop('bce', num_steps=20))(params, episode)
+  assert history.loss.shape == (20,)
+  assert history.loss[-1] < history.loss[0]
+
+
+def test_reptile_gradient_is_the_mean_displacement():
+  params = {'w': jnp.array([1.0, 2.0])}
+  adapted = {'w': jnp.array([[2.0, 2.0], [4.0, 0.0]])}
+  np.testing.assert_allclose(reptile_gradient(params, adapted)['w'], [-2.0, 1.0])
+
+
+@pytest.mark.parametrize(('meta_lr', 'expected'), [(1.0, [3.0, 1.0]), (0.5, [2.0, 1.5])])
+def test_meta_step_moves_towards_the_mean_of_the_adapted(meta_lr, expected):
+  outer = optax.sgd(meta_lr)
+  state = init_state({'w': jnp.array([1.0, 2.0])}, outer)
+  state = meta_step(state, {'w': jnp.array([[2.0, 2.0], [4.0, 0.0]])}, outer=outer)
+  np.testing.assert_allclose(state.params['w'], expected)
+  assert state.step == 1
+
+
+def test_tasks_at_once_equal_tasks_one_after_another(bank, params):
+  outer, key = optax.sgd(1.0), jax.random.key(1)
+  ends = []
+  for axis in ('vmap', 'map'):
+    block = make_meta_block(inner_loop(), outer, num_epochs=2, task_axis=axis, **SHAPE)
+    ends.append(block(init_state(params, outer), bank, key))
+  assert_trees_close(ends[0][0].params, ends[1][0].params, rtol=5e-3, atol=2e-4)
+  assert ends[0][1].loss.shape == (2, 3, 3)
+
+
+def test_two_blocks_equal_one_bit_for_bit_and_compile_once(bank, params):
+  outer, key = optax.sgd(1.0), jax.random.key(1)
+  block = make_meta_block(inner_loop('bce'), outer, num_epochs=2, **SHAPE)
+  state, _ = block(init_state(params, outer), bank, key)
+  state, _ = block(state, bank, key)
+  assert block._cache_size() == 1
+  whole = make_meta_block(inner_loop('bce'), outer, num_epochs=4, **SHAPE)
+  expected, _ = whole(init_state(params, outer), bank, key)
+  jax.tree.map(np.testing.assert_array_equal, state, expected)
+
+
+def test_validation_rehearses_on_crops_not_adapted_to(bank, params):
+  losses = make_validation(inner_loop(), **SHAPE)(params, bank, jax.random.key(5))
+  assert losses.shape == (3,)
+  assert np.isfinite(losses).all()

@@ -1,0 +1,271 @@
+"""Every command runs real steps, goes on where it stopped, and refuses what it cannot use."""
+
+import csv
+import dataclasses
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+from toys import WIDTHS, disk_set
+
+from experiments import data, evaluation_options, finetune_eval, meta_train, options, pretrain
+from fscs.checkpoint import Checkpoints
+from fscs.errors import InputError
+
+TINY = {
+  'preset': 'smoke',
+  'downscale': 1,
+  'crop_size': 32,
+  'min_foreground': 20,
+  'widths': WIDTHS['fcrn'],
+  'target': 'TNBC',
+}
+
+
+@pytest.fixture(autouse=True)
+def toy_data(monkeypatch, tmp_path):
+  monkeypatch.setattr(data, 'load_set', lambda code, _: disk_set(code))
+  monkeypatch.chdir(tmp_path)
+
+
+def meta_config(**changes):
+  sizes = {'num_crops': 2, 'num_inner_steps': 2, 'meta_epochs': 4, 'block_epochs': 2}
+  return meta_train.Config(**{**TINY, **sizes, 'objective': 'bce', **changes})
+
+
+def pretrain_config(**changes):
+  sizes = {'pretrain_steps': 6, 'pretrain_batch_size': 4, 'block_steps': 3}
+  return pretrain.Config(**{**TINY, **sizes, **changes})
+
+
+def eval_config(**changes):
+  sizes = {'finetune_steps': 3, 'finetune_batch_size': 4, 'max_test_images': 3}
+  grid = {'init': ('random',), 'shots': (1, 2), 'selections': (1, 2)}
+  return finetune_eval.Config(**{**TINY, **sizes, **grid, **changes})
+
+
+def final_state(workdir):
+  with Checkpoints(workdir / 'checkpoints') as checkpoints:
+    return checkpoints.restore_params(checkpoints.latest_step)
+
+
+def rows_of(path):
+  with path.open(newline='') as file:
+    return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def trained():
+  """The workdir of a finished meta-training."""
+  return meta_train.meta_train(meta_config())
+
+
+@pytest.mark.parametrize(
+  ('train', 'short', 'long'),
+  [
+    (meta_train.meta_train, meta_config(meta_epochs=2), meta_config()),
+    (pretrain.pretrain, pretrain_config(pretrain_steps=3), pretrain_config()),
+  ],
+  ids=['meta_train', 'pretrain'],
+)
+def test_continued_equals_uninterrupted_bit_for_bit(train, short, long):
+  whole = train(dataclasses.replace(long, workdir='whole'))
+  train(dataclasses.replace(short, workdir='parts'))
+  parts = train(dataclasses.replace(long, workdir='parts'))
+  jax.tree.map(np.testing.assert_array_equal, final_state(whole), final_state(parts))
+  assert (whole / 'figures.csv').read_text() == (parts / 'figures.csv').read_text()
+
+
+def test_meta_training_leaves_everything_it_promises(trained):
+  assert trained.as_posix() == 'runs/TNBC-fcrn-bce-s0'
+  rows = rows_of(trained / 'figures.csv')
+  assert [int(row['step']) for row in rows] == [1, 2, 3, 4]
+  assert {'loss/B5', 'segmentation/EM', 'entropy/B39', 'validation/ssTEM'} <= set(rows[0])
+  assert not any('TNBC' in name for name in rows[0])
+  assert rows[0]['validation_loss'] == ''
+  assert float(rows[1]['validation_loss']) > 0
+  config = json.loads((trained / 'config.json').read_text())
+  assert config['config']['target'] == 'TNBC'
+  assert config['versions']['jax'] == jax.__version__
+  assert set(config['data_fingerprints']) == {'B5', 'B39', 'ssTEM', 'EM'}
+  for name in ('crops.png', 'losses.png'):
+    assert (trained / name).read_bytes().startswith(b'\x89PNG')
+  assert list((trained / 'tensorboard').iterdir())
+
+
+def test_latest_and_best_checkpoints_are_kept(tmp_path):
+  state = {'params': {'w': np.arange(3.0)}, 'step': np.int32(0)}
+  with Checkpoints(tmp_path / 'c', {'note': 'x'}) as checkpoints:
+    for step, loss in ((1, 0.5), (2, 0.2), (3, 0.4), (4, 0.3)):
+      checkpoints.save(step, {**state, 'step': np.int32(step)}, validation_loss=loss)
+  with Checkpoints(tmp_path / 'c') as checkpoints:
+    assert (checkpoints.latest_step, checkpoints.best_step) == (4, 2)
+    assert checkpoints.restore(state)['step'] == 4
+    assert checkpoints.restore(state, 2)['step'] == 2
+    with pytest.raises(InputError, match='cannot be read'):
+      checkpoints.restore(state, 1)
+
+
+def test_a_workdir_of_another_configuration_is_refused(trained):
+  before = (trained / 'config.json').read_text()
+  with pytest.raises(InputError, match=r'--inner-lr is 0\.001 there and 0\.01 now.*--workdir'):
+    meta_train.meta_train(meta_config(inner_lr=0.01))
+  assert (trained / 'config.json').read_text() == before
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'sources': ('B5', 'TNBC')}, '--sources has TNBC, which is the --target'),
+    ({'sources': ('B5', 'B5')}, '--sources names a data set twice'),
+    ({'sources': ('B5',), 'objective': 'combined'}, 'needs two --sources'),
+    ({'crop_size': 128}, 'crops of 128 x 128 pixels are larger than the images of 64 x 64'),
+    ({'min_foreground': 5000}, 'B5: no crop .* lower --min-foreground'),
+    ({'meta_epochs': 0}, '--meta-epochs is 0'),
+    ({'widths': (4, 4)}, 'fcrn needs 4'),
+  ],
+)
+def test_meta_training_refuses_before_it_writes(changes, message, tmp_path):
+  with pytest.raises(InputError, match=message):
+    meta_train.meta_train(meta_config(**changes))
+  assert not (tmp_path / 'runs').exists()
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(trained):
+  good = final_state(trained)
+  config = json.loads((trained / 'config.json').read_text())
+  config['config']['inner_lr'] = 1e38
+  (trained / 'config.json').write_text(json.dumps(config))
+  with pytest.raises(InputError, match=r'segmentation loss of source B5 .* meta-epoch 5'):
+    meta_train.meta_train(meta_config(inner_lr=1e38, meta_epochs=8))
+  jax.tree.map(np.testing.assert_array_equal, final_state(trained), good)
+
+
+def test_evaluation_fills_its_grid_and_only_what_is_missing(trained, monkeypatch):
+  config = eval_config(init=(str(trained), 'random'), shots=(1,))
+  workdir = finetune_eval.finetune_eval(config)
+  rows = rows_of(workdir / 'results.csv')
+  assert len(rows) == 4
+  assert {row['initialisation'] for row in rows} == {'TNBC-fcrn-bce-s0', 'random-normal-s0'}
+  assert all(0 <= float(row['iou']) <= 1 and row['num_test_images'] == '3' for row in rows)
+  (workdir / 'results.csv').write_text(
+    ''.join((workdir / 'results.csv').read_text().splitlines(keepends=True)[:-1])
+  )
+  calls = []
+  original = finetune_eval.make_finetune
+
+  def counted(*arguments):
+    finetune = original(*arguments)
+    return lambda *a: (calls.append(a[2]), finetune(*a))[1]
+
+  monkeypatch.setattr(finetune_eval, 'make_finetune', counted)
+  finetune_eval.finetune_eval(dataclasses.replace(config, shots=(1, 2)))
+  assert len(calls) == 1 + 4  # the row that was lost, and the new shots
+  again = rows_of(workdir / 'results.csv')
+  assert again[:3] == rows[:3]
+  assert len(again) == 8
+  assert float(again[3]['iou']) == pytest.approx(float(rows[3]['iou']), abs=1e-5)
+  table = (workdir / 'summary.md').read_text()
+  assert '| initialisation | K = 1 | K = 2 |' in table
+  assert (workdir / 'iou.png').exists()
+  assert len(list(workdir.glob('overlays-*.png'))) == 4
+
+
+def test_selections_written_out_serve_as_a_file(trained):
+  first = finetune_eval.finetune_eval(eval_config(shots=(1,), workdir='a'))
+  changes = {'selections_file': str(first / 'selections.json'), 'workdir': 'b', 'shots': (1,)}
+  second = finetune_eval.finetune_eval(eval_config(**changes))
+  scores = [[r['iou'] for r in rows_of(w / 'results.csv')] for w in (first, second)]
+  assert scores[0] == scores[1]
+
+
+def test_no_test_image_is_a_support_image():
+  for seed in range(5):
+    support = [1, 4, 7]
+    chosen = finetune_eval.test_images(9, support, eval_config(max_test_images=None, seed=seed))
+    assert set(chosen) | set(support) == set(range(9))
+    assert not set(chosen) & set(support)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'target': 'EM'}, 'has learned from EM'),
+    ({'arch': 'unet', 'widths': WIDTHS['unet']}, 'was trained with --arch=fcrn'),
+    ({'widths': (4, 4, 4, 4)}, 'was trained with --widths'),
+    ({'shots': (12,)}, 'TNBC has 12 images'),
+    ({'shots': ()}, '--shots needs at least one value'),
+    ({'selections': (0,)}, '--selections counts from 1'),
+    ({'init': ('nowhere',)}, r'nowhere/config\.json: No such file'),
+  ],
+)
+def test_evaluation_refuses_before_it_writes(changes, message, trained, tmp_path):
+  with pytest.raises(InputError, match=message):
+    finetune_eval.finetune_eval(eval_config(**{'init': (str(trained),), **changes}))
+  assert [p.name for p in (tmp_path / 'runs').iterdir()] == [trained.name]
+
+
+def test_selections_that_name_absent_images_are_refused(tmp_path):
+  entry = {'1-shot': {'TNBC': {'Image': ['gone.png']}}}
+  path = tmp_path / 'selections.json'
+  path.write_text(json.dumps({'Selection_1': {'FinetuneSamples': entry}}))
+  with pytest.raises(InputError, match=r'1 image\(s\) that are not there, the first is gone\.png'):
+    config = eval_config(selections_file=str(path), selections=(1,), shots=(1,))
+    finetune_eval.finetune_eval(config)
+
+
+def test_evaluation_takes_target_and_data_from_the_newest_run(trained):
+  config = evaluation_options.defaults([])
+  assert config.init == (str(trained),)
+  assert (config.target, config.crop_size, config.widths) == ('TNBC', 32, WIDTHS['fcrn'])
+  assert config.finetune_steps == 4  # of the run's preset
+  assert config.shots == (1, 3, 5, 7, 10)
+  assert len(config.selections) == 10
+
+
+def test_evaluation_without_a_run_says_what_to_do():
+  with pytest.raises(InputError, match=r'python -m experiments\.meta_train'):
+    evaluation_options.defaults([])
+
+
+def command(monkeypatch, main, config_class, *arguments):
+  monkeypatch.setattr(sys, 'argv', ['command', *arguments])
+  options.run(main, config_class)
+
+
+def test_options_of_the_command_line_win_over_the_preset(monkeypatch):
+  seen = []
+  arguments = ('--target=EM', '--preset=cpu', '--meta-epochs=7', '--sources', 'B5', 'B39')
+  command(monkeypatch, seen.append, meta_train.Config, *arguments)
+  assert (seen[0].target, seen[0].meta_epochs, seen[0].crop_size) == ('EM', 7, 128)
+  assert seen[0].sources == ('B5', 'B39')
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (('--target=B6',), 'B6'),
+    (('--targte=B5',), '--targte'),
+    (('--objective=mse',), 'mse'),
+    (('--target=TNBC', '--sources', 'TNBC', 'EM'), '--sources has TNBC'),
+  ],
+)
+def test_wrong_options_end_with_status_2_and_name_the_option(
+  monkeypatch, capsys, arguments, message
+):
+  with pytest.raises(SystemExit) as stop:
+    command(monkeypatch, meta_train.meta_train, meta_train.Config, *arguments)
+  assert stop.value.code == 2
+  assert message in capsys.readouterr().err
+
+
+def test_interruption_is_one_line(monkeypatch, capsys):
+  def interrupted(config):
+    raise KeyboardInterrupt
+
+  with pytest.raises(SystemExit) as stop:
+    command(monkeypatch, interrupted, meta_train.Config)
+  assert stop.value.code == 130
+  assert 'goes on' in capsys.readouterr().err

@@ -1,0 +1,42 @@
+"""Metrics on shapes of known overlap."""
+
+import numpy as np
+import pytest
+from skimage.draw import disk
+
+from fscs.metrics import dice, foreground_accuracy, iou
+
+
+def square(row, column, side=4, size=16):
+  mask = np.zeros((size, size), bool)
+  mask[row : row + side, column : column + side] = True
+  return mask
+
+
+def test_squares_that_share_half():
+  truth, prediction = square(0, 0), square(0, 2)  # 8 shared of 16 each
+  assert iou(prediction, truth) == pytest.approx(8 / 24, abs=1e-4)
+  assert dice(prediction, truth) == pytest.approx(16 / 32, abs=1e-4)
+  assert foreground_accuracy(prediction, truth) == pytest.approx(8 / 16, abs=1e-4)
+
+
+def test_lens_of_two_disks():
+  radius, distance = 60, 60
+  masks = []
+  for shift in (0, distance):
+    mask = np.zeros((200, 260), bool)
+    mask[disk((100, 100 + shift), radius)] = True
+    masks.append(mask)
+  lens = 2 * radius**2 * np.arccos(0.5) - distance / 2 * np.sqrt(4 * radius**2 - distance**2)
+  assert iou(*masks) == pytest.approx(lens / (2 * np.pi * radius**2 - lens), abs=3e-3)
+
+
+def test_empty_masks_agree_and_a_false_positive_does_not():
+  empty = np.zeros((4, 4), bool)
+  assert iou(empty, empty) == 1
+  assert iou(~empty, empty) < 1e-4
+
+
+def test_one_value_per_image():
+  stack = np.stack([square(0, 0), square(8, 8)])
+  np.testing.assert_allclose(iou(stack, np.stack([square(0, 0)] * 2)), [1, 0], atol=1e-4)

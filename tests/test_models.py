@@ -1,0 +1,117 @@
+"""Shapes of the networks, and every layer against another way to the same answer."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from toys import WIDTHS
+
+from fscs.errors import InputError
+from fscs.models import init_params, make_model, with_affine_norms
+from fscs.models.convolution import convolve, transposed_convolve
+from fscs.models.layers import BatchNorm, max_pool, upsample_aligned
+
+
+def random(*shape):
+  return jax.random.normal(jax.random.key(sum(shape)), shape)
+
+
+@pytest.mark.parametrize('lowering', ['auto', 'patches', 'project'])
+@pytest.mark.parametrize('shape', [(1, 5, 7, 1, 3), (2, 8, 8, 4, 1), (3, 1, 2, 3, 5)])
+def test_lowerings_equal_the_platforms_convolution_with_gradients(lowering, shape):
+  batch, height, width, channels, features = shape
+  images, kernel = random(batch, height, width, channels), random(3, 3, channels, features)
+
+  def loss(images, kernel, lowering):
+    return jnp.sum(jnp.sin(convolve(images, kernel, lowering)))
+
+  with jax.default_matmul_precision('float32'):
+    outputs, expected = (convolve(images, kernel, name) for name in (lowering, 'xla'))
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
+    found, wanted = (jax.grad(loss, (0, 1))(images, kernel, name) for name in (lowering, 'xla'))
+  for one, other in zip(found, wanted, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize('lowering', ['patches', 'project'])
+def test_lowerings_under_vmap_over_kernels_equal_a_loop(lowering):
+  images, kernels = random(2, 1, 4, 4, 3), random(2, 3, 3, 3, 2)
+  together = jax.vmap(lambda i, k: convolve(i, k, lowering))(images, kernels)
+  for i in range(2):
+    np.testing.assert_allclose(together[i], convolve(images[i], kernels[i], lowering), rtol=1e-5)
+
+
+def test_unknown_lowering_names_the_choices():
+  with pytest.raises(InputError, match="'magic' is unknown: use one of auto, xla, patches"):
+    convolve(random(1, 4, 4, 1), random(3, 3, 1, 1), 'magic')
+
+
+def test_transposed_convolution_puts_one_kernel_position_in_each_pixel_of_a_block():
+  images, kernel = random(2, 3, 4, 5), random(2, 2, 5, 6)
+  outputs = transposed_convolve(images, kernel)
+  assert outputs.shape == (2, 6, 8, 6)
+  for a in (0, 1):
+    for b in (0, 1):
+      np.testing.assert_allclose(outputs[:, a::2, b::2], images @ kernel[a, b], rtol=1e-5)
+
+
+def test_max_pool_equals_flax_with_gradient_and_drops_odd_lines():
+  images = random(2, 5, 7, 3)
+  np.testing.assert_array_equal(max_pool(images), nn.max_pool(images, (2, 2), (2, 2)))
+  found = jax.grad(lambda x: jnp.sum(max_pool(x) ** 2))(images)
+  wanted = jax.grad(lambda x: jnp.sum(nn.max_pool(x, (2, 2), (2, 2)) ** 2))(images)
+  np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_upsampling_keeps_corners_and_is_linear_between_them():
+  image = jnp.asarray([[0.0, 3.0], [6.0, 9.0]])[None, :, :, None]
+  wanted = np.arange(4) * 1.0 + np.arange(4)[:, None] * 2.0
+  np.testing.assert_allclose(upsample_aligned(image)[0, :, :, 0], wanted, atol=1e-6)
+
+
+def test_batch_norm_has_zero_mean_and_unit_variance_per_channel():
+  outputs = BatchNorm().apply({}, 5 + 3 * random(4, 6, 6, 2))
+  np.testing.assert_allclose(outputs.mean((0, 1, 2)), 0, atol=1e-5)
+  np.testing.assert_allclose(outputs.var((0, 1, 2)), 1, atol=1e-4)
+
+
+def test_batch_norm_of_a_constant_image_is_finite():
+  assert jnp.isfinite(BatchNorm().apply({}, jnp.full((1, 4, 4, 1), 7.0))).all()
+
+
+@pytest.mark.parametrize('arch', ['fcrn', 'unet'])
+def test_network_shapes(arch):
+  model = make_model(arch)
+  params = jax.eval_shape(lambda key: init_params(model, key), jax.random.key(0))
+  images = jax.ShapeDtypeStruct((2, 32, 48, 1), jnp.float32)
+  logits, features = jax.eval_shape(lambda p, x: model.apply({'params': p}, x), params, images)
+  assert logits.shape == (2, 32, 48, 1)
+  assert features.shape == {'fcrn': (2, 4, 6, 512), 'unet': (2, 8, 12, 128)}[arch]
+  assert not any('norm' in str(path) for path, _ in jax.tree_util.tree_leaves_with_path(params))
+
+
+@pytest.mark.parametrize('arch', ['fcrn', 'unet'])
+def test_added_norms_start_at_a_tenth_and_keep_the_rest(arch):
+  model = make_model(arch, widths=WIDTHS[arch])
+  params = init_params(model, jax.random.key(3))
+  extended = with_affine_norms(model, params)
+  leaves = dict(jax.tree_util.tree_leaves_with_path(extended))
+  for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+    assert leaves.pop(path) is leaf
+  assert leaves
+  for path, leaf in leaves.items():
+    assert (leaf == (0.1 if path[-1].key == 'scale' else 0)).all()
+
+
+def test_paper_kernels_are_standard_normal_and_biases_zero():
+  params = init_params(make_model('unet'), jax.random.key(0))
+  kernel = params['down3']['conv2']['kernel']
+  assert abs(kernel.std() - 1) < 0.01
+  assert abs(kernel.mean()) < 0.01
+  assert (params['down3']['conv2']['bias'] == 0).all()
+
+
+def test_wrong_number_of_widths_says_how_many():
+  with pytest.raises(InputError, match='fcrn needs 4'):
+    make_model('fcrn', widths=(4, 4))
