@@ -33,6 +33,9 @@ from fscs.selections import support_indices, support_names
 # Options that span the grid; with others, a workdir gets further rows.
 GRID = ('init', 'shots', 'selections', 'checkpoint', 'kernel_init')
 
+# Test images per batch of the reference where it is not 32.
+TEST_BATCH_SIZE = {'EM': 20}
+
 OVERLAYS = ('best', 'median', 'worst')
 
 
@@ -105,7 +108,8 @@ def _fill_grid(config, inits, target: Target, supports, workdir: Path) -> None:
   statistics = config.statistics
   if statistics == 'auto':
     statistics = 'batch' if config.protocol == 'paper' else 'image'
-  score = make_score(model, statistics=statistics, batch_size=config.test_batch_size)
+  batch_size = config.test_batch_size or TEST_BATCH_SIZE.get(config.target, 32)
+  score = make_score(model, statistics=statistics, batch_size=batch_size)
   rows = results.read_rows(workdir / 'results.csv')
   done = {row.key for row in rows}
   cells = [(init, *cell) for cell in supports for init in inits]

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from experiments import sources
-from experiments.options import DataOptions, NetworkOptions, run
+from experiments.options import DataOptions, NetworkOptions, run, warn_without_accelerator
 from experiments.progress import progress_bar
 from experiments.runs import FigureLog, default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions, Sources
@@ -69,6 +69,7 @@ def meta_train(config: Config) -> Path:
   sources.require_positive(config, 'meta_epochs', 'block_epochs', 'num_inner_steps', 'num_crops')
   name = f'{config.target}-{config.arch}-{config.objective}-s{config.seed}'
   workdir = default_workdir(config, name)
+  warn_without_accelerator(config)
   data = sources.load(config, codes)
   facts = {'command': 'meta_train', 'sources': codes, 'data_fingerprints': data.fingerprints}
   open_workdir(workdir, config, facts, free=('meta_epochs',))  # a longer run may go on
@@ -123,7 +124,8 @@ def _train(
       _log_block(log, step, history, codes, validation)
       step += length
       checkpoints.save(step, state, validation_loss=float(validation.mean()))
-      advance(length, loss=float(history.loss[-1, :, -1].mean()), val=float(validation.mean()))
+      terms = {name: float(history.terms[name][-1, :, -1].mean()) for name in TERMS}
+      advance(length, **terms, validation=float(validation.mean()))
 
 
 def _log_block(log, step: int, history: History, codes, validation: np.ndarray) -> None:

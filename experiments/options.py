@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
+import jax
 import tyro
 
 from experiments.presets import PRESETS, Preset
@@ -63,6 +64,16 @@ def from_preset(config_class: type[Config], preset: str) -> Config:
   names = {field.name for field in dataclasses.fields(config_class)}
   values = {name: value for name, value in PRESETS[preset].items() if name in names}
   return config_class(preset=preset, **values)
+
+
+def warn_without_accelerator(config: DataOptions) -> None:
+  """Say so where the paper's sizes meet a machine without a GPU or TPU."""
+  if config.preset == 'paper' and jax.default_backend() == 'cpu':
+    print(
+      'note: no GPU or TPU was found, and --preset=paper would take days on a CPU;'
+      ' --preset=cpu is sized for one',
+      file=sys.stderr,
+    )
 
 
 def preset_defaults(config_class: type[Config]) -> Callable[[Sequence[str]], Config]:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import sources
-from experiments.options import DataOptions, NetworkOptions, run
+from experiments.options import DataOptions, NetworkOptions, run, warn_without_accelerator
 from experiments.progress import progress_bar
 from experiments.runs import FigureLog, default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions
@@ -55,6 +55,7 @@ def pretrain(config: Config) -> Path:
   codes = sources.codes_of(config)
   sources.require_positive(config, 'pretrain_epochs', 'pretrain_batch_size', 'block_steps')
   workdir = default_workdir(config, f'{config.target}-{config.arch}-transfer-s{config.seed}')
+  warn_without_accelerator(config)
   data = sources.load(config, codes)
   facts = {'command': 'pretrain', 'sources': codes, 'data_fingerprints': data.fingerprints}
   free = ('pretrain_epochs', 'pretrain_steps')  # a longer run may go on
@@ -106,7 +107,7 @@ def _train(config, codes, state, data, model, optimizer, checkpoints, workdir) -
       state = MetaState(jnp.int32(step), params, opt_state)
       log.write(step, {'loss': float(losses.mean()), 'validation_loss': validation})
       checkpoints.save(step, state, validation_loss=validation)
-      advance(len(block), loss=float(losses.mean()), val=validation)
+      advance(len(block), loss=float(losses.mean()), validation=validation)
 
 
 def _validation_stream(bank: Bank, config: Config) -> np.ndarray:

@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from fscs.errors import InputError
 
 RUNS = Path('runs')  # default parent of workdirs
@@ -38,8 +40,9 @@ def default_workdir(config: Any, name: str) -> Path:
 
 
 def describe(config: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
-  """The configuration and facts of a run as JSON values; its random key follows from the seed."""
-  wanted = {'config': dataclasses.asdict(config), **facts}
+  """The configuration and facts of a run as JSON values, with the random key of its seed."""
+  key = jax.random.key_data(jax.random.key(config.seed)).tolist()
+  wanted = {'config': dataclasses.asdict(config), 'key': key, **facts}
   return json.loads(json.dumps(wanted))  # tuples become lists, as they will be read back
 
 
