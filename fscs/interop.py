@@ -7,15 +7,14 @@ Layouts: a convolution kernel (O, I, kH, kW) becomes (kH, kW, I, O). A transpose
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from fscs.errors import InputError
+from fscs.models import Architecture
 from fscs.types import Params
-
-Architecture = Literal['fcrn', 'unet']
 
 # The batch at hand normalises, always, so statistics of earlier batches are of no use.
 _RUNNING_STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')

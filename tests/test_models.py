@@ -64,6 +64,14 @@ def test_max_pool_equals_flax_with_gradient_and_drops_odd_lines():
   np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
+def test_max_pool_gives_the_gradient_of_equal_pixels_to_the_first():
+  gradient = jax.grad(lambda x: max_pool(x).sum())(jnp.ones((1, 2, 4, 1)))
+  np.testing.assert_array_equal(gradient[0, :, :, 0], [[1, 0, 1, 0], [0, 0, 0, 0]])
+  corner = jnp.array([[0.0, 5.0], [5.0, 0.0]])[None, :, :, None]
+  gradient = jax.grad(lambda x: max_pool(x).sum())(corner)
+  np.testing.assert_array_equal(gradient[0, :, :, 0], [[0, 1], [0, 0]])
+
+
 def test_upsampling_keeps_corners_and_is_linear_between_them():
   image = jnp.asarray([[0.0, 3.0], [6.0, 9.0]])[None, :, :, None]
   wanted = np.arange(4) * 1.0 + np.arange(4)[:, None] * 2.0

@@ -70,11 +70,19 @@ class BatchNorm(nn.Module):
 def max_pool(images: jax.Array) -> jax.Array:
   """2x2 stride-2 maximum: (B, H, W, C) to (B, H // 2, W // 2, C); an odd last line is dropped.
 
-  A reshape and a maximum: its gradient is a comparison, where XLA's own is a slow scatter on CPU.
+  Choices between pairs: the gradient goes to exactly one pixel of a window, the first in reading
+  order where several are equal. The gradient of `reduce_window` would be a slow scatter on CPU, and
+  that of `max` over a reshaped axis compares with a maximum that the compiler may have rounded
+  otherwise.
   """
-  batch, height, width, channels = images.shape
+  _, height, width, _ = images.shape
   images = images[:, : height // 2 * 2, : width // 2 * 2]
-  return images.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
+  images = _larger(images[:, :, ::2], images[:, :, 1::2])
+  return _larger(images[:, ::2], images[:, 1::2])
+
+
+def _larger(one: jax.Array, other: jax.Array) -> jax.Array:
+  return jnp.where(one >= other, one, other)
 
 
 def upsample_aligned(images: jax.Array) -> jax.Array:
