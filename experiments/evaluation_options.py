@@ -45,6 +45,8 @@ class Config(DataOptions, NetworkOptions):
   """Learning rate of Adam."""
   weight_decay: float = 5e-4
   """Weight decay, added to the gradient."""
+  norm_scale: float = 0.1
+  """Batch-norm scale that fine-tuning starts from."""
   workdir: str | None = None
   """Where results are kept; runs/TARGET-ARCH-eval by default."""
 

@@ -19,7 +19,7 @@ import numpy as np
 from experiments import data, evaluation_options, figures, initialisations, results
 from experiments.evaluation_options import Config
 from experiments.initialisations import Initialisation
-from experiments.options import run
+from experiments.options import make_network, run
 from experiments.progress import progress_bar
 from experiments.results import Row
 from experiments.runs import default_workdir, open_workdir
@@ -27,7 +27,7 @@ from experiments.selection_files import choose_selections, save_selections
 from fscs.adapt import inner_optimizer
 from fscs.errors import InputError
 from fscs.evaluate import FineTuning, Scores, Target, make_finetune, make_score, make_target
-from fscs.models import make_model, with_affine_norms
+from fscs.models import with_affine_norms
 from fscs.selections import support_indices, support_names
 
 # Options that span the grid; with others, a workdir gets further rows.
@@ -95,7 +95,7 @@ def _check(config: Config) -> None:
 
 def _fill_grid(config, inits, target: Target, supports, workdir: Path) -> None:
   """Run every cell that results.csv has not, and write tables and pictures anew after each."""
-  model = make_model(config.arch, affine=True, widths=config.widths)
+  model = make_network(config, affine=True, norm_scale=config.norm_scale)
   finetuning = FineTuning(
     inner_optimizer(config.finetune_lr, config.weight_decay),
     config.crop_size,

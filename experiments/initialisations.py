@@ -5,11 +5,11 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from experiments.options import NetworkOptions
+from experiments.options import NetworkOptions, make_network
 from experiments.runs import read_config
 from fscs.checkpoint import Checkpoints
 from fscs.errors import InputError
-from fscs.models import init_params, make_model
+from fscs.models import init_params
 from fscs.types import Params
 
 Which = Literal['latest', 'best']
@@ -48,7 +48,7 @@ def load(
   Raises:
     InputError: the run has another network, has seen the target, or has no checkpoint.
   """
-  model = make_model(network.arch, kernel_init=network.kernel_init, widths=network.widths)
+  model = make_network(network)
   params = init_params(model, jax.random.fold_in(jax.random.key(network.seed), 0))
   if init == RANDOM:
     return Initialisation(f'{RANDOM}-{network.kernel_init}-s{network.seed}', 'none', 0, params)

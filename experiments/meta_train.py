@@ -16,7 +16,13 @@ import numpy as np
 import optax
 
 from experiments import sources
-from experiments.options import DataOptions, NetworkOptions, run, warn_without_accelerator
+from experiments.options import (
+  DataOptions,
+  NetworkOptions,
+  make_network,
+  run,
+  warn_without_accelerator,
+)
 from experiments.progress import progress_bar
 from experiments.runs import FigureLog, default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions, Sources
@@ -25,7 +31,7 @@ from fscs.checkpoint import Checkpoints
 from fscs.errors import InputError
 from fscs.losses import TERMS, Objective
 from fscs.meta import InnerLoop, TaskAxis, init_state, make_meta_block, make_validation
-from fscs.models import init_params, make_model
+from fscs.models import init_params
 from fscs.types import MetaState
 
 
@@ -69,13 +75,13 @@ def meta_train(config: Config) -> Path:
   sources.require_positive(config, 'meta_epochs', 'block_epochs', 'num_inner_steps', 'num_crops')
   name = f'{config.target}-{config.arch}-{config.objective}-s{config.seed}'
   workdir = default_workdir(config, name)
+  model = make_network(config)
   warn_without_accelerator(config)
   data = sources.load(config, codes)
   facts = {'command': 'meta_train', 'sources': codes, 'data_fingerprints': data.fingerprints}
   open_workdir(workdir, config, facts, free=('meta_epochs',))  # a longer run may go on
   sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
 
-  model = make_model(config.arch, kernel_init=config.kernel_init, widths=config.widths)
   params = init_params(model, jax.random.fold_in(jax.random.key(config.seed), 0))
   outer = optax.sgd(config.meta_lr)
   state = init_state(params, outer)

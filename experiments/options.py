@@ -10,7 +10,8 @@ import tyro
 
 from experiments.presets import PRESETS, Preset
 from fscs.errors import InputError
-from fscs.models import Architecture, KernelInit
+from fscs.models import FCRN, Architecture, KernelInit, UNet, make_model
+from fscs.models.convolution import Lowering
 from fscs.preprocessing import Protocol
 
 Code = Literal['B5', 'B39', 'ssTEM', 'EM', 'TNBC']
@@ -52,6 +53,8 @@ class NetworkOptions:
   """Initial kernels: normal, the paper's N(0, 1), or he."""
   widths: tuple[int, ...] | None = None
   """Channels of the levels: four for fcrn, three for unet; the paper's by default."""
+  lowering: Lowering = 'auto'
+  """How convolutions run: auto chooses what the platform does best; xla, patches, project."""
   seed: int = 0
   """Seed of initial parameters and of everything drawn."""
 
@@ -64,6 +67,17 @@ def from_preset(config_class: type[Config], preset: str) -> Config:
   names = {field.name for field in dataclasses.fields(config_class)}
   values = {name: value for name, value in PRESETS[preset].items() if name in names}
   return config_class(preset=preset, **values)
+
+
+def make_network(options: NetworkOptions, **attributes) -> FCRN | UNet:
+  """The network that the options describe, with further attributes of `fscs.make_model`."""
+  return make_model(
+    options.arch,
+    widths=options.widths,
+    kernel_init=options.kernel_init,
+    lowering=options.lowering,
+    **attributes,
+  )
 
 
 def warn_without_accelerator(config: DataOptions) -> None:

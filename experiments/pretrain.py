@@ -15,7 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import sources
-from experiments.options import DataOptions, NetworkOptions, run, warn_without_accelerator
+from experiments.options import (
+  DataOptions,
+  NetworkOptions,
+  make_network,
+  run,
+  warn_without_accelerator,
+)
 from experiments.progress import progress_bar
 from experiments.runs import FigureLog, default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions
@@ -23,7 +29,7 @@ from fscs.adapt import inner_optimizer
 from fscs.checkpoint import Checkpoints
 from fscs.episodes import Bank
 from fscs.errors import InputError
-from fscs.models import init_params, make_model
+from fscs.models import init_params
 from fscs.supervised import crop_stream, make_loss, make_train, num_training_steps
 from fscs.types import MetaState
 
@@ -55,6 +61,7 @@ def pretrain(config: Config) -> Path:
   codes = sources.codes_of(config)
   sources.require_positive(config, 'pretrain_epochs', 'pretrain_batch_size', 'block_steps')
   workdir = default_workdir(config, f'{config.target}-{config.arch}-transfer-s{config.seed}')
+  model = make_network(config)
   warn_without_accelerator(config)
   data = sources.load(config, codes)
   facts = {'command': 'pretrain', 'sources': codes, 'data_fingerprints': data.fingerprints}
@@ -62,7 +69,6 @@ def pretrain(config: Config) -> Path:
   open_workdir(workdir, config, facts, free=free)
   sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
 
-  model = make_model(config.arch, kernel_init=config.kernel_init, widths=config.widths)
   key = jax.random.key(config.seed)
   params = init_params(model, jax.random.fold_in(key, 0))
   optimizer = inner_optimizer(config.pretrain_lr, config.weight_decay)

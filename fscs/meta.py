@@ -111,7 +111,8 @@ def make_validation(
   """A compiled function that rehearses adaptation on held-out images of the sources.
 
   It maps (params, bank, key) to one loss per source: the segmentation loss on crops that were not
-  adapted to, after the inner loop on others, each drawn from the bank of held-out images.
+  adapted to, after the inner loop on others with that loss alone, as in fine-tuning. Both are drawn
+  from the bank, which should hold images that meta-training has not seen.
   """
 
   def rehearse(params: Params, bank: Bank, key: jax.Array, source: jax.Array) -> jax.Array:
@@ -119,8 +120,9 @@ def make_validation(
     support, query = (
       sample_episode(k, bank, source, num_crops=num_crops, crop_size=crop_size) for k in keys
     )
-    adapted, _ = inner(params, support)
-    _, history = inner._replace(objective='bce', num_steps=1)(adapted, query)
+    finetuning = inner._replace(objective='bce')
+    adapted, _ = finetuning(params, support)
+    _, history = finetuning._replace(num_steps=1)(adapted, query)
     return history.loss[0]
 
   def validate(params: Params, bank: Bank, key: jax.Array) -> jax.Array:

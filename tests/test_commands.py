@@ -20,6 +20,7 @@ TINY = {
   'crop_size': 32,
   'min_foreground': 20,
   'widths': WIDTHS['fcrn'],
+  'lowering': 'xla',  # compiles fastest
   'target': 'TNBC',
 }
 
@@ -27,6 +28,8 @@ TINY = {
 @pytest.fixture(autouse=True)
 def toy_data(monkeypatch, tmp_path):
   monkeypatch.setattr(data, 'load_set', lambda code, _: disk_set(code))
+  for stride in ('source_stride', 'finetune_stride'):
+    monkeypatch.setattr(data, stride, lambda *_: (8, 8))
   monkeypatch.chdir(tmp_path)
 
 
@@ -237,8 +240,12 @@ def command(monkeypatch, main, config_class, *arguments):
 
 def test_options_of_the_command_line_win_over_the_preset(monkeypatch):
   seen = []
+
+  def main(config):
+    seen.append(config)
+
   arguments = ('--target=EM', '--preset=cpu', '--meta-epochs=7', '--sources', 'B5', 'B39')
-  command(monkeypatch, seen.append, meta_train.Config, *arguments)
+  command(monkeypatch, main, meta_train.Config, *arguments)
   assert (seen[0].target, seen[0].meta_epochs, seen[0].crop_size) == ('EM', 7, 128)
   assert seen[0].sources == ('B5', 'B39')
 

@@ -58,9 +58,10 @@ def init_params(model: FCRN | UNet, key: jax.Array) -> Params:
 
 
 def with_affine_norms(model: FCRN | UNet, params: Params) -> Params:
-  """`params` of a network without batch-norm scales and biases, with them added at (0.1, 0).
+  """`params` of a network without batch-norm scales and biases, with them added.
 
-  Parameters that are there already are kept. The reference does this before fine-tuning.
+  Scales start at the model's `norm_scale`, biases at 0; parameters that are there already are kept.
+  The reference does this before fine-tuning, with scales of 0.1.
   """
   fresh = init_params(model.clone(affine=True), jax.random.key(0))
   return _merge(fresh, params)

@@ -17,6 +17,7 @@ class FCRN(nn.Module):
     widths: channels of the three blocks and of the bottleneck.
     affine: whether batch norms have a scale and a bias; off in meta-training, on in fine-tuning.
     kernel_init: 'normal' for the paper's N(0, 1) or 'he'.
+    norm_scale: initial scale of batch norms, where they have one.
     lowering: how 3x3 convolutions run; see `fscs.models.convolution`.
 
   References:
@@ -26,6 +27,7 @@ class FCRN(nn.Module):
   widths: tuple[int, int, int, int] = (32, 64, 128, 512)
   affine: bool = False
   kernel_init: str = 'normal'
+  norm_scale: float = 0.1
   lowering: Lowering = 'auto'
 
   stride = 8
@@ -36,7 +38,7 @@ class FCRN(nn.Module):
       return Convolution(features, use_bias, self.kernel_init, self.lowering, name=f'conv{index}')
 
     def activate(index: int, x: jax.Array) -> jax.Array:
-      return nn.relu(BatchNorm(self.affine, name=f'norm{index}')(x))
+      return nn.relu(BatchNorm(self.affine, self.norm_scale, name=f'norm{index}')(x))
 
     x = images
     for index, width in enumerate(self.widths[:3], start=1):

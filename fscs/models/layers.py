@@ -48,10 +48,11 @@ class TransposedConvolution(nn.Module):
 class BatchNorm(nn.Module):
   """Batch normalisation by the statistics of the batch at hand; it keeps no running statistics.
 
-  With `affine` it has a scale (0.1 at first, the reference's value) and a bias (0) per channel.
+  With `affine` it has a scale and a bias (0 at first) per channel.
   """
 
   affine: bool = False
+  initial_scale: float = 0.1  # the reference's
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -60,7 +61,7 @@ class BatchNorm(nn.Module):
     variance = jnp.square(images).mean(axes) - jnp.square(mean)
     factor = jax.lax.rsqrt(jnp.maximum(variance, 0.0) + NORM_EPSILON)
     if self.affine:
-      factor *= self.param('scale', nn.initializers.constant(0.1), mean.shape)
+      factor *= self.param('scale', nn.initializers.constant(self.initial_scale), mean.shape)
     outputs = (images - mean) * factor
     if self.affine:
       outputs += self.param('bias', nn.initializers.zeros, mean.shape)

@@ -20,6 +20,7 @@ class DoubleConvolution(nn.Module):
   features: int
   affine: bool = False
   kernel_init: str = 'normal'
+  norm_scale: float = 0.1
   lowering: Lowering = 'auto'
 
   @nn.compact
@@ -28,7 +29,7 @@ class DoubleConvolution(nn.Module):
       convolution = Convolution(
         self.features, True, self.kernel_init, self.lowering, name=f'conv{index}'
       )
-      x = nn.relu(BatchNorm(self.affine, name=f'norm{index}')(convolution(x)))
+      x = nn.relu(BatchNorm(self.affine, self.norm_scale, name=f'norm{index}')(convolution(x)))
     return x
 
 
@@ -47,6 +48,7 @@ class UNet(nn.Module):
   widths: tuple[int, int, int] = (32, 64, 128)
   affine: bool = False
   kernel_init: str = 'normal'
+  norm_scale: float = 0.1
   lowering: Lowering = 'auto'
 
   stride = 4
@@ -54,7 +56,8 @@ class UNet(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     def block(name: str, features: int, x: jax.Array) -> jax.Array:
-      return DoubleConvolution(features, self.affine, self.kernel_init, self.lowering, name=name)(x)
+      options = (self.affine, self.kernel_init, self.norm_scale, self.lowering)
+      return DoubleConvolution(features, *options, name=name)(x)
 
     first = block('down1', self.widths[0], images)
     second = block('down2', self.widths[1], max_pool(first))
