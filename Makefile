@@ -22,7 +22,7 @@ demo: $(VENV)/installed
 	$(BIN)/python -m experiments.demo --workdir=$(DEMO)
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest --numprocesses=auto --durations=10
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -99,10 +99,10 @@ def test_meta_training_leaves_everything_it_promises(trained):
 
 
 def test_latest_and_best_checkpoints_are_kept(tmp_path):
-  state = {'params': {'w': np.arange(3.0)}, 'step': np.int32(0)}
+  state = {'params': {'w': np.arange(3.0)}, 'step': np.zeros((), np.int32)}
   with Checkpoints(tmp_path / 'c', {'note': 'x'}) as checkpoints:
     for step, loss in ((1, 0.5), (2, 0.2), (3, 0.4), (4, 0.3)):
-      checkpoints.save(step, {**state, 'step': np.int32(step)}, validation_loss=loss)
+      checkpoints.save(step, {**state, 'step': np.full((), step, np.int32)}, validation_loss=loss)
   with Checkpoints(tmp_path / 'c') as checkpoints:
     assert (checkpoints.latest_step, checkpoints.best_step) == (4, 2)
     assert checkpoints.restore(state)['step'] == 4
