@@ -33,8 +33,6 @@ from fscs.models import init_params
 from fscs.supervised import crop_stream, make_loss, make_train, num_training_steps
 from fscs.types import MetaState
 
-VALIDATION_CROPS = 64
-
 
 @dataclasses.dataclass(frozen=True)
 class Config(DataOptions, NetworkOptions, SourceOptions):
@@ -50,8 +48,10 @@ class Config(DataOptions, NetworkOptions, SourceOptions):
   """Learning rate of Adam."""
   weight_decay: float = 5e-4
   """Weight decay, added to the gradient."""
-  block_steps: int = 25
-  """Steps per compiled call; validation, checkpoint and log come after each."""
+  pretrain_block_steps: int = 500
+  """Steps between checkpoints; validation and log come with each."""
+  validation_crops: int = 1000
+  """Crops of the held-out images of each source to validate on."""
   workdir: str | None = None
   """Where the run is kept; runs/TARGET-ARCH-transfer-sSEED by default."""
 
@@ -59,7 +59,7 @@ class Config(DataOptions, NetworkOptions, SourceOptions):
 def pretrain(config: Config) -> Path:
   """Run, or go on with, a supervised pre-training; returns its workdir."""
   codes = sources.codes_of(config)
-  sources.require_positive(config, 'pretrain_epochs', 'pretrain_batch_size', 'block_steps')
+  sources.require_positive(config, 'pretrain_epochs', 'pretrain_batch_size', 'pretrain_block_steps')
   workdir = default_workdir(config, f'{config.target}-{config.arch}-transfer-s{config.seed}')
   model = make_network(config)
   warn_without_accelerator(config)
@@ -98,7 +98,7 @@ def _train(config, codes, state, data, model, optimizer, checkpoints, workdir) -
     progress_bar('steps', num_steps, step) as advance,
   ):
     while step < num_steps:
-      block = stream[step : step + config.block_steps]
+      block = stream[step : step + config.pretrain_block_steps]
       params, opt_state, losses = train(state.params, state.opt_state, data.training, block)
       losses = np.asarray(losses)
       finite = np.isfinite(losses)
@@ -109,6 +109,11 @@ def _train(config, codes, state, data, model, optimizer, checkpoints, workdir) -
           ' Lower --pretrain-lr'
         )
       validation = float(validation_loss(params, data.validation, validation_stream))
+      if not np.isfinite(validation):
+        raise InputError(
+          f'the validation loss became non-finite after step {step + len(block)}; the last good'
+          f' checkpoint is in {workdir / "checkpoints"}. Lower --pretrain-lr'
+        )
       step += len(block)
       state = MetaState(jnp.int32(step), params, opt_state)
       log.write(step, {'loss': float(losses.mean()), 'validation_loss': validation})
@@ -117,10 +122,16 @@ def _train(config, codes, state, data, model, optimizer, checkpoints, workdir) -
 
 
 def _validation_stream(bank: Bank, config: Config) -> np.ndarray:
-  """The same crops of the held-out images for every validation: (batches, batch size)."""
-  batch_size = min(config.pretrain_batch_size, VALIDATION_CROPS)
-  crops = np.arange(len(bank.corner))
-  return crop_stream(config.seed, crops, batch_size, -(-VALIDATION_CROPS // batch_size))
+  """The same crops for every validation, equally many of each source: (batches, batch size)."""
+  sources = zip(np.asarray(bank.first), np.asarray(bank.count), strict=True)
+  crops = np.concatenate(
+    [
+      crop_stream(config.seed, first + np.arange(count), config.validation_crops, 1)[0]
+      for first, count in sources
+    ]
+  )
+  batch_size = min(config.pretrain_batch_size, len(crops))
+  return crops[: len(crops) // batch_size * batch_size].reshape(-1, batch_size)
 
 
 if __name__ == '__main__':

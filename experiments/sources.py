@@ -76,7 +76,7 @@ def load(config, codes: tuple[str, ...]) -> Sources:
 
 def draw_crops(path: Path, bank: Bank, codes: tuple[str, ...], config) -> None:
   """A picture of crops of every source with their masks, drawn as training draws them."""
-  key = jax.random.key(config.seed)
+  key = jax.random.fold_in(jax.random.key(config.seed), 3)  # 0 to 2 are the training's
   rows = [
     sample_crops(jax.random.fold_in(key, i), bank, i, CROPS_IN_FIGURE, config.crop_size)
     for i in range(len(codes))

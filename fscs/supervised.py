@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -10,19 +11,18 @@ from fscs.episodes import Bank, take_crops
 from fscs.losses import Apply, weighted_bce
 from fscs.types import Params
 
-# Streams are padded to a multiple of this many steps, so that most lengths share one compilation.
-STREAM_MULTIPLE = 64
+STEPS_PER_CALL = 16  # a longer call would only matter where a step takes less than a millisecond
 
 Train = Callable[
-  [Params, optax.OptState, Bank, jax.Array], tuple[Params, optax.OptState, jax.Array]
+  [Params, optax.OptState, Bank, np.ndarray], tuple[Params, optax.OptState, np.ndarray]
 ]
 
 
 def crop_stream(seed: int, crops: np.ndarray, batch_size: int, num_steps: int) -> np.ndarray:
   """The crops that every step sees: one permutation after another, cut into full batches.
 
-  A batch may reach over the border of two epochs, so all have the same size, and after whole epochs
-  every crop was seen equally often.
+  A batch may reach over the border of two permutations, so all have the same size, and no crop is
+  seen twice more often than another.
 
   Args:
     seed: of the permutations; the same seed gives the same stream, longer or shorter.
@@ -42,16 +42,16 @@ def crop_stream(seed: int, crops: np.ndarray, batch_size: int, num_steps: int) -
 def num_training_steps(
   num_crops: int, batch_size: int, num_epochs: int, max_steps: int | None
 ) -> int:
-  """Steps in which `num_epochs` epochs fit, at most `max_steps`."""
-  steps = -(-num_crops * num_epochs // batch_size)
+  """Steps of `num_epochs` epochs, each rounded up to whole batches; at most `max_steps`."""
+  steps = num_epochs * -(-num_crops // batch_size)
   return steps if max_steps is None else min(steps, max_steps)
 
 
 def make_train(apply: Apply, optimizer: optax.GradientTransformation, *, crop_size: int) -> Train:
-  """A compiled function that takes one optimiser step per row of a stream of crops.
+  """A function that takes one optimiser step per row of a stream of crops, compiled once.
 
   It maps (params, opt_state, bank, stream (num_steps, batch_size)) to the next params and opt_state
-  and the losses (num_steps,), each of them before its update.
+  and the losses (num_steps,), each of them before its update; streams may have any length.
   """
 
   def step(bank: Bank, carry, crops: jax.Array):
@@ -69,14 +69,17 @@ def make_train(apply: Apply, optimizer: optax.GradientTransformation, *, crop_si
       state, loss = step(bank, state, stream[index])
       return state, losses.at[index].set(loss)
 
-    carry = ((params, opt_state), jax.numpy.zeros(len(stream)))
+    carry = ((params, opt_state), jnp.zeros(len(stream)))
     return jax.lax.fori_loop(0, num_steps, body, carry)
 
   def train(params: Params, opt_state: optax.OptState, bank: Bank, stream: np.ndarray):
-    num_steps = len(stream)
-    padded = np.pad(stream, ((0, -num_steps % STREAM_MULTIPLE), (0, 0)))
-    (params, opt_state), losses = run(params, opt_state, bank, padded, num_steps)
-    return params, opt_state, losses[:num_steps]
+    losses = []
+    for start in range(0, len(stream), STEPS_PER_CALL):
+      part = stream[start : start + STEPS_PER_CALL]
+      padded = np.pad(part, ((0, STEPS_PER_CALL - len(part)), (0, 0)))
+      (params, opt_state), part_losses = run(params, opt_state, bank, padded, len(part))
+      losses.append(np.asarray(part_losses)[: len(part)])
+    return params, opt_state, np.concatenate(losses)
 
   return train
 
