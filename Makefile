@@ -29,5 +29,5 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 
 golden: $(VENV)/installed
-	$(BIN)/pip install --quiet '.[golden]'
+	$(BIN)/pip install --quiet --editable '.[golden]'
 	$(BIN)/python tests/golden/make_golden.py

@@ -7,6 +7,7 @@ import numpy as np
 
 from experiments.options import DataOptions
 from fscs import datasets
+from fscs.errors import InputError
 from fscs.preprocessing import FINETUNE_STRIDES, SOURCE_STRIDES, GreySet, prepare, split
 from fscs.types import ImageSet
 
@@ -37,6 +38,11 @@ def load_prepared(
 
 def hold_out(grey_set: GreySet, seed: int) -> tuple[GreySet, GreySet]:
   """Split a source by images into the part to train on and the part to validate on (a tenth)."""
+  if len(grey_set.images) < 2:
+    raise InputError(
+      f'{grey_set.code}: 1 image is there, and a source needs two at least, one of them to validate'
+      ' on: complete --raw-dir, or leave it out of --sources'
+    )
   order = np.random.default_rng(seed).permutation(len(grey_set.images))
   num_held_out = max(1, len(order) // VALIDATION_SHARE)
   held_out, kept = np.sort(order[:num_held_out]), np.sort(order[num_held_out:])

@@ -78,7 +78,8 @@ def defaults(arguments: Sequence[str]) -> Config:
 def _of_run(run: dict[str, Any] | None, *, preset_given: bool) -> dict[str, Any]:
   if run is None:
     return {}
-  names = {'target', 'arch', 'widths', 'kernel_init', 'data', 'raw_dir', 'data_dir', 'data_seed'}
+  names = {'target', 'arch', 'widths', 'kernel_init'}
+  names |= {'data', 'raw_dir', 'data_dir', 'data_seed', 'protocol'}
   if not preset_given:
     names |= {field.name for field in dataclasses.fields(DataOptions)}
   values = {name: run['config'][name] for name in names}

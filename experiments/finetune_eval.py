@@ -11,15 +11,17 @@ adds what is missing; run with other --init, --shots or --selections, it adds ro
 """
 
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from experiments import data, evaluation_options, figures, initialisations, results
 from experiments.evaluation_options import Config
 from experiments.initialisations import Initialisation
-from experiments.options import make_network, run
+from experiments.options import check_bounds, make_network, run
 from experiments.progress import progress_bar
 from experiments.results import Row
 from experiments.runs import default_workdir, open_workdir
@@ -28,7 +30,7 @@ from fscs.adapt import inner_optimizer
 from fscs.errors import InputError
 from fscs.evaluate import FineTuning, Scores, Target, make_finetune, make_score, make_target
 from fscs.models import with_affine_norms
-from fscs.selections import support_indices, support_names
+from fscs.selections import Selections, support_indices, support_names
 
 # Options that span the grid; with others, a workdir gets further rows.
 GRID = ('init', 'shots', 'selections', 'checkpoint', 'kernel_init')
@@ -41,11 +43,11 @@ OVERLAYS = ('best', 'median', 'worst')
 
 def finetune_eval(config: Config) -> Path:
   """Fill in the grid of initialisations x shots x selections; returns the workdir."""
-  _check(config)
-  inits = [
-    initialisations.load(init, config, target=config.target, which=config.checkpoint)
-    for init in config.init
-  ]
+  check_bounds(config)
+  _check_grid(config)
+  inits = initialisations.load_all(
+    config.init, config, target=config.target, which=config.checkpoint
+  )
   (grey_set,), fingerprints = data.load_prepared([config.target], config)
   selections = choose_selections(
     config.selections_file,
@@ -56,15 +58,7 @@ def finetune_eval(config: Config) -> Path:
     seed=config.seed,
     data_dir=config.data_dir,
   )
-  supports = {
-    (shots, number): support_indices(
-      grey_set.names,
-      support_names(selections, selection=number, shots=shots, code=config.target),
-      config.target,
-    )
-    for shots in config.shots
-    for number in config.selections
-  }
+  supports = _supports(config, selections, grey_set.names)
   target = make_target(
     grey_set,
     crop_size=config.crop_size,
@@ -75,13 +69,18 @@ def finetune_eval(config: Config) -> Path:
   facts = {'command': 'finetune_eval', 'data_fingerprints': fingerprints}
   open_workdir(workdir, config, facts, free=GRID)
   save_selections(workdir / 'selections.json', selections)
-  _fill_grid(config, inits, target, supports, workdir)
+  rows = results.read_rows(workdir / 'results.csv')
+  try:
+    _fill_grid(config, inits, target, supports, rows, workdir)
+  finally:
+    if rows:
+      _write_summary(workdir, rows, f'{config.target}, {config.arch}')
   print((workdir / 'summary.md').read_text())
   print(f'table, scores and pictures: {workdir}')
   return workdir
 
 
-def _check(config: Config) -> None:
+def _check_grid(config: Config) -> None:
   for name in ('shots', 'selections', 'init'):
     values = getattr(config, name)
     if not values or len(set(values)) < len(values):
@@ -89,28 +88,25 @@ def _check(config: Config) -> None:
   for name in ('shots', 'selections'):
     if min(getattr(config, name)) < 1:
       raise InputError(f'--{name} counts from 1: found {min(getattr(config, name))}')
-  if config.max_test_images is not None and config.max_test_images < 1:
-    raise InputError(f'--max-test-images is {config.max_test_images}: it must be at least 1')
 
 
-def _fill_grid(config, inits, target: Target, supports, workdir: Path) -> None:
-  """Run every cell that results.csv has not, and write tables and pictures anew after each."""
+def _supports(
+  config: Config, selections: Selections, names: Sequence[str]
+) -> dict[tuple[int, int], list[int]]:
+  """{(shots, selection): indices of the annotated images}."""
+  supports = {}
+  for shots in config.shots:
+    for number in config.selections:
+      wanted = support_names(selections, selection=number, shots=shots, code=config.target)
+      supports[shots, number] = support_indices(names, wanted, config.target, shots=shots)
+  return supports
+
+
+def _fill_grid(config, inits, target: Target, supports, rows: list[Row], workdir: Path) -> None:
+  """Run every cell that `rows` has not; append its row and write results.csv anew after each."""
   model = make_network(config, affine=True, norm_scale=config.norm_scale)
-  finetuning = FineTuning(
-    inner_optimizer(config.finetune_lr, config.weight_decay),
-    config.crop_size,
-    config.finetune_batch_size,
-    config.finetune_epochs,
-    config.finetune_steps,
-    config.seed,
-  )
-  finetune = make_finetune(model, finetuning)
-  statistics = config.statistics
-  if statistics == 'auto':
-    statistics = 'batch' if config.protocol == 'paper' else 'image'
-  batch_size = config.test_batch_size or TEST_BATCH_SIZE.get(config.target, 32)
-  score = make_score(model, statistics=statistics, batch_size=batch_size)
-  rows = results.read_rows(workdir / 'results.csv')
+  finetune = make_finetune(model, _finetuning(config))
+  score = make_score(model, **_testing(config))
   done = {row.key for row in rows}
   cells = [(init, *cell) for cell in supports for init in inits]
   missing = [cell for cell in cells if _key(config, *cell) not in done]
@@ -119,26 +115,57 @@ def _fill_grid(config, inits, target: Target, supports, workdir: Path) -> None:
       begin = time.perf_counter()
       support = supports[shots, selection]
       params, losses = finetune(with_affine_norms(model, init.params), target, support)
-      if not np.isfinite(losses).all():
-        raise InputError(
-          f'the segmentation loss became non-finite while fine-tuning {init.name} on'
-          f' {config.target} ({shots} shots, selection {selection}): lower --finetune-lr'
-        )
+      _check_losses(losses, f'{config.target}, {shots} shots, selection {selection}', init.name)
       indices = test_images(len(target.grey_set.names), support, config)
       scores, predictions = score(params, target.grey_set, indices)
-      means = (float(np.mean(s)) for s in (scores.iou, scores.dice, scores.foreground_accuracy))
-      seconds = time.perf_counter() - begin
-      rows.append(Row(*_key(config, init, shots, selection), *means, len(indices), seconds))
-      results.write_table(workdir / 'results.csv', rows, Row._fields)
       if selection == config.selections[0]:
         path = workdir / f'overlays-{init.name}-{shots}shot-selection{selection}.png'
         _draw_overlays(path, target, scores, predictions)
+      means = (float(np.mean(s)) for s in (scores.iou, scores.dice, scores.foreground_accuracy))
+      seconds = time.perf_counter() - begin
+      key = _key(config, init, shots, selection)
+      rows.append(Row(*key, *means, len(losses), len(indices), seconds))
+      results.write_table(workdir / 'results.csv', rows, Row._fields)
       advance(1, IoU=rows[-1].iou)
-  _write_summary(workdir, rows, f'{config.target}, {config.arch}')
+
+
+def _finetuning(config: Config) -> FineTuning:
+  return FineTuning(
+    inner_optimizer(config.finetune_lr, config.weight_decay),
+    config.crop_size,
+    config.finetune_batch_size,
+    config.finetune_epochs,
+    config.finetune_steps,
+    config.seed,
+  )
+
+
+def _testing(config: Config) -> dict[str, Any]:
+  """Whose statistics normalise test images, and how many of them at once."""
+  statistics = config.statistics
+  if statistics == 'auto':
+    statistics = 'batch' if config.protocol == 'paper' else 'image'
+  batch_size = config.test_batch_size or TEST_BATCH_SIZE.get(config.target, 32)
+  return {'statistics': statistics, 'batch_size': batch_size}
+
+
+def _check_losses(losses: np.ndarray, where: str, name: str) -> None:
+  if not len(losses):
+    warnings.warn(
+      f'{where}: no annotated image has a crop with enough foreground, so {name} is scored as it'
+      ' is: lower --min-foreground',
+      stacklevel=2,
+    )
+  if not np.isfinite(losses).all():
+    raise InputError(
+      f'{where}: the segmentation loss became non-finite while fine-tuning {name}: lower'
+      ' --finetune-lr'
+    )
 
 
 def _key(config: Config, init: Initialisation, shots: int, selection: int) -> tuple:
-  return (config.target, config.arch, init.name, init.objective, init.step, shots, selection)
+  of_init = (init.name, init.objective, init.step, init.digest)
+  return (config.target, config.arch, *of_init, shots, selection)
 
 
 def test_images(num_images: int, support: Sequence[int], config: Config) -> np.ndarray:

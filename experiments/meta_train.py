@@ -19,6 +19,7 @@ from experiments import sources
 from experiments.options import (
   DataOptions,
   NetworkOptions,
+  check_bounds,
   make_network,
   run,
   warn_without_accelerator,
@@ -27,12 +28,12 @@ from experiments.progress import progress_bar
 from experiments.runs import FigureLog, default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions, Sources
 from fscs.adapt import History, inner_optimizer
-from fscs.checkpoint import Checkpoints
+from fscs.checkpoint import Checkpoints, save_init
 from fscs.errors import InputError
 from fscs.losses import TERMS, Objective
 from fscs.meta import InnerLoop, TaskAxis, init_state, make_meta_block, make_validation
 from fscs.models import init_params
-from fscs.types import MetaState
+from fscs.types import MetaState, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +68,12 @@ class Config(DataOptions, NetworkOptions, SourceOptions):
 
 def meta_train(config: Config) -> Path:
   """Run, or go on with, a meta-training; returns its workdir."""
+  check_bounds(config)
   codes = sources.codes_of(config)
   if len(codes) < 2 and config.objective != 'bce':
     raise InputError(
       f'--objective={config.objective} needs two --sources at least, found {" ".join(codes)}'
     )
-  sources.require_positive(config, 'meta_epochs', 'block_epochs', 'num_inner_steps', 'num_crops')
   name = f'{config.target}-{config.arch}-{config.objective}-s{config.seed}'
   workdir = default_workdir(config, name)
   model = make_network(config)
@@ -96,15 +97,18 @@ def meta_train(config: Config) -> Path:
   with Checkpoints(workdir / 'checkpoints', describe(config, facts)) as checkpoints:
     if checkpoints.latest_step is not None:
       state = checkpoints.restore(state)
-    _train(config, codes, state, data, inner, outer, checkpoints, workdir)
-  sources.draw_curves(workdir)
+    try:
+      params = _train(config, codes, state, data, inner, outer, checkpoints, workdir)
+    finally:
+      sources.draw_curves(workdir)
+  save_init(workdir / 'init', params, {'architecture': config.arch, **describe(config, facts)})
   print(f'initialisation and figures: {workdir}')
   return workdir
 
 
 def _train(
   config, codes, state: MetaState, data: Sources, inner, outer, checkpoints, workdir
-) -> None:
+) -> Params:
   """Meta-epochs from the state's step to the last, a block at a time."""
   key = jax.random.fold_in(jax.random.key(config.seed), 1)
   validation_key = jax.random.fold_in(jax.random.key(config.seed), 2)
@@ -127,11 +131,13 @@ def _train(
       history = jax.device_get(history)
       _require_finite(history, codes, step, workdir)
       validation = np.asarray(validate(state.params, data.validation, validation_key))
+      _require_finite_validation(validation, codes, step + length, workdir)
       _log_block(log, step, history, codes, validation)
       step += length
       checkpoints.save(step, state, validation_loss=float(validation.mean()))
       terms = {name: float(history.terms[name][-1, :, -1].mean()) for name in TERMS}
       advance(length, **terms, validation=float(validation.mean()))
+  return state.params
 
 
 def _log_block(log, step: int, history: History, codes, validation: np.ndarray) -> None:
@@ -167,6 +173,18 @@ def _require_finite(history: History, codes, step: int, workdir: Path) -> None:
     f' meta-epoch {step + epoch + 1}, inner step {inner_step + 1}; the last good checkpoint is in'
     f' {workdir / "checkpoints"}. Lower --inner-lr or --meta-lr'
   )
+
+
+def _require_finite_validation(
+  validation: np.ndarray, codes: tuple[str, ...], step: int, workdir: Path
+) -> None:
+  """Stop where the parameters after a block are of no use, before they replace good ones."""
+  if not np.isfinite(validation).all():
+    raise InputError(
+      f'the validation loss of source {codes[np.argmin(np.isfinite(validation))]} became non-finite'
+      f' after meta-epoch {step}; the last good checkpoint is in {workdir / "checkpoints"}.'
+      ' Lower --inner-lr or --meta-lr'
+    )
 
 
 if __name__ == '__main__':

@@ -1,9 +1,13 @@
 """Options of the commands: frozen dataclasses, filled from a preset, then the command line."""
 
+import contextlib
 import dataclasses
+import io
+import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import jax
 import tyro
@@ -22,7 +26,7 @@ class DataOptions:
   """Which images, and how they are prepared."""
 
   preset: Preset = 'paper'
-  """Sizes of everything: paper (GPU), cpu (two cores) or smoke (under a minute)."""
+  """Sizes of everything: paper (GPU), cpu (two cores), demo (minutes) or smoke (under one)."""
   data: Literal['real', 'simulated'] = 'real'
   """Published images, or simulated ones of the same five kinds, made from --data-seed."""
   raw_dir: str | None = None
@@ -80,6 +84,55 @@ def make_network(options: NetworkOptions, **attributes) -> FCRN | UNet:
   )
 
 
+# The smallest value of every option that has one; learning rates must be above theirs.
+_SMALLEST = {
+  'seed': 0,
+  'data_seed': 0,
+  'test_batch_size': 1,
+  'alpha': 0,
+  'beta': 0,
+  'weight_decay': 0,
+  'norm_scale': 0,
+} | dict.fromkeys(
+  (
+    'simulated_images',
+    'downscale',
+    'crop_size',
+    'min_foreground',
+    'meta_epochs',
+    'num_inner_steps',
+    'num_crops',
+    'block_epochs',
+    'pretrain_epochs',
+    'pretrain_steps',
+    'pretrain_batch_size',
+    'pretrain_block_steps',
+    'validation_crops',
+    'finetune_epochs',
+    'finetune_steps',
+    'finetune_batch_size',
+    'max_test_images',
+  ),
+  1,
+)
+_ABOVE_ZERO = ('inner_lr', 'meta_lr', 'pretrain_lr', 'finetune_lr')
+_LARGEST = {'seed': 2**32 - 1, 'data_seed': 2**32 - 1}
+
+
+def check_bounds(config: DataOptions) -> None:
+  """Raises InputError where a number is too small or too large to mean anything."""
+  for name, value in dataclasses.asdict(config).items():
+    option = f'--{name.replace("_", "-")} is {value}'
+    if value is None:
+      continue
+    if name in _SMALLEST and not value >= _SMALLEST[name]:
+      raise InputError(f'{option}: it must be at least {_SMALLEST[name]}')
+    if name in _LARGEST and value > _LARGEST[name]:
+      raise InputError(f'{option}: it must be at most {_LARGEST[name]}')
+    if name in _ABOVE_ZERO and not value > 0:
+      raise InputError(f'{option}: it must be above 0')
+
+
 def warn_without_accelerator(config: DataOptions) -> None:
   """Say so where the paper's sizes meet a machine without a GPU or TPU."""
   if config.preset == 'paper' and jax.default_backend() == 'cpu':
@@ -109,25 +162,48 @@ def run(
   config_class: type[Config],
   defaults: Callable[[Sequence[str]], Config] | None = None,
 ) -> None:
-  """Parse the command line over `defaults` (those of --preset if none are given) and run.
+  """Parse the command line over `defaults` (those of --preset if none are given) and run `main`.
 
-  Wrong options end the program with tyro's explanation, an `InputError` with one line; both with
-  exit status 2.
+  Whatever a user can mend ends the program with one line and exit status 2: wrong options, an
+  `InputError`, a file that cannot be read or written.
   """
   arguments = sys.argv[1:]
-  defaults = defaults or preset_defaults(config_class)
+  warnings.showwarning = _show_warning
   try:
-    config = tyro.cli(
-      config_class,
-      args=arguments,
-      default=defaults(arguments),
-      description=sys.modules[main.__module__].__doc__,
-      config=(tyro.conf.FlagConversionOff,),
-    )
+    config = _parse(config_class, arguments, defaults or preset_defaults(config_class), main)
     main(config)
   except InputError as error:
-    print(f'error: {error}', file=sys.stderr)
-    raise SystemExit(2) from None
+    _stop(f'error: {error}', 2)
+  except OSError as error:
+    _stop(f'error: {error.filename or "a file"}: {error.strerror or error}', 2)
   except KeyboardInterrupt:
-    print('interrupted: the same command goes on from where it was saved last', file=sys.stderr)
-    raise SystemExit(130) from None
+    _stop('interrupted: the same command goes on from where it was saved last', 130)
+
+
+def _parse(config_class, arguments: Sequence[str], defaults, main) -> Any:
+  explanation = io.StringIO()
+  try:
+    with contextlib.redirect_stderr(explanation):
+      return tyro.cli(
+        config_class,
+        args=arguments,
+        default=defaults(arguments),
+        description=sys.modules[main.__module__].__doc__,
+      )
+  except SystemExit as stop:
+    if stop.code in (0, None):
+      raise
+    lines = explanation.getvalue().partition('For full helptext')[0].splitlines()[1:]  # no title
+    text = re.sub(r'[^\x20-\x7e]+', ' ', ' '.join(lines))  # without the box around it
+    raise InputError(' '.join(text.split()).rstrip('- ')) from stop
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+  """Our own warnings are for the user, in one line; a library's keep saying where they are from."""
+  where = '' if category is UserWarning else f' ({category.__name__}, {filename}:{lineno})'
+  print(f'warning: {message}{where}', file=file or sys.stderr)
+
+
+def _stop(line: str, status: int) -> NoReturn:
+  print(line, file=sys.stderr)
+  raise SystemExit(status) from None

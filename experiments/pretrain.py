@@ -18,6 +18,7 @@ from experiments import sources
 from experiments.options import (
   DataOptions,
   NetworkOptions,
+  check_bounds,
   make_network,
   run,
   warn_without_accelerator,
@@ -26,7 +27,7 @@ from experiments.progress import progress_bar
 from experiments.runs import FigureLog, default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions
 from fscs.adapt import inner_optimizer
-from fscs.checkpoint import Checkpoints
+from fscs.checkpoint import Checkpoints, save_init
 from fscs.episodes import Bank
 from fscs.errors import InputError
 from fscs.models import init_params
@@ -58,8 +59,8 @@ class Config(DataOptions, NetworkOptions, SourceOptions):
 
 def pretrain(config: Config) -> Path:
   """Run, or go on with, a supervised pre-training; returns its workdir."""
+  check_bounds(config)
   codes = sources.codes_of(config)
-  sources.require_positive(config, 'pretrain_epochs', 'pretrain_batch_size', 'pretrain_block_steps')
   workdir = default_workdir(config, f'{config.target}-{config.arch}-transfer-s{config.seed}')
   model = make_network(config)
   warn_without_accelerator(config)
@@ -76,8 +77,12 @@ def pretrain(config: Config) -> Path:
   with Checkpoints(workdir / 'checkpoints', describe(config, facts)) as checkpoints:
     if checkpoints.latest_step is not None:
       state = checkpoints.restore(state)
-    _train(config, codes, state, data, model, optimizer, checkpoints, workdir)
-  sources.draw_curves(workdir)
+    try:
+      _train(config, codes, state, data, model, optimizer, checkpoints, workdir)
+    finally:
+      sources.draw_curves(workdir)
+    params = checkpoints.restore_params(checkpoints.best_step)
+  save_init(workdir / 'init', params, {'architecture': config.arch, **describe(config, facts)})
   print(f'initialisation and figures: {workdir}')
   return workdir
 

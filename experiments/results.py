@@ -19,11 +19,13 @@ class Row(NamedTuple):
   initialisation: str
   objective: str
   step: int  # of the initialisation's checkpoint
+  digest: str  # of its parameters
   shots: int
   selection: int
   iou: float  # mean over test images, as are the next two
   dice: float
   foreground_accuracy: float
+  num_steps: int  # of fine-tuning; 0 where no support image has an admissible crop
   num_test_images: int
   seconds: float  # fine-tuning and scoring, compilation included
 
@@ -41,6 +43,7 @@ class Summary(NamedTuple):
   initialisation: str
   objective: str
   step: int
+  digest: str
   shots: int
   num_selections: int
   iou_mean: float
@@ -95,10 +98,19 @@ def summarise(rows: Iterable[Row]) -> list[Summary]:
 def by_initialisation(
   summaries: Iterable[Summary],
 ) -> dict[str, dict[int, tuple[float, float]]]:
-  """{initialisation: {shots: (mean IoU, standard deviation)}}."""
+  """{initialisation: {shots: (mean IoU, standard deviation)}}.
+
+  Where several checkpoints of one name were evaluated, the step and digest tell them apart.
+  """
+  summaries = list(summaries)
+  versions: dict[str, set] = {}
+  for s in summaries:
+    versions.setdefault(s.initialisation, set()).add((s.step, s.digest))
   table: dict[str, dict[int, tuple[float, float]]] = {}
   for s in summaries:
-    table.setdefault(s.initialisation, {})[s.shots] = (s.iou_mean, s.iou_std)
+    several = len(versions[s.initialisation]) > 1
+    name = f'{s.initialisation}, step {s.step} ({s.digest})' if several else s.initialisation
+    table.setdefault(name, {})[s.shots] = (s.iou_mean, s.iou_std)
   return table
 
 

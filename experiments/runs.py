@@ -5,6 +5,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,10 @@ def open_workdir(
   wanted = describe(config, facts)
   path = workdir / CONFIG_FILE
   if path.exists():
-    _check_same(read_config(workdir), wanted, workdir, _PLACES | set(free))
+    found = read_config(workdir)
+    _check_same(found, wanted, workdir, _PLACES | set(free))
+    if found.get('versions') != versions():
+      print(f'note: {workdir} was begun with other package versions: {path}', file=sys.stderr)
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps({**wanted, 'versions': versions()}, indent=2) + '\n')
@@ -97,13 +101,18 @@ def read_config(workdir: Path) -> dict[str, Any]:
   """
   path = workdir / CONFIG_FILE
   try:
-    return json.loads(path.read_text())
+    content = json.loads(path.read_text())
+    if {'command', 'config'} <= content.keys():
+      return content
+    raise ValueError('it has no command or no config')
   except OSError as error:
     raise InputError(
-      f'{path}: {error.strerror or error}; --init takes the workdir of a finished run'
+      f'{path}: {error.strerror or error}; the workdir of a run is expected'
     ) from error
-  except ValueError as error:
-    raise InputError(f'{path} is damaged ({error}): remove the workdir and run again') from error
+  except (ValueError, AttributeError) as error:
+    raise InputError(
+      f'{path} is no configuration of a run ({error}): give another folder'
+    ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -127,7 +136,7 @@ class FigureLog:
     self._columns = ['step', *columns]
     kept = [row for row in read_figures(self.path) if int(row['step']) <= first_step]
     lines = [','.join(self._columns)]
-    lines += [','.join(row[name] for name in self._columns) for row in kept]
+    lines += [','.join(row.get(name) or '' for name in self._columns) for row in kept]
     write_text(self.path, '\n'.join(lines) + '\n')
     self._file = self.path.open('a', newline='')
     self._rows = csv.DictWriter(self._file, self._columns, lineterminator='\n')
@@ -165,7 +174,7 @@ def newest_run(command: str, parent: Path = RUNS) -> Path:
   candidates = [
     path.parent
     for path in parent.glob(f'*/{CONFIG_FILE}')
-    if read_config(path.parent).get('command') == command and any(_checkpoints(path.parent))
+    if _command_of(path.parent) == command and _checkpoints(path.parent)
   ]
   if not candidates:
     raise InputError(
@@ -175,5 +184,13 @@ def newest_run(command: str, parent: Path = RUNS) -> Path:
   return max(candidates, key=lambda workdir: max(p.stat().st_mtime for p in _checkpoints(workdir)))
 
 
+def _command_of(workdir: Path) -> str | None:
+  try:
+    return read_config(workdir)['command']
+  except InputError as error:
+    print(f'note: passed over: {error}', file=sys.stderr)
+    return None
+
+
 def _checkpoints(workdir: Path) -> list[Path]:
-  return list((workdir / 'checkpoints').glob('[0-9]*'))
+  return [path for path in (workdir / 'checkpoints').glob('*') if path.name.isdigit()]

@@ -36,11 +36,6 @@ def choose_selections(
   Raises:
     InputError: the file cannot be had or read, or there are too few images.
   """
-  if max(shots) >= len(names):
-    raise InputError(
-      f'--shots {max(shots)}: {code} has {len(names)} images, and one at least must be left to'
-      ' score: lower --shots'
-    )
   if selections_file is None:
     return random_selections(names, code, shots=shots, num_selections=max(selections), seed=seed)
   if selections_file == PAPER:
@@ -49,8 +44,13 @@ def choose_selections(
 
 
 def save_selections(path: Path, selections: Selections) -> None:
-  """Write selections as JSON, in the form that --selections-file takes."""
-  write_text(path, json.dumps(selections, indent=1) + '\n')
+  """Add selections to a JSON file of the form that --selections-file takes."""
+  merged = json.loads(path.read_text()) if path.exists() else {}
+  for number, entry in selections.items():
+    samples = merged.setdefault(number, {}).setdefault('FinetuneSamples', {})
+    for shots, by_code in entry['FinetuneSamples'].items():
+      samples.setdefault(shots, {}).update(by_code)
+  write_text(path, json.dumps(merged, indent=1) + '\n')
 
 
 def _download(folder: Path) -> Path:

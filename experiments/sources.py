@@ -51,26 +51,20 @@ def codes_of(config: SourceOptions) -> tuple[str, ...]:
   return codes
 
 
-def require_positive(config, *names: str) -> None:
-  """Raises InputError where one of the named whole-number options is below 1."""
-  for name in names:
-    if getattr(config, name) < 1:
-      option = name.replace('_', '-')
-      raise InputError(f'--{option} is {getattr(config, name)}: it must be at least 1')
-
-
 def load(config, codes: tuple[str, ...]) -> Sources:
   """Load, prepare and split the sources, and put them on the device."""
-  require_positive(config, 'downscale', 'crop_size')
   grey_sets, fingerprints = data.load_prepared(codes, config)
   parts = [data.hold_out(grey_set, config.seed) for grey_set in grey_sets]
   strides = [data.source_stride(code, config.downscale) for code in codes]
-  banks = [
-    make_bank(
-      sets, crop_size=config.crop_size, strides=strides, min_foreground=config.min_foreground
-    )
-    for sets in zip(*parts, strict=True)
-  ]
+  banks = []
+  for purpose, sets in zip(('training', 'validation'), zip(*parts, strict=True), strict=True):
+    try:
+      bank = make_bank(
+        sets, crop_size=config.crop_size, strides=strides, min_foreground=config.min_foreground
+      )
+    except InputError as error:
+      raise InputError(f'images for {purpose}: {error}') from error
+    banks.append(bank)
   return Sources(*banks, fingerprints)
 
 

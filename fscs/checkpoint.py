@@ -44,10 +44,17 @@ def load_init(path: str | Path) -> tuple[Params, dict[str, Any]]:
 class Checkpoints:
   """The latest and the best checkpoint of a run, in one folder; a context manager.
 
-  'Best' is the smallest `validation_loss`. A checkpoint appears whole or not at all.
+  'Best' is the smallest `validation_loss`. A checkpoint appears whole or not at all. One process
+  writes; others open the folder with `read_only`, which touches nothing.
   """
 
-  def __init__(self, folder: str | Path, metadata: Mapping[str, Any] | None = None):
+  def __init__(
+    self,
+    folder: str | Path,
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    read_only: bool = False,
+  ):
     policies = ocp.training.preservation_policies
     keep = policies.AnyPreservationPolicy(
       [
@@ -57,7 +64,7 @@ class Checkpoints:
     )
     self._metadata = dict(metadata or {})
     self._checkpointer = ocp.training.Checkpointer(
-      Path(folder).absolute(), preservation_policy=keep, cleanup_tmp_directories=True
+      Path(folder).absolute(), preservation_policy=keep, cleanup_tmp_directories=not read_only
     )
 
   def __enter__(self) -> 'Checkpoints':

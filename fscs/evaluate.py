@@ -10,7 +10,7 @@ from fscs import metrics
 from fscs.episodes import Bank, make_bank
 from fscs.models import FCRN, UNet
 from fscs.predict import Statistics, make_predict, predict_all
-from fscs.preprocessing import GreySet, crop_corners
+from fscs.preprocessing import GreySet
 from fscs.supervised import crop_stream, make_train, num_training_steps
 from fscs.types import Params
 
@@ -48,8 +48,8 @@ def make_target(
 ) -> Target:
   """Put a target on the device; raises as `make_bank`."""
   bank = make_bank([grey_set], crop_size=crop_size, strides=[stride], min_foreground=min_foreground)
-  corners = crop_corners(grey_set.masks, crop_size, stride, min_foreground)
-  return Target(grey_set, bank, corners[:, 0])
+  image_of_crop = np.asarray(bank.corner) // grey_set.masks[0].size
+  return Target(grey_set, bank, image_of_crop)
 
 
 def make_finetune(

@@ -9,7 +9,7 @@ import optax
 
 from fscs.adapt import History, adapt
 from fscs.episodes import Bank, sample_episode
-from fscs.losses import Apply, Objective
+from fscs.losses import Apply, Objective, objective_loss
 from fscs.types import Episode, MetaState, Params
 
 TaskAxis = Literal['auto', 'vmap', 'map']
@@ -110,9 +110,9 @@ def make_validation(
 ) -> Callable[[Params, Bank, jax.Array], jax.Array]:
   """A compiled function that rehearses adaptation on held-out images of the sources.
 
-  It maps (params, bank, key) to one loss per source: the segmentation loss on crops that were not
-  adapted to, after the inner loop on others with that loss alone, as in fine-tuning. Both are drawn
-  from the bank, which should hold images that meta-training has not seen.
+  It maps (params, bank, key) to one loss per source: the segmentation loss on some crops, after the
+  inner loop on others with that loss alone, as in fine-tuning. The two are drawn independently from
+  the bank, which should hold images that meta-training has not seen.
   """
 
   def rehearse(params: Params, bank: Bank, key: jax.Array, source: jax.Array) -> jax.Array:
@@ -122,8 +122,7 @@ def make_validation(
     )
     finetuning = inner._replace(objective='bce')
     adapted, _ = finetuning(params, support)
-    _, history = finetuning._replace(num_steps=1)(adapted, query)
-    return history.loss[0]
+    return objective_loss(inner.apply, adapted, query, objective='bce')[0]
 
   def validate(params: Params, bank: Bank, key: jax.Array) -> jax.Array:
     task = lambda source: rehearse(params, bank, key, source)  # noqa: E731

@@ -18,8 +18,12 @@ def make_predict(model: FCRN | UNet) -> Callable[[Params, jax.Array], jax.Array]
   """A compiled function from parameters and (B, H, W) uint8 images to (B, H, W) probabilities.
 
   The B images are normalised by their common statistics. Images whose sides are no multiples of the
-  network's stride are mirrored at the bottom and right edges, and the prediction cut back.
+  network's stride are mirrored at the bottom and right edges, and the prediction cut back. No loop
+  surrounds the network here, so that XLA's own convolution is fast on every platform, and copies
+  nothing.
   """
+  if model.lowering == 'auto':
+    model = model.clone(lowering='xla')
 
   @jax.jit
   def predict(params: Params, images: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ Images pair with their masks by name, so only 'Image' is read; the order of name
 
 import json
 import pickle
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,14 @@ def read_selections(path: str | Path) -> Selections:
       content = json.loads(path.read_text())
     else:
       with path.open('rb') as file:
-        content = _PlainUnpickler(file).load()
+        content = json.loads(json.dumps(_PlainUnpickler(file).load()))  # only what JSON can hold
   except OSError as error:
     raise InputError(f'selections file {path}: {error.strerror or error}') from error
   except Exception as error:  # a damaged pickle may raise nearly anything
     raise InputError(f'selections file {path} cannot be read: {error}') from error
-  if not isinstance(content, dict) or not any('FinetuneSamples' in s for s in content.values()):
+  if not isinstance(content, dict) or not all(
+    isinstance(entry, dict) and 'FinetuneSamples' in entry for entry in content.values()
+  ):
     raise InputError(
       f"selections file {path}: expected {{'Selection_1': {{'FinetuneSamples': ...}}}}"
     )
@@ -67,19 +70,35 @@ def support_names(
     ) from error
 
 
-def support_indices(names: Sequence[str], wanted: Sequence[str], code: str) -> list[int]:
+def support_indices(
+  names: Sequence[str], wanted: Sequence[str], code: str, *, shots: int
+) -> list[int]:
   """Positions in `names` of the wanted images.
 
+  Two of the published selections do not hold as many names as they say: one lists images of another
+  data set besides, another one image too few. The first is read without the strange names, the
+  second as it is; a warning says so.
+
   Raises:
-    InputError: some are absent.
+    InputError: some are absent, or none would be left to test on.
   """
   position = {name: index for index, name in enumerate(names)}
+  present = sorted(set(wanted) & position.keys())
+  if len(wanted) != shots and 0 < len(present) <= shots:
+    warnings.warn(
+      f'{code}: a selection for {shots} shots names {len(wanted)} images, {len(present)} of which'
+      ' are there and are taken',
+      stacklevel=2,
+    )
+    wanted = present
   absent = [name for name in wanted if name not in position]
   if absent:
     raise InputError(
       f'{code}: the selection names {len(absent)} image(s) that are not there, the first is'
       f' {absent[0]}: choose other --selections, complete --raw-dir, or leave --selections-file out'
     )
+  if len(set(wanted)) >= len(names):
+    raise InputError(f'{code}: the selection takes all {len(names)} images: lower --shots')
   return [position[name] for name in wanted]
 
 
@@ -96,8 +115,8 @@ def random_selections(
   """
   if max(shots) >= len(names):
     raise InputError(
-      f'{code}: {max(shots)} shots are asked for and {len(names)} images are there: at least'
-      f' {max(shots) + 1} are needed, lower --shots'
+      f'{code}: {max(shots)} --shots are asked for and {len(names)} images are there: at least'
+      f' {max(shots) + 1} are needed'
     )
   selections = {}
   for number in range(1, num_selections + 1):

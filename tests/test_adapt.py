@@ -11,6 +11,7 @@ from toys import WIDTHS, disk_set
 
 from fscs.adapt import inner_optimizer
 from fscs.episodes import make_bank, sample_episode
+from fscs.losses import weighted_bce
 from fscs.meta import (
   InnerLoop,
   init_state,
@@ -42,8 +43,11 @@ def inner_loop(objective='combined', num_steps=3):
   return InnerLoop(apply, objective, inner_optimizer(), num_steps)
 
 
-def assert_trees_close(one, other, **tolerance):
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), one, other)
+def assert_displacements_close(start, one, other):
+  """Relative L2 distance of the two ways travelled: Adam turns rounding into small differences."""
+  leaves = (jax.tree.leaves(tree) for tree in (start, one, other))
+  start, one, other = (np.concatenate([np.ravel(leaf) for leaf in tree]) for tree in leaves)
+  assert np.linalg.norm(one - other) < 1e-2 * np.linalg.norm(one - start)
 
 
 def test_vmapped_adaptation_equals_a_loop_over_tasks(bank, params):
@@ -55,7 +59,7 @@ def test_vmapped_adaptation_equals_a_loop_over_tasks(bank, params):
   for i, episode in enumerate(episodes):
     alone, _ = inner(params, episode)
     of_task = jax.tree.map(operator.itemgetter(i), together)
-    assert_trees_close(of_task, alone, rtol=2e-3, atol=1e-4)
+    assert_displacements_close(params, of_task, alone)
 
 
 def test_adaptation_lowers_the_loss(bank, params):
@@ -86,7 +90,7 @@ def test_tasks_at_once_equal_tasks_one_after_another(bank, params):
   for axis in ('vmap', 'map'):
     block = make_meta_block(inner_loop(), outer, num_epochs=2, task_axis=axis, **SHAPE)
     ends.append(block(init_state(params, outer), bank, key))
-  assert_trees_close(ends[0][0].params, ends[1][0].params, rtol=5e-3, atol=2e-4)
+  assert_displacements_close(params, ends[0][0].params, ends[1][0].params)
   assert ends[0][1].loss.shape == (2, 3, 3)
 
 
@@ -101,7 +105,13 @@ def test_two_blocks_equal_one_bit_for_bit_and_compile_once(bank, params):
   jax.tree.map(np.testing.assert_array_equal, state, expected)
 
 
-def test_validation_rehearses_on_crops_not_adapted_to(bank, params):
-  losses = make_validation(inner_loop(), **SHAPE)(params, bank, jax.random.key(5))
+def test_validation_is_the_segmentation_loss_after_adapting_with_that_loss_alone(bank, params):
+  key, inner = jax.random.key(5), inner_loop('bce')
+  losses = make_validation(inner_loop('combined'), **SHAPE)(params, bank, key)
+  support, query = (
+    sample_episode(k, bank, 1, **SHAPE) for k in jax.random.split(jax.random.fold_in(key, 1))
+  )
+  adapted, _ = jax.jit(inner)(params, support)
+  expected = weighted_bce(inner.apply(adapted, query.images)[0], query.masks)
   assert losses.shape == (3,)
-  assert np.isfinite(losses).all()
+  assert float(losses[1]) == pytest.approx(float(expected), rel=1e-3)

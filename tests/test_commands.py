@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 import sys
 
 import jax
@@ -10,7 +11,17 @@ import numpy as np
 import pytest
 from toys import WIDTHS, disk_set
 
-from experiments import data, evaluation_options, finetune_eval, meta_train, options, pretrain
+import fscs
+from experiments import (
+  data,
+  evaluation_options,
+  finetune_eval,
+  initialisations,
+  meta_train,
+  options,
+  pretrain,
+)
+from experiments.presets import PRESETS
 from fscs.checkpoint import Checkpoints
 from fscs.errors import InputError
 
@@ -39,7 +50,12 @@ def meta_config(**changes):
 
 
 def pretrain_config(**changes):
-  sizes = {'pretrain_steps': 6, 'pretrain_batch_size': 4, 'block_steps': 3}
+  sizes = {
+    'pretrain_steps': 6,
+    'pretrain_batch_size': 4,
+    'pretrain_block_steps': 3,
+    'validation_crops': 4,
+  }
   return pretrain.Config(**{**TINY, **sizes, **changes})
 
 
@@ -98,19 +114,6 @@ def test_meta_training_leaves_everything_it_promises(trained):
   assert list((trained / 'tensorboard').iterdir())
 
 
-def test_latest_and_best_checkpoints_are_kept(tmp_path):
-  state = {'params': {'w': np.arange(3.0)}, 'step': np.zeros((), np.int32)}
-  with Checkpoints(tmp_path / 'c', {'note': 'x'}) as checkpoints:
-    for step, loss in ((1, 0.5), (2, 0.2), (3, 0.4), (4, 0.3)):
-      checkpoints.save(step, {**state, 'step': np.full((), step, np.int32)}, validation_loss=loss)
-  with Checkpoints(tmp_path / 'c') as checkpoints:
-    assert (checkpoints.latest_step, checkpoints.best_step) == (4, 2)
-    assert checkpoints.restore(state)['step'] == 4
-    assert checkpoints.restore(state, 2)['step'] == 2
-    with pytest.raises(InputError, match='cannot be read'):
-      checkpoints.restore(state, 1)
-
-
 def test_a_workdir_of_another_configuration_is_refused(trained):
   before = (trained / 'config.json').read_text()
   with pytest.raises(InputError, match=r'--inner-lr is 0\.001 there and 0\.01 now.*--workdir'):
@@ -126,7 +129,11 @@ def test_a_workdir_of_another_configuration_is_refused(trained):
     ({'sources': ('B5',), 'objective': 'combined'}, 'needs two --sources'),
     ({'crop_size': 128}, 'crops of 128 x 128 pixels are larger than the images of 64 x 64'),
     ({'min_foreground': 5000}, 'B5: no crop .* lower --min-foreground'),
-    ({'meta_epochs': 0}, '--meta-epochs is 0'),
+    ({'meta_epochs': 0}, '--meta-epochs is 0: it must be at least 1'),
+    ({'seed': -1}, '--seed is -1'),
+    ({'seed': 2**32}, '--seed is 4294967296: it must be at most'),
+    ({'downscale': 0}, '--downscale is 0'),
+    ({'inner_lr': 0.0}, r'--inner-lr is 0\.0: it must be above 0'),
     ({'widths': (4, 4)}, 'fcrn needs 4'),
   ],
 )
@@ -176,6 +183,65 @@ def test_evaluation_fills_its_grid_and_only_what_is_missing(trained, monkeypatch
   assert len(list(workdir.glob('overlays-*.png'))) == 4
 
 
+def test_a_divergence_in_the_last_update_of_a_block_keeps_the_last_checkpoint(trained, monkeypatch):
+  good = final_state(trained)
+  broken = lambda *_, **__: lambda *_: np.array([0.1, np.nan, 0.1, 0.1])  # noqa: E731
+  monkeypatch.setattr(meta_train, 'make_validation', broken)
+  with pytest.raises(InputError, match=r'validation loss of source B39 .* meta-epoch 6'):
+    meta_train.meta_train(meta_config(meta_epochs=8))
+  jax.tree.map(np.testing.assert_array_equal, final_state(trained), good)
+
+
+def test_an_initialisation_of_the_python_interface_can_be_evaluated(trained):
+  params, metadata = fscs.load_init(trained / 'init')
+  assert metadata['architecture'] == 'fcrn'
+  jax.tree.map(np.testing.assert_array_equal, params, final_state(trained))
+  loaded = initialisations.load(str(trained / 'init'), eval_config(), target='TNBC')
+  run = initialisations.load(str(trained), eval_config(), target='TNBC')
+  assert (loaded.digest, loaded.objective) == (run.digest, 'unknown')
+  with pytest.raises(InputError, match='has learned from EM'):
+    initialisations.load(str(trained / 'init'), eval_config(), target='EM')
+
+
+def test_two_initialisations_of_one_name_are_refused(trained, tmp_path):
+  shutil.copytree(trained, tmp_path / 'elsewhere' / trained.name)
+  inits = (str(trained), f'elsewhere/{trained.name}')
+  with pytest.raises(InputError, match='two initialisations named TNBC-fcrn-bce-s0'):
+    finetune_eval.finetune_eval(eval_config(init=inits))
+
+
+def test_an_evaluation_is_no_initialisation(trained):
+  workdir = finetune_eval.finetune_eval(eval_config(shots=(1,), selections=(1,)))
+  with pytest.raises(InputError, match='is a run of finetune_eval'):
+    finetune_eval.finetune_eval(eval_config(init=(str(workdir),)))
+
+
+def test_reading_a_run_leaves_a_checkpoint_in_the_making_alone(trained):
+  unfinished = trained / 'checkpoints' / '9.orbax-checkpoint-tmp'
+  unfinished.mkdir()
+  initialisations.load(str(trained), eval_config(), target='TNBC')
+  assert unfinished.is_dir()
+
+
+def test_a_later_grid_keeps_the_selections_of_the_earlier(trained):
+  for shots in (1, 2):
+    workdir = finetune_eval.finetune_eval(eval_config(shots=(shots,), selections=(1,)))
+  kept = json.loads((workdir / 'selections.json').read_text())
+  assert kept['Selection_1']['FinetuneSamples'].keys() == {'1-shot', '2-shot'}
+
+
+def test_support_without_a_crop_is_said(monkeypatch):
+  def without_disks(code, _):
+    image_set = disk_set(code)
+    empty = np.zeros_like(image_set.masks[0])
+    return image_set._replace(masks=(*[empty] * 11, image_set.masks[11]))
+
+  monkeypatch.setattr(data, 'load_set', without_disks)
+  with pytest.warns(UserWarning, match='no annotated image has a crop with enough foreground'):
+    workdir = finetune_eval.finetune_eval(eval_config(shots=(1,), selections=(1,)))
+  assert rows_of(workdir / 'results.csv')[0]['num_steps'] == '0'
+
+
 def test_selections_written_out_serve_as_a_file(trained):
   first = finetune_eval.finetune_eval(eval_config(shots=(1,), workdir='a'))
   changes = {'selections_file': str(first / 'selections.json'), 'workdir': 'b', 'shots': (1,)}
@@ -196,9 +262,10 @@ def test_no_test_image_is_a_support_image():
   ('changes', 'message'),
   [
     ({'target': 'EM'}, 'has learned from EM'),
-    ({'arch': 'unet', 'widths': WIDTHS['unet']}, 'was trained with --arch=fcrn'),
-    ({'widths': (4, 4, 4, 4)}, 'was trained with --widths'),
-    ({'shots': (12,)}, 'TNBC has 12 images'),
+    ({'arch': 'unet', 'widths': WIDTHS['unet']}, r'holds another network: .*--arch'),
+    ({'widths': (4, 4, 4, 4)}, r'holds another network: .*--widths'),
+    ({'shots': (12,)}, '12 --shots are asked for and 12 images are there'),
+    ({'finetune_steps': 0}, '--finetune-steps is 0'),
     ({'shots': ()}, '--shots needs at least one value'),
     ({'selections': (0,)}, '--selections counts from 1'),
     ({'init': ('nowhere',)}, r'nowhere/config\.json: No such file'),
@@ -265,7 +332,9 @@ def test_wrong_options_end_with_status_2_and_name_the_option(
   with pytest.raises(SystemExit) as stop:
     command(monkeypatch, meta_train.meta_train, meta_train.Config, *arguments)
   assert stop.value.code == 2
-  assert message in capsys.readouterr().err
+  error = capsys.readouterr().err
+  assert message in error
+  assert len(error.splitlines()) == 1
 
 
 def test_interruption_is_one_line(monkeypatch, capsys):
@@ -276,3 +345,41 @@ def test_interruption_is_one_line(monkeypatch, capsys):
     command(monkeypatch, interrupted, meta_train.Config)
   assert stop.value.code == 130
   assert 'goes on' in capsys.readouterr().err
+
+
+def test_the_papers_preset_is_what_the_options_default_to():
+  for config_class in (meta_train.Config, pretrain.Config, finetune_eval.Config):
+    assert options.from_preset(config_class, 'paper') == config_class()
+
+
+def test_presets_have_the_same_fields_and_all_are_options():
+  fields = {
+    field.name
+    for config_class in (meta_train.Config, pretrain.Config, finetune_eval.Config)
+    for field in dataclasses.fields(config_class)
+  }
+  for values in PRESETS.values():
+    assert values.keys() == PRESETS['paper'].keys() <= fields
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(monkeypatch, capsys, tmp_path):
+  (tmp_path / 'file').write_text('')
+
+  def main(config):
+    (tmp_path / 'file' / 'folder').mkdir()
+
+  with pytest.raises(SystemExit) as stop:
+    command(monkeypatch, main, meta_train.Config)
+  assert stop.value.code == 2
+  error = capsys.readouterr().err
+  assert len(error.splitlines()) == 1
+  assert 'file/folder' in error
+
+
+def test_simulated_data_is_taken_only_where_it_is_asked_for(monkeypatch, tmp_path):
+  monkeypatch.undo()
+  monkeypatch.setenv('FSCS_DATA_DIR', str(tmp_path))
+  simulated = options.DataOptions(data='simulated', simulated_images=2)
+  assert data.load_set('B5', simulated).names == ('B5_simulated_000.png', 'B5_simulated_001.png')
+  with pytest.raises(InputError, match='no such folder'):
+    data.load_set('B5', options.DataOptions(raw_dir=str(tmp_path / 'nowhere')))

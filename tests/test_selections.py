@@ -30,7 +30,17 @@ def test_a_pickle_that_names_code_is_refused_and_not_run(tmp_path):
     read_selections(path)
 
 
-@pytest.mark.parametrize('content', [b'', b'\x80\x04', b'not a pickle', pickle.dumps([1, 2])])
+@pytest.mark.parametrize(
+  'content',
+  [
+    b'',
+    b'\x80\x04',
+    b'not a pickle',
+    pickle.dumps([1, 2]),
+    pickle.dumps({'a': 1}),
+    pickle.dumps({'a': {b'x'}}),
+  ],
+)
 def test_damaged_files_are_named(tmp_path, content):
   path = tmp_path / 'selections.pkl'
   path.write_bytes(content)
@@ -45,7 +55,7 @@ def test_missing_file_is_named(tmp_path):
 
 def test_support_is_found_by_name():
   wanted = support_names(CONTENT, selection=1, shots=2, code='B5')
-  assert support_indices(NAMES, wanted, 'B5') == [1, 3]
+  assert support_indices(NAMES, wanted, 'B5', shots=2) == [1, 3]
 
 
 @pytest.mark.parametrize('where', [(2, 2, 'B5'), (1, 5, 'B5'), (1, 2, 'EM')])
@@ -57,7 +67,7 @@ def test_entries_that_are_not_there_say_which_option_to_change(where):
 
 def test_absent_images_are_counted_and_named():
   with pytest.raises(InputError, match=r'names 2 image\(s\) .* the first is x\.png'):
-    support_indices(NAMES, ['x.png', '1.png', 'y.png'], 'B5')
+    support_indices(NAMES, ['x.png', '1.png', 'y.png'], 'B5', shots=3)
 
 
 def test_random_selections_nest_and_do_not_depend_on_their_number():
@@ -74,5 +84,19 @@ def test_random_selections_nest_and_do_not_depend_on_their_number():
 
 
 def test_one_image_must_be_left_to_test():
-  with pytest.raises(InputError, match='8 shots are asked for and 8 images are there'):
+  with pytest.raises(InputError, match='8 --shots are asked for and 8 images are there'):
     random_selections(NAMES, 'EM', shots=(8,), num_selections=1, seed=0)
+
+
+@pytest.mark.parametrize(
+  ('wanted', 'shots', 'taken'),
+  [(['image1.png', '5.png', 'image2.png', '2.png'], 2, [2, 5]), (['1.png', '2.png'], 3, [1, 2])],
+)
+def test_selections_of_another_length_than_they_say_are_read_with_a_warning(wanted, shots, taken):
+  with pytest.warns(UserWarning, match=f'{shots} shots names {len(wanted)} images, 2 of which'):
+    assert support_indices(NAMES, wanted, 'ssTEM', shots=shots) == taken
+
+
+def test_a_selection_of_every_image_is_refused():
+  with pytest.raises(InputError, match='takes all 8 images'):
+    support_indices(NAMES, NAMES, 'EM', shots=8)

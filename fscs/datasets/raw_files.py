@@ -88,7 +88,13 @@ def raw_fingerprint(source: Source, raw_dir: Path) -> str:
     raise InputError(_nothing_found(source, raw_dir, 'images and masks'))
   digest = hashlib.sha256(source.code.encode())
   for path in sorted(set(paths)):
-    status = path.stat()
+    try:
+      status = path.stat()
+    except OSError as error:
+      raise InputError(
+        f'{path}: {error.strerror}; expected a readable file: fetch it, or remove it if it is a'
+        ' broken link'
+      ) from error
     name = path.relative_to(raw_dir).as_posix()
     digest.update(f'{name}\0{status.st_size}\0{status.st_mtime_ns}\0'.encode())
   return digest.hexdigest()[:16]
