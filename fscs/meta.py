@@ -1,7 +1,8 @@
 """The outer loop: Reptile over all sources, a block of meta-epochs in one compiled call."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,9 @@ from fscs.types import Episode, MetaState, Params
 TaskAxis = Literal['auto', 'vmap', 'map']
 
 
-class InnerLoop(NamedTuple):
-  """What is the same for every task."""
+@dataclasses.dataclass(frozen=True)
+class InnerLoop:
+  """What is the same for every task; a function of (params, episode) that can be jitted."""
 
   apply: Apply
   objective: Objective
@@ -26,7 +28,16 @@ class InnerLoop(NamedTuple):
   beta: float = 0.01
 
   def __call__(self, params: Params, episode: Episode) -> tuple[Params, History]:
-    return adapt(params, episode, **self._asdict())
+    return adapt(
+      params,
+      episode,
+      apply=self.apply,
+      objective=self.objective,
+      optimizer=self.optimizer,
+      num_steps=self.num_steps,
+      alpha=self.alpha,
+      beta=self.beta,
+    )
 
 
 def reptile_gradient(params: Params, adapted: Params) -> Params:
@@ -120,7 +131,7 @@ def make_validation(
     support, query = (
       sample_episode(k, bank, source, num_crops=num_crops, crop_size=crop_size) for k in keys
     )
-    finetuning = inner._replace(objective='bce')
+    finetuning = dataclasses.replace(inner, objective='bce')
     adapted, _ = finetuning(params, support)
     return objective_loss(inner.apply, adapted, query, objective='bce')[0]
 
