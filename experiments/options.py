@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import os
 import re
 import sys
 import warnings
@@ -174,6 +175,9 @@ def run(
     main(config)
   except InputError as error:
     _stop(f'error: {error}', 2)
+  except BrokenPipeError:  # the reader of the output has seen enough, as `--help | head` has
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(1) from None
   except OSError as error:
     _stop(f'error: {error.filename or "a file"}: {error.strerror or error}', 2)
   except KeyboardInterrupt:

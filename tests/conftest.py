@@ -1,10 +1,13 @@
-"""What the test modules share: the real images (marker real_data) and a compilation cache."""
+"""What the test modules share: the real images (marker real_data), precision, compiled programs."""
 
 import os
 from pathlib import Path
 
 import jax
 import pytest
+
+# Accelerators multiply float32 matrices in fewer bits unless told otherwise.
+jax.config.update('jax_default_matmul_precision', 'highest')
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

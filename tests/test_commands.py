@@ -4,11 +4,13 @@ import csv
 import dataclasses
 import json
 import shutil
+import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 from toys import WIDTHS, disk_set
 
 import fscs
@@ -383,3 +385,12 @@ def test_simulated_data_is_taken_only_where_it_is_asked_for(monkeypatch, tmp_pat
   assert data.load_set('B5', simulated).names == ('B5_simulated_000.png', 'B5_simulated_001.png')
   with pytest.raises(InputError, match='no such folder'):
     data.load_set('B5', options.DataOptions(raw_dir=str(tmp_path / 'nowhere')))
+
+
+def test_a_reader_of_the_output_may_leave_early():
+  command = f'{sys.executable} -m experiments.meta_train --help | head -1'
+  shown = subprocess.run(
+    command, shell=True, capture_output=True, text=True, cwd=REPOSITORY, timeout=120
+  )
+  assert 'usage' in shown.stdout
+  assert shown.stderr == ''

@@ -56,7 +56,7 @@ def _download(source: Source, archive: Archive, destination: Path) -> None:
     reason = ' '.join(str(error).split())
     raise InputError(
       f'{archive.address}: cannot be downloaded to {destination} ({reason}); check the network and '
-      'the disk and run again, or put the file there by hand'
+      'the disk and run again, or put the file there by hand; --data=simulated needs no download'
     ) from error
   finally:
     partial.unlink(missing_ok=True)
