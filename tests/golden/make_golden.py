@@ -23,7 +23,8 @@ from pathlib import Path
 import inputs
 import numpy as np
 import torch
-import torch_mirror
+
+from experiments.benchmark import torch_mirror
 
 FOLDER = Path(__file__).parent
 # Largest admissible distance of PyTorch's float32 from float64: a tenth of the tests' tolerances.

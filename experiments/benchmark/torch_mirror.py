@@ -1,8 +1,9 @@
 """The reference's arithmetic in PyTorch: networks, losses, inner loop and Reptile step.
 
 Written from the description of the published method with PyTorch's own layers, losses and
-optimizer, and independently of the package, to compute the values it is tested against. PyTorch
-is needed to run `make_golden.py` only. Tensors are NCHW; module names are the authors'.
+optimizer, and independently of the package: `tests/golden/make_golden.py` computes with it the
+values that the package is tested against, and the benchmark times it. Nothing else needs PyTorch.
+Tensors are NCHW; module names are the authors'.
 """
 
 import copy
@@ -52,9 +53,13 @@ class FCRN(nn.Module):
     self.conv7 = up(w2, w1)
     self.conv8 = nn.Conv2d(w1, 1, 3, padding=1)
 
+  def features(self, images: Tensor) -> Tensor:
+    """Returns the bottleneck's output (B, w4, H/8, W/8)."""
+    return self.conv4(self.conv3(self.conv2(self.conv1(images))))
+
   def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns logits (B, 1, H, W) and the bottleneck's output (B, w4, H/8, W/8)."""
-    features = self.conv4(self.conv3(self.conv2(self.conv1(images))))
+    """Returns logits (B, 1, H, W) and the features."""
+    features = self.features(images)
     return self.conv8(self.conv7(self.conv6(self.conv5(features)))), features
 
 
@@ -84,8 +89,12 @@ class UNet(nn.Module):
     self.pool = nn.MaxPool2d(2)
     self.upsample = nn.Upsample(scale_factor=2, mode='bilinear', align_corners=True)
 
+  def features(self, images: Tensor) -> Tensor:
+    """Returns the third block's output (B, w3, H/4, W/4)."""
+    return self.dconv_down3(self.pool(self.dconv_down2(self.pool(self.dconv_down1(images)))))
+
   def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns logits (B, 1, H, W) and the third block's output (B, w3, H/4, W/4)."""
+    """Returns logits (B, 1, H, W) and the features."""
     skip1 = self.dconv_down1(images)
     skip2 = self.dconv_down2(self.pool(skip1))
     features = self.dconv_down3(self.pool(skip2))
@@ -126,7 +135,7 @@ def objective_loss(
     loss = loss + alpha * entropy_regularisation(other_logits)
   if objective in ('bce_distillation', 'combined'):
     # No detach: the reference's gradient flows into both feature maps.
-    _, other_features = model(episode.distillation_images)
+    other_features = model.features(episode.distillation_images)
     loss = loss + beta * distillation(features, other_features)
   return loss
 

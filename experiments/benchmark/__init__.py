@@ -1,0 +1,1 @@
+"""How fast fscs is: against PyTorch, against the machine's limit, and as work and devices grow."""

@@ -1,0 +1,140 @@
+"""What is measured: every case is a few contestants that do the same work."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from experiments.benchmark import arithmetic
+from experiments.benchmark.jobs import NUM_CROPS
+from experiments.benchmark.rounds import Contestant
+
+Section = Literal['step', 'meta_epoch', 'finetune', 'predict', 'tasks', 'pixels']
+
+OBJECTIVES = ('bce', 'combined')
+NUM_STEPS = 5  # inner steps per timed run
+META_TASKS, META_STEPS = 4, 20
+FINETUNE_STEPS, FINETUNE_BATCH = 10, 8
+FOLDER_IMAGES = 50
+TASKS = (1, 2, 4, 8)
+SIZES = (64, 128, 256, 512)
+GROWTH_CROP = 128
+
+# The rate that the machine can reach, measured among the contestants.
+MATMUL = [Contestant(f'matmul {side}', side, 'matmul', {}) for side in ('fscs', 'torch')]
+_TORCH = {
+  f'PyTorch {"compiled" if compiled else "eager"}, channels {layout}': {
+    'layout': layout,
+    'compiled': compiled,
+  }
+  for compiled in (False, True)
+  for layout in ('first', 'last')
+}
+
+
+class Case(NamedTuple):
+  """Contestants to compare; the first is the one that others are measured by."""
+
+  section: Section
+  arch: str
+  crop_size: int
+  variant: str
+  unit: str
+  operations: float | None  # floating-point operations in a unit of work
+  contestants: tuple[Contestant, ...]
+
+  @property
+  def key(self) -> tuple[str, ...]:
+    """What tells the case from others, as it stands in the table."""
+    return (self.section, self.arch, str(self.crop_size), self.variant)
+
+
+def _both_sides(work: str, options: Mapping[str, Any]) -> list[Contestant]:
+  torch = [Contestant(name, 'torch', work, {**options, **how}) for name, how in _TORCH.items()]
+  return [Contestant('fscs', 'fscs', work, options), *torch]
+
+
+def _step(arch: str, crop_size: int) -> Iterator[Case]:
+  for objective in OBJECTIVES:
+    options = {
+      'arch': arch,
+      'objective': objective,
+      'crop_size': crop_size,
+      'num_steps': NUM_STEPS,
+    }
+    contestants = _both_sides('step', options)
+    tasks = Contestant('fscs, 4 tasks', 'fscs', 'step', {**options, 'num_tasks': 4})
+    operations = arithmetic.inner_step(arch, objective, NUM_CROPS * crop_size**2)
+    contestants = (*contestants[:1], tasks, *contestants[1:], *MATMUL)
+    yield Case('step', arch, crop_size, objective, 'inner step', operations, contestants)
+
+
+def _meta_epoch(arch: str, crop_size: int) -> Iterator[Case]:
+  options = {
+    'arch': arch,
+    'objective': 'combined',
+    'crop_size': crop_size,
+    'num_steps': META_STEPS,
+    'num_tasks': META_TASKS,
+  }
+  contestants = (
+    Contestant('fscs', 'fscs', 'meta_epoch', options),
+    Contestant('published way', 'torch', 'meta_epoch', options),
+  )
+  operations = arithmetic.inner_step(arch, 'combined', NUM_CROPS * crop_size**2)
+  operations *= META_STEPS * META_TASKS
+  variant = f'{META_TASKS} tasks, {META_STEPS} steps, combined'
+  yield Case('meta_epoch', arch, crop_size, variant, 'meta-epoch', operations, contestants)
+
+
+def _finetune(arch: str, crop_size: int) -> Iterator[Case]:
+  options = {
+    'arch': arch,
+    'crop_size': crop_size,
+    'num_steps': FINETUNE_STEPS,
+    'batch_size': FINETUNE_BATCH,
+  }
+  operations = arithmetic.inner_step(arch, 'bce', FINETUNE_BATCH * crop_size**2)
+  contestants = tuple(_both_sides('finetune', options))
+  variant = f'5 images, batches of {FINETUNE_BATCH}'
+  yield Case('finetune', arch, crop_size, variant, 'step', operations, contestants)
+
+
+def _predict(arch: str) -> Iterator[Case]:
+  contestants = tuple(_both_sides('predict', {'arch': arch, 'num_images': FOLDER_IMAGES}))
+  operations = arithmetic.forward(arch, 1e6)
+  variant = f'{FOLDER_IMAGES} images of 520 x 696'
+  yield Case('predict', arch, 0, variant, 'megapixel', operations, contestants)
+
+
+def _tasks(arch: str) -> Iterator[Case]:
+  """Time per inner step of one task, with more and more tasks in one call."""
+  options = {'arch': arch, 'objective': 'bce', 'crop_size': GROWTH_CROP, 'num_steps': NUM_STEPS}
+  contestants = tuple(
+    Contestant(f'{count} tasks', 'fscs', 'step', {**options, 'num_tasks': count}) for count in TASKS
+  )
+  yield Case('tasks', arch, GROWTH_CROP, 'bce', 'inner step', None, contestants)
+
+
+def _pixels(arch: str) -> Iterator[Case]:
+  """Time per megapixel of crops, with larger and larger crops."""
+  options = {'arch': arch, 'objective': 'bce', 'num_steps': NUM_STEPS}
+  contestants = tuple(
+    Contestant(f'{size} px', 'fscs', 'pixels', {**options, 'crop_size': size}) for size in SIZES
+  )
+  yield Case('pixels', arch, 0, 'bce', 'megapixel', None, contestants)
+
+
+_BY_CROP = {'step': _step, 'meta_epoch': _meta_epoch, 'finetune': _finetune}
+_BY_NETWORK = {'predict': _predict, 'tasks': _tasks, 'pixels': _pixels}
+
+
+def cases(
+  sections: Sequence[Section], archs: Sequence[str], crop_sizes: Sequence[int]
+) -> Iterator[Case]:
+  """The cases of those sections, networks and crop sizes."""
+  for section in sections:
+    for arch in archs:
+      if section in _BY_NETWORK:
+        yield from _BY_NETWORK[section](arch)
+        continue
+      for crop_size in crop_sizes:
+        yield from _BY_CROP[section](arch, crop_size)

@@ -1,0 +1,153 @@
+"""fscs's contestants: the functions that the commands run, on the shared inputs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.benchmark import jobs
+from experiments.benchmark.jobs import Job
+from fscs.adapt import inner_optimizer
+from fscs.episodes import make_bank
+from fscs.interop import params_from_torch
+from fscs.meta import InnerLoop, init_state, make_meta_block, over_tasks
+from fscs.models import make_model
+from fscs.predict import make_predict, predict_all
+from fscs.preprocessing import GreySet
+from fscs.supervised import crop_stream, make_train
+from fscs.types import Episode
+
+
+def _inner_loop(arch: str, objective: str, num_steps: int, lowering: str) -> InnerLoop:
+  model = make_model(arch, lowering=lowering)
+  return InnerLoop(
+    apply=lambda params, images: model.apply({'params': params}, images),
+    objective=objective,
+    optimizer=inner_optimizer(jobs.INNER_LR, jobs.WEIGHT_DECAY),
+    num_steps=num_steps,
+    alpha=jobs.ALPHA,
+    beta=jobs.BETA,
+  )
+
+
+def step(
+  arch: str,
+  objective: str,
+  crop_size: int,
+  num_steps: int,
+  num_tasks: int = 1,
+  task_axis: str = 'auto',
+  lowering: str = 'auto',
+) -> Job:
+  """Inner steps in the compiled loop; with tasks, as many loops in one call as there are tasks."""
+  inner = _inner_loop(arch, objective, num_steps, lowering)
+  params = params_from_torch(jobs.kernels(arch), arch)
+  episodes = [
+    Episode(**{name: jnp.asarray(x[..., None]) for name, x in jobs.episode(t, crop_size).items()})
+    for t in range(num_tasks)
+  ]
+  if num_tasks == 1:
+    (episode,) = episodes
+    loop = jax.jit(inner)
+  else:
+    episode = jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes)
+    loop = jax.jit(lambda params, tasks: over_tasks(lambda t: inner(params, t), task_axis, tasks))
+
+  def run() -> float:
+    _, history = jax.block_until_ready(loop(params, episode))
+    return float(history.loss.reshape(num_tasks, -1)[0, -1])
+
+  return Job(run, num_steps * num_tasks)
+
+
+def pixels(crop_size: int, num_steps: int, **options) -> Job:
+  """As `step`, counted in megapixels of crops."""
+  job = step(crop_size=crop_size, num_steps=num_steps, **options)
+  return Job(job.run, job.units * jobs.NUM_CROPS * crop_size**2 / 1e6)
+
+
+def _grey_set(code: str, count: int, seed: int) -> GreySet:
+  shape = (count, *jobs.FOLDER_SHAPE)
+  names = tuple(f'{code}-{i}.png' for i in range(count))
+  return GreySet(code, jobs.images(seed, *shape), jobs.masks(seed, *shape), names)
+
+
+def meta_epoch(
+  arch: str,
+  objective: str,
+  crop_size: int,
+  num_steps: int,
+  num_tasks: int,
+  task_axis: str = 'auto',
+  lowering: str = 'auto',
+) -> Job:
+  """One meta-epoch over as many sources as tasks, sampling and outer update included."""
+  inner = _inner_loop(arch, objective, num_steps, lowering)
+  outer = optax.sgd(1.0)
+  params = params_from_torch(jobs.kernels(arch), arch)
+  bank = make_bank(
+    [_grey_set(str(i), 5, i) for i in range(num_tasks)],
+    crop_size=crop_size,
+    strides=[(32, 32)] * num_tasks,
+    min_foreground=1,
+  )
+  block = make_meta_block(
+    inner, outer, num_crops=jobs.NUM_CROPS, crop_size=crop_size, num_epochs=1, task_axis=task_axis
+  )
+
+  def run() -> float:
+    state = init_state(params, outer)
+    _, history = jax.block_until_ready(block(state, bank, jax.random.key(0)))
+    return float(history.loss[0, 0, -1])
+
+  return Job(run, 1)
+
+
+def finetune(arch: str, crop_size: int, num_steps: int, batch_size: int) -> Job:
+  """Fine-tuning on five images: `num_steps` batches of their crops."""
+  model = make_model(arch, affine=True)
+  bank = make_bank(
+    [_grey_set('support', 5, 0)], crop_size=crop_size, strides=[(32, 32)], min_foreground=1
+  )
+  optimizer = inner_optimizer(1e-4, jobs.WEIGHT_DECAY)
+  apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
+  train = make_train(apply, optimizer, crop_size=crop_size)
+  params = params_from_torch(jobs.kernels(arch, affine=True), arch)
+  crops = np.arange(len(bank.corner), dtype=np.int32)
+  stream = crop_stream(0, crops, batch_size, num_steps)
+
+  def run() -> float:
+    _, _, losses = train(params, optimizer.init(params), bank, stream)
+    return float(losses[-1])
+
+  return Job(run, num_steps)
+
+
+def predict(arch: str, num_images: int) -> Job:
+  """Foreground probability of a folder of images."""
+  model = make_model(arch, affine=True)
+  params = params_from_torch(jobs.kernels(arch, affine=True), arch)
+  folder = jobs.images(0, num_images, *jobs.FOLDER_SHAPE)
+  predicted = make_predict(model)
+
+  def run() -> float:
+    return float(predict_all(predicted, params, folder).mean())
+
+  return Job(run, folder.size / 1e6)
+
+
+def matmul(size: int = 2048) -> Job:
+  """One product of two square float32 matrices: the rate that the machine can reach."""
+  one = jnp.asarray(jobs.images(0, 1, size, size)[0], jnp.float32)
+  product = jax.jit(lambda a: a @ a)
+  return Job(lambda: float(jax.block_until_ready(product(one))[0, 0]), 2 * size**3 / 1e9)
+
+
+WORK = {
+  'step': step,
+  'pixels': pixels,
+  'meta_epoch': meta_epoch,
+  'finetune': finetune,
+  'predict': predict,
+  'matmul': matmul,
+}

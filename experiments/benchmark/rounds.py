@@ -1,0 +1,135 @@
+"""Contestants in processes of their own, timed in turn, compared round by round."""
+
+import contextlib
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fscs.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+  """A job of one side; see `worker`."""
+
+  name: str
+  side: str  # 'fscs' or 'torch'
+  work: str
+  options: Mapping[str, Any]
+  environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+  """What one contestant's rounds gave."""
+
+  contestant: Contestant
+  seconds: tuple[float, ...]  # per unit of work, one a round
+  units: float
+  result: float  # the number that the job computed, to compare
+  first_seconds: float  # compilation and the first run
+  peak_bytes: float
+
+  @property
+  def median(self) -> float:
+    return statistics.median(self.seconds)
+
+  def ratio_to(self, other: 'Timing') -> tuple[float, float, float]:
+    """How many times longer than `other`: median, smallest and largest of the rounds' ratios."""
+    ratios = [a / b for a, b in zip(self.seconds, other.seconds, strict=True)]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+class _Process:
+  """A worker and the pipes to it."""
+
+  def __init__(self, contestant: Contestant, environment: Mapping[str, str]):
+    self.contestant = contestant
+    self._errors = tempfile.TemporaryFile('w+')  # noqa: SIM115, closed in end
+    spec = {name: getattr(contestant, name) for name in ('side', 'work', 'options')}
+    self._process = subprocess.Popen(
+      [sys.executable, '-m', 'experiments.benchmark.worker', json.dumps(spec)],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=self._errors,
+      text=True,
+      env={**environment, **contestant.environment},
+    )
+
+  def answer(self) -> dict[str, float]:
+    """The next line of the worker.
+
+    Raises:
+      InputError: it ended instead; with the last line that it wrote.
+    """
+    line = self._process.stdout.readline()
+    if line:
+      return json.loads(line)
+    self._process.wait()
+    self._errors.seek(0)
+    last = (self._errors.read().strip().splitlines() or ['no word'])[-1]
+    raise InputError(f'{self.contestant.name} failed ({last}): leave it out, or mend that')
+
+  def once_more(self) -> dict[str, float]:
+    self._process.stdin.write('\n')
+    self._process.stdin.flush()
+    return self.answer()
+
+  def end(self) -> None:
+    self._process.stdin.close()
+    self._process.stdout.close()
+    self._process.wait()
+    self._errors.close()
+
+
+@contextlib.contextmanager
+def _processes(
+  contestants: Sequence[Contestant], environment: Mapping[str, str]
+) -> Iterator[list[tuple[_Process, dict[str, float]]]]:
+  """All workers, started one after the other: none compiles while another does."""
+  started = []
+  try:
+    for contestant in contestants:
+      process = _Process(contestant, environment)
+      started.append((process, {}))
+      started[-1][1].update(process.answer())
+    yield started
+  finally:
+    for process, _ in started:
+      process.end()
+
+
+def compete(
+  contestants: Sequence[Contestant], rounds: int, environment: Mapping[str, str]
+) -> list[Timing]:
+  """Every contestant once a round, each round beginning with another one.
+
+  Raises:
+    InputError: a contestant failed.
+  """
+  with _processes(contestants, environment) as started:
+    seconds: list[list[float]] = [[] for _ in started]
+    peaks = [0.0] * len(started)
+    for number in range(rounds):
+      for place in range(len(started)):
+        index = (number + place) % len(started)
+        process, facts = started[index]
+        answer = process.once_more()
+        seconds[index].append(answer['seconds'] / facts['units'])
+        peaks[index] = answer['peak_bytes']
+    return [
+      Timing(
+        process.contestant,
+        tuple(times),
+        facts['units'],
+        facts['result'],
+        facts['first_seconds'],
+        peak,
+      )
+      for (process, facts), times, peak in zip(started, seconds, peaks, strict=True)
+    ]

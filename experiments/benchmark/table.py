@@ -1,0 +1,156 @@
+"""The benchmark's table: rows as CSV, and a page of Markdown made from them."""
+
+import csv
+import io
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.benchmark.cases import Case
+from experiments.benchmark.rounds import Timing
+from experiments.runs import write_text
+from fscs.errors import InputError
+
+
+class Row(NamedTuple):
+  """One contestant of one case."""
+
+  section: str
+  arch: str
+  crop_size: int
+  variant: str
+  contestant: str
+  unit: str
+  rounds: int
+  median: float  # seconds per unit
+  low: float
+  high: float
+  ratio: float  # to the case's first contestant, median of the rounds' ratios
+  ratio_low: float
+  ratio_high: float
+  gflops: float  # arithmetic counted, per second; 0 where it is not
+  share: (
+    float  # of the best matrix-product rate among the case's contestants; 0 where there is none
+  )
+  difference: float  # of the computed number from the first contestant's, relative
+  first_seconds: float  # compilation and the first run
+  peak_megabytes: float
+
+  @property
+  def key(self) -> tuple[str, ...]:
+    """The row's case."""
+    return (self.section, self.arch, str(self.crop_size), self.variant)
+
+
+def rows_of(case: Case, timings: Sequence[Timing]) -> list[Row]:
+  """A row per contestant of a measured case."""
+  first = timings[0]
+  rates = [1 / t.median for t in timings if t.contestant.work == 'matmul']  # its unit is 1 GFLOP
+  rows = []
+  for timing in timings:
+    is_matmul = timing.contestant.work == 'matmul'
+    operations = 1e9 if is_matmul else case.operations or 0.0
+    rate = operations / timing.median / 1e9
+    difference = 0.0 if is_matmul else abs(timing.result - first.result) / abs(first.result)
+    rows.append(
+      Row(
+        case.section,
+        case.arch,
+        case.crop_size,
+        case.variant,
+        timing.contestant.name,
+        'GFLOP' if is_matmul else case.unit,
+        len(timing.seconds),
+        timing.median,
+        min(timing.seconds),
+        max(timing.seconds),
+        *((0.0, 0.0, 0.0) if is_matmul else timing.ratio_to(first)),
+        rate,
+        rate / max(rates) if rates else 0.0,
+        difference,
+        timing.first_seconds,
+        timing.peak_bytes / 1e6,
+      )
+    )
+  return rows
+
+
+def read(path: Path) -> list[Row]:
+  """Rows of an earlier benchmark, none if it is not there.
+
+  Raises:
+    InputError: the file is damaged.
+  """
+  if not path.exists():
+    return []
+  types = Row.__annotations__
+  try:
+    with path.open(newline='') as file:
+      return [
+        Row(**{name: types[name](record[name]) for name in Row._fields})
+        for record in csv.DictReader(file)
+      ]
+  except (ValueError, KeyError, TypeError) as error:
+    raise InputError(f'{path} is damaged ({error}): remove it to start over') from error
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+  """All rows as CSV, whole or not at all."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(Row._fields)
+  writer.writerows([[f'{v:.6g}' if isinstance(v, float) else v for v in row] for row in rows])
+  write_text(path, text.getvalue())
+
+
+def markdown(rows: Sequence[Row], facts: dict[str, str]) -> str:
+  """The page: facts of the machine, then a table per case."""
+  lines = ['# Benchmark', '']
+  lines += [f'- {name}: {value}' for name, value in facts.items()]
+  lines += [
+    '',
+    'Medians over the rounds, with the smallest and largest; contestants take turns, each in a',
+    'process of its own. The ratio is of times, round by round, to the first contestant: above 1',
+    'is slower. Difference: of the last loss (prediction: mean probability) from that of the first',
+    'contestant, relative.',
+  ]
+  for key in dict.fromkeys(row.key for row in rows):
+    lines += _case([row for row in rows if row.key == key])
+  return '\n'.join(lines) + '\n'
+
+
+def _case(rows: Sequence[Row]) -> list[str]:
+  first = rows[0]
+  size = f', {first.crop_size} px' if first.crop_size else ''
+  lines = ['', f'## {first.section}: {first.arch}{size}, {first.variant}', '']
+  lines += [
+    f'| contestant | ms per {first.unit} | ratio | GFLOP/s | of matrix product |'
+    ' difference | first run, s | peak, MB |'
+  ]
+  lines += ['|---|' + '---:|' * 7]
+  for row in rows:
+    times = f'{row.median * 1e3:.1f} ({row.low * 1e3:.1f} to {row.high * 1e3:.1f})'
+    ratio = f'{row.ratio:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f})' if row.ratio else ''
+    cells = (
+      row.contestant,
+      times,
+      ratio,
+      f'{row.gflops:.0f}' if row.gflops else '',
+      f'{row.share:.0%}' if row.share else '',
+      f'{row.difference:.0e}' if row.ratio else '',
+      f'{row.first_seconds:.1f}',
+      f'{row.peak_megabytes:.0f}',
+    )
+    lines.append('| ' + ' | '.join(cells) + ' |')
+  return lines
+
+
+def processor() -> str:
+  """The processor's name, as the system gives it."""
+  try:
+    lines = Path('/proc/cpuinfo').read_text().splitlines()
+  except OSError:
+    lines = []
+  names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+  return names[0] if names else platform.processor() or platform.machine()
