@@ -107,9 +107,9 @@ def draw_overlays(
   predictions: Sequence[np.ndarray],
 ) -> None:
   """Images (H, W) uint8 with the outlines of truth and prediction (H, W) bool, side by side."""
-  figure, grid = plt.subplots(
-    1, len(images), figsize=(4.2 * len(images), 4.6), squeeze=False, layout='constrained'
-  )
+  height, width = np.shape(images[0])[:2]
+  size = (4.2 * len(images), 4.2 * height / width + 0.9)
+  figure, grid = plt.subplots(1, len(images), figsize=size, squeeze=False, layout='constrained')
   panels = zip(grid[0], titles, images, truths, predictions, strict=True)
   for axes, title, image, truth, prediction in panels:
     axes.imshow(image, cmap='gray', vmin=0, vmax=255)
