@@ -29,9 +29,10 @@ from experiments.runs import FigureLog, default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions, Sources
 from fscs.adapt import History, inner_optimizer
 from fscs.checkpoint import Checkpoints, save_init
+from fscs.devices import TaskAxis
 from fscs.errors import InputError
 from fscs.losses import TERMS, Objective
-from fscs.meta import InnerLoop, TaskAxis, init_state, make_meta_block, make_validation
+from fscs.meta import InnerLoop, init_state, make_meta_block, make_validation
 from fscs.models import init_params
 from fscs.types import MetaState, Params
 

@@ -59,7 +59,7 @@ class NetworkOptions:
   widths: tuple[int, ...] | None = None
   """Channels of the levels: four for fcrn, three for unet; the paper's by default."""
   lowering: Lowering = 'auto'
-  """How convolutions run: auto chooses what the platform does best; xla, patches, project."""
+  """How convolutions run: auto chooses what the platform does best."""
   seed: int = 0
   """Seed of initial parameters and of everything drawn."""
 

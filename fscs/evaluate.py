@@ -9,7 +9,7 @@ import optax
 from fscs import metrics
 from fscs.episodes import Bank, make_bank
 from fscs.models import FCRN, UNet
-from fscs.predict import Statistics, make_predict, predict_all
+from fscs.predict import Statistics, make_predict
 from fscs.preprocessing import GreySet
 from fscs.supervised import crop_stream, make_train, num_training_steps
 from fscs.types import Params
@@ -82,13 +82,12 @@ def make_score(
   model: FCRN | UNet, *, statistics: Statistics = 'image', batch_size: int = 32
 ) -> Callable[[Params, GreySet, Sequence[int]], tuple[Scores, np.ndarray]]:
   """A function from (params, set, image indices) to scores and (N, H, W) boolean predictions."""
-  predict = make_predict(model)
+  predict = make_predict(model, statistics=statistics, batch_size=batch_size)
 
   def score(params: Params, grey_set: GreySet, indices: Sequence[int]):
     indices = np.asarray(indices)
     images, truth = grey_set.images[indices], grey_set.masks[indices] > 0
-    probability = predict_all(predict, params, images, statistics=statistics, batch_size=batch_size)
-    prediction = probability > 0.5
+    prediction = predict(params, images) > 0.5
     scores = Scores(
       indices,
       metrics.iou(prediction, truth),

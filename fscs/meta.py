@@ -2,18 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from fscs.adapt import History, adapt
+from fscs.devices import TASKS, TaskAxis, over_tasks, replicate, task_mesh
 from fscs.episodes import Bank, sample_episode
 from fscs.losses import Apply, Objective, objective_loss
 from fscs.types import Episode, MetaState, Params
-
-TaskAxis = Literal['auto', 'vmap', 'map']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,25 +60,11 @@ def init_state(params: Params, outer: optax.GradientTransformation) -> MetaState
 
 
 def meta_step(
-  state: MetaState, adapted: Params, *, outer: optax.GradientTransformation
+  state: MetaState, gradient: Params, *, outer: optax.GradientTransformation
 ) -> MetaState:
-  """One outer update from the tasks' adapted parameters (leading task axis)."""
-  gradient = reptile_gradient(state.params, adapted)
+  """One outer update along the pseudo-gradient of all tasks."""
   updates, opt_state = outer.update(gradient, state.opt_state, state.params)
   return MetaState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
-
-
-def over_tasks(function: Callable, axis: TaskAxis, *arguments):
-  """`function` for every task, along the arguments' leading axis.
-
-  'vmap' runs all tasks at once, 'map' one after another with the same result; 'auto' is 'map' on
-  CPU, where a single task already fills the cores and smaller arrays stay in the caches.
-  """
-  if axis == 'auto':
-    axis = 'map' if jax.default_backend() == 'cpu' else 'vmap'
-  if axis == 'vmap':
-    return jax.vmap(function)(*arguments)
-  return jax.lax.map(lambda args: function(*args), arguments)
 
 
 def make_meta_block(
@@ -89,31 +75,52 @@ def make_meta_block(
   crop_size: int,
   num_epochs: int,
   task_axis: TaskAxis = 'auto',
+  task_batch: int = 1,
+  mesh: Mesh | None = None,
 ) -> Callable[[MetaState, Bank, jax.Array], tuple[MetaState, History]]:
   """A compiled function that runs `num_epochs` meta-epochs, drawing episodes on the device.
 
   It maps (state, bank, key) to the next state and the tasks' histories, every field
-  (num_epochs, S, num_steps). What it draws depends on `key` and the state's step alone, so a run
-  that is continued draws what the uninterrupted one would have drawn. The state is donated.
+  (num_epochs, task_batch * S, num_steps); task t is of source t modulo S. What it draws depends on
+  `key` and the state's step alone, so a run that is continued draws what the uninterrupted one
+  would have drawn. The state is donated.
+
+  Tasks are shared out over the devices of `mesh` (see `fscs.devices`; the default device alone if
+  there is none), and their pseudo-gradients averaged over all of them.
   """
+  mesh = mesh or task_mesh(1, jax.devices()[:1])
+
+  def tasks_of_device(params: Params, bank: Bank, key: jax.Array, tasks: jax.Array):
+    def task(index: jax.Array):
+      source = index % bank.first.shape[0]
+      episode = sample_episode(
+        jax.random.fold_in(key, index), bank, source, num_crops=num_crops, crop_size=crop_size
+      )
+      return inner(params, episode)
+
+    adapted, history = over_tasks(task, task_axis, tasks)
+    gradient = jax.lax.pmean(reptile_gradient(params, adapted), TASKS)
+    return gradient, jax.lax.all_gather(history, TASKS, tiled=True)
+
+  all_tasks = jax.shard_map(
+    tasks_of_device,
+    mesh=mesh,
+    in_specs=(P(), P(), P(), P(TASKS)),
+    out_specs=P(),
+    check_vma=False,  # what all_gather returns is the same everywhere, which is not seen
+  )
 
   def meta_epoch(state: MetaState, bank: Bank, key: jax.Array):
-    key = jax.random.fold_in(key, state.step)
-
-    def task(source: jax.Array):
-      episode = sample_episode(
-        jax.random.fold_in(key, source), bank, source, num_crops=num_crops, crop_size=crop_size
-      )
-      return inner(state.params, episode)
-
-    adapted, history = over_tasks(task, task_axis, jnp.arange(bank.first.shape[0]))
-    return meta_step(state, adapted, outer=outer), history
+    tasks = jnp.arange(task_batch * bank.first.shape[0])
+    gradient, history = all_tasks(state.params, bank, jax.random.fold_in(key, state.step), tasks)
+    return meta_step(state, gradient, outer=outer), history
 
   def block(state: MetaState, bank: Bank, key: jax.Array):
     body = lambda state, _: meta_epoch(state, bank, key)  # noqa: E731
     return jax.lax.scan(body, state, None, length=num_epochs)
 
-  return jax.jit(block, donate_argnums=0)
+  compiled = jax.jit(block, donate_argnums=0)
+  return lambda *arguments: compiled(*replicate(arguments, mesh))
 
 
 def make_validation(

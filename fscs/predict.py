@@ -7,54 +7,60 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fscs.devices import over_tasks
 from fscs.episodes import normalise
 from fscs.models import FCRN, UNet
 from fscs.types import Params
 
 Statistics = Literal['image', 'batch']
 
-
-def make_predict(model: FCRN | UNet) -> Callable[[Params, jax.Array], jax.Array]:
-  """A compiled function from parameters and (B, H, W) uint8 images to (B, H, W) probabilities.
-
-  The B images are normalised by their common statistics. Images whose sides are no multiples of the
-  network's stride are mirrored at the bottom and right edges, and the prediction cut back. No loop
-  surrounds the network here, so that XLA's own convolution is fast on every platform, and copies
-  nothing.
-  """
-  if model.lowering == 'auto':
-    model = model.clone(lowering='xla')
-
-  @jax.jit
-  def predict(params: Params, images: jax.Array) -> jax.Array:
-    _, height, width = images.shape
-    padding = ((0, 0), (0, -height % model.stride), (0, -width % model.stride))
-    padded = normalise(jnp.pad(images, padding, mode='symmetric'))
-    logits, _ = model.apply({'params': params}, padded[..., None])
-    return jax.nn.sigmoid(logits[:, :height, :width, 0])
-
-  return predict
+IMAGES_PER_CALL = 4  # more save little of what a call costs, and take memory on a GPU
 
 
-def predict_all(
-  predict: Callable[[Params, jax.Array], jax.Array],
-  params: Params,
-  images: np.ndarray,
-  *,
-  statistics: Statistics = 'image',
-  batch_size: int = 32,
-) -> np.ndarray:
-  """(N, H, W) uint8 images to (N, H, W) float32 probabilities.
+def make_predict(
+  model: FCRN | UNet, *, statistics: Statistics = 'image', batch_size: int = 32
+) -> Callable[[Params, np.ndarray], np.ndarray]:
+  """A function from parameters and (N, H, W) uint8 images to (N, H, W) float32 probabilities.
+
+  Images whose sides are no multiples of the network's stride are mirrored at the bottom and right
+  edges, and the prediction cut back. It compiles once per size of images.
 
   Args:
-    predict: see `make_predict`.
-    params: parameters of the network.
-    images: images of one size.
+    model: the network, with `lowering='auto'` unless there is a reason.
     statistics: 'image' normalises each image by its own statistics, so that no prediction depends
       on which other images are there; 'batch' takes batches of `batch_size` consecutive images, as
       the reference's evaluation does.
     batch_size: only for 'batch'.
   """
-  step = 1 if statistics == 'image' else batch_size
-  batches = [images[i : i + step] for i in range(0, len(images), step)]
-  return np.concatenate([np.asarray(predict(params, batch)) for batch in batches])
+  if statistics == 'batch':
+    if model.lowering == 'auto':
+      model = model.clone(lowering='xla')  # no loop here, and the smallest copies of a large batch
+    probability = jax.jit(lambda params, images: _probability(model, params, images))
+    return lambda params, images: _in_batches(probability, params, images, batch_size)
+
+  def each(params: Params, images: jax.Array) -> jax.Array:
+    return over_tasks(lambda image: _probability(model, params, image[None])[0], 'auto', images)
+
+  each = jax.jit(each)
+
+  def predict(params: Params, images: np.ndarray) -> np.ndarray:
+    size = min(len(images), IMAGES_PER_CALL)
+    missing = -len(images) % size
+    filled = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+    return _in_batches(each, params, filled, size)[: len(images)]
+
+  return predict
+
+
+def _probability(model: FCRN | UNet, params: Params, images: jax.Array) -> jax.Array:
+  """(B, H, W) uint8 images, normalised by their common statistics, to (B, H, W) probabilities."""
+  _, height, width = images.shape
+  padding = ((0, 0), (0, -height % model.stride), (0, -width % model.stride))
+  padded = normalise(jnp.pad(images, padding, mode='symmetric'))
+  logits, _ = model.apply({'params': params}, padded[..., None])
+  return jax.nn.sigmoid(logits[:, :height, :width, 0])
+
+
+def _in_batches(function, params: Params, images: np.ndarray, size: int) -> np.ndarray:
+  batches = [images[i : i + size] for i in range(0, len(images), size)]
+  return np.concatenate([np.asarray(function(params, batch)) for batch in batches])

@@ -9,7 +9,7 @@ from toys import WIDTHS
 
 from fscs.errors import InputError
 from fscs.models import init_params, make_model, with_affine_norms
-from fscs.models.convolution import convolve, transposed_convolve
+from fscs.models.convolution import best_lowering, convolve, transposed_convolve
 from fscs.models.layers import BatchNorm, max_pool, upsample_aligned
 
 
@@ -17,7 +17,10 @@ def random(*shape):
   return jax.random.normal(jax.random.key(sum(shape)), shape)
 
 
-@pytest.mark.parametrize('lowering', ['auto', 'patches', 'project'])
+LOWERINGS = ['patches', 'project', 'winograd']
+
+
+@pytest.mark.parametrize('lowering', ['auto', *LOWERINGS])
 @pytest.mark.parametrize('shape', [(1, 5, 7, 1, 3), (2, 8, 8, 4, 1), (3, 1, 2, 3, 5)])
 def test_lowerings_equal_the_platforms_convolution_with_gradients(lowering, shape):
   batch, height, width, channels, features = shape
@@ -34,12 +37,27 @@ def test_lowerings_equal_the_platforms_convolution_with_gradients(lowering, shap
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize('lowering', ['patches', 'project'])
-def test_lowerings_under_vmap_over_kernels_equal_a_loop(lowering):
-  images, kernels = random(2, 1, 4, 4, 3), random(2, 3, 3, 3, 2)
-  together = jax.vmap(lambda i, k: convolve(i, k, lowering))(images, kernels)
+@pytest.mark.parametrize('lowering', LOWERINGS)
+def test_lowerings_under_vmap_and_in_a_loop_equal_one_at_a_time(lowering):
+  images, kernels = random(2, 1, 5, 4, 3), random(2, 3, 3, 3, 2)
+
+  def gradients(images, kernel):
+    return jax.grad(lambda *a: jnp.sum(jnp.sin(convolve(*a, lowering))), (0, 1))(images, kernel)
+
+  together = jax.vmap(gradients)(images, kernels)
+  looped = jax.lax.map(lambda pair: gradients(*pair), (images, kernels))
   for i in range(2):
-    np.testing.assert_allclose(together[i], convolve(images[i], kernels[i], lowering), rtol=1e-5)
+    alone = gradients(images[i], kernels[i])
+    for way in (together, looped):
+      for one, other in zip(way, alone, strict=True):
+        np.testing.assert_allclose(one[i], other, rtol=1e-4, atol=1e-5)
+
+
+def test_the_lowering_of_a_layer_is_chosen_by_backend_and_channels():
+  assert best_lowering((3, 3, 32, 64), 'gpu') == 'xla'
+  assert best_lowering((3, 3, 32, 64), 'cpu') == 'winograd'
+  assert best_lowering((3, 3, 32, 1), 'cpu') == 'project'
+  assert best_lowering((3, 3, 1, 32), 'cpu') == 'patches'
 
 
 def test_unknown_lowering_names_the_choices():

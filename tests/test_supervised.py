@@ -10,7 +10,7 @@ from fscs.adapt import inner_optimizer
 from fscs.errors import InputError
 from fscs.evaluate import FineTuning, make_finetune, make_score, make_target
 from fscs.models import init_params, make_model, with_affine_norms
-from fscs.predict import make_predict, predict_all
+from fscs.predict import make_predict
 from fscs.preprocessing import prepare
 from fscs.supervised import STEPS_PER_CALL, crop_stream, make_train, num_training_steps
 
@@ -91,11 +91,21 @@ def test_support_without_crops_leaves_the_parameters(params, target):
 def test_own_statistics_make_a_prediction_independent_of_the_other_images(params, target):
   predict = make_predict(MODEL)
   images = target.grey_set.images
-  together = predict_all(predict, params, images, statistics='image')
-  alone = predict_all(predict, params, images[3:4], statistics='image')
-  np.testing.assert_array_equal(together[3], alone[0])
-  batched = predict_all(predict, params, images, statistics='batch', batch_size=4)
-  assert np.abs(batched[3] - alone[0]).max() > 1e-4
+  together = predict(params, images)
+  among_others = predict(params, np.concatenate([255 - images[:3], images[3:]]))
+  np.testing.assert_array_equal(together[3], among_others[3])
+  np.testing.assert_allclose(together[3], predict(params, images[3:4])[0], atol=1e-5)
+  batched = make_predict(MODEL, statistics='batch', batch_size=4)(params, images)
+  assert np.abs(batched[3] - together[3]).max() > 1e-4
+
+
+@pytest.mark.parametrize('count', [1, 3, 4, 6])
+def test_any_number_of_images_is_predicted_in_order(params, target, count):
+  predict = make_predict(MODEL)
+  images = np.resize(target.grey_set.images, (count, 64, 64))
+  predicted = predict(params, images)
+  assert predicted.shape == images.shape
+  np.testing.assert_allclose(predicted[-1], predict(params, images[-1:])[0], atol=1e-5)
 
 
 def test_any_size_of_image_is_predicted(params):

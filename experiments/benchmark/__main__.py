@@ -84,4 +84,4 @@ def _facts() -> dict[str, str]:
 
 
 if __name__ == '__main__':
-  run(benchmark, Config)
+  run(benchmark, Config, lambda _: Config())

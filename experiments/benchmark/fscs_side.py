@@ -8,11 +8,12 @@ import optax
 from experiments.benchmark import jobs
 from experiments.benchmark.jobs import Job
 from fscs.adapt import inner_optimizer
+from fscs.devices import over_tasks
 from fscs.episodes import make_bank
 from fscs.interop import params_from_torch
-from fscs.meta import InnerLoop, init_state, make_meta_block, over_tasks
+from fscs.meta import InnerLoop, init_state, make_meta_block
 from fscs.models import make_model
-from fscs.predict import make_predict, predict_all
+from fscs.predict import make_predict
 from fscs.preprocessing import GreySet
 from fscs.supervised import crop_stream, make_train
 from fscs.types import Episode
@@ -128,10 +129,10 @@ def predict(arch: str, num_images: int) -> Job:
   model = make_model(arch, affine=True)
   params = params_from_torch(jobs.kernels(arch, affine=True), arch)
   folder = jobs.images(0, num_images, *jobs.FOLDER_SHAPE)
-  predicted = make_predict(model)
+  probability = make_predict(model)
 
   def run() -> float:
-    return float(predict_all(predicted, params, folder).mean())
+    return float(probability(params, folder).mean())
 
   return Job(run, folder.size / 1e6)
 

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from fscs.errors import InputError
+from fscs.models.winograd import winograd
 
-Lowering = Literal['auto', 'xla', 'patches', 'project']
+Lowering = Literal['auto', 'xla', 'patches', 'project', 'winograd']
 
 
 def xla(images: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -32,14 +33,15 @@ def patches(images: jax.Array, kernel: jax.Array) -> jax.Array:
   _, height, width, channels = images.shape
   padded = _pad(images)
   columns = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-  return jnp.concatenate(columns, axis=-1) @ kernel.reshape(9 * channels, -1)
+  columns = jnp.concatenate(columns, axis=-1).reshape(-1, 9 * channels)
+  return (columns @ kernel.reshape(9 * channels, -1)).reshape(*images.shape[:3], -1)
 
 
 def project(images: jax.Array, kernel: jax.Array) -> jax.Array:
   """One product to nine maps per output channel, shifted and added: for few output channels."""
   _, height, width, channels = images.shape
-  maps = images @ kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
-  maps = _pad(maps.reshape(*maps.shape[:3], 3, 3, -1))
+  maps = images.reshape(-1, channels) @ kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+  maps = _pad(maps.reshape(*images.shape[:3], 3, 3, -1))
   return sum(maps[:, i : i + height, j : j + width, i, j] for i in range(3) for j in range(3))
 
 
@@ -52,6 +54,7 @@ _LOWERINGS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
   'xla': xla,
   'patches': patches,
   'project': project,
+  'winograd': winograd,
 }
 
 
@@ -60,7 +63,9 @@ def best_lowering(kernel_shape: tuple[int, ...], backend: str) -> str:
   if backend != 'cpu':
     return 'xla'
   _, _, channels, features = kernel_shape
-  return 'project' if features <= 4 < channels else 'patches'
+  if features <= 4 < channels:
+    return 'project'
+  return 'winograd' if min(channels, features) >= 16 else 'patches'
 
 
 def convolve(images: jax.Array, kernel: jax.Array, lowering: Lowering = 'auto') -> jax.Array:
@@ -90,6 +95,6 @@ def transposed_convolve(images: jax.Array, kernel: jax.Array) -> jax.Array:
   """
   batch, height, width, channels = images.shape
   features = kernel.shape[-1]
-  blocks = images @ kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+  blocks = images.reshape(-1, channels) @ kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
   blocks = blocks.reshape(batch, height, width, 2, 2, features).transpose(0, 1, 3, 2, 4, 5)
   return blocks.reshape(batch, 2 * height, 2 * width, features)
