@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fscs.models.convolution import Lowering, convolve, transposed_convolve
 
@@ -23,10 +24,17 @@ class Convolution(nn.Module):
   lowering: Lowering = 'auto'
 
   @nn.compact
-  def __call__(self, images: jax.Array) -> jax.Array:
-    shape = (3, 3, images.shape[-1], self.features)
+  def __call__(self, *images: jax.Array) -> jax.Array:
+    """One or more images, whose channels count as if they were concatenated in that order.
+
+    They are convolved one by one and the results added: concatenation would copy them all.
+    """
+    channels = [x.shape[-1] for x in images]
+    shape = (3, 3, sum(channels), self.features)
     kernel = self.param('kernel', kernel_initialiser(self.kernel_init), shape)
-    outputs = convolve(images, kernel, self.lowering)
+    kernels = jnp.split(kernel, np.cumsum(channels)[:-1], axis=2)
+    pairs = zip(images, kernels, strict=True)
+    outputs = sum(convolve(x, k, self.lowering) for x, k in pairs)
     if self.use_bias:
       outputs += self.param('bias', nn.initializers.zeros, (self.features,))
     return outputs
@@ -91,14 +99,28 @@ def upsample_aligned(images: jax.Array) -> jax.Array:
 
   Output row r lies at input row r (H - 1) / (2H - 1), so the corner pixels of both images coincide.
   """
-  for axis in (1, 2):
-    size = images.shape[axis]
-    position = jnp.arange(2 * size) * ((size - 1) / (2 * size - 1))
-    below = jnp.floor(position).astype(jnp.int32)
-    above = jnp.minimum(below + 1, size - 1)
-    shape = [1] * images.ndim
-    shape[axis] = 2 * size
-    weight = (position - below).astype(images.dtype).reshape(shape)
-    lower, upper = jnp.take(images, below, axis), jnp.take(images, above, axis)
-    images = lower + (upper - lower) * weight
-  return images
+  return _upsample(_upsample(images, 1), 2)
+
+
+def _upsample(images: jax.Array, axis: int) -> jax.Array:
+  """One axis: output 2k lies between inputs k - 1 and k, output 2k + 1 between k and k + 1.
+
+  Shifted copies say that without a gather, whose gradient would be a slow scatter.
+  """
+  size = images.shape[axis]
+  shape = [1] * images.ndim
+  shape[axis] = size
+  index = jnp.arange(size, dtype=images.dtype).reshape(shape)
+  of_previous = index / (2 * size - 1)
+  of_next = (size - 1 - index) / (2 * size - 1)
+  even = images + of_previous * (_shift(images, 1, axis) - images)
+  odd = images + of_next * (_shift(images, -1, axis) - images)
+  doubled = [*images.shape[:axis], 2 * size, *images.shape[axis + 1 :]]
+  return jnp.stack([even, odd], axis=axis + 1).reshape(doubled)
+
+
+def _shift(images: jax.Array, by: int, axis: int) -> jax.Array:
+  """The images moved by one place (1 or -1) along an axis; zeros come in at the border."""
+  padding = [(0, 0, 0)] * images.ndim
+  padding[axis] = (by, -by, 0)
+  return jax.lax.pad(images, jnp.zeros((), images.dtype), padding)

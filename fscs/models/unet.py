@@ -2,7 +2,6 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from fscs.models.convolution import Lowering
 from fscs.models.layers import (
@@ -15,7 +14,10 @@ from fscs.models.layers import (
 
 
 class DoubleConvolution(nn.Module):
-  """Twice [3x3 convolution with bias, batch norm, ReLU]: (B, H, W, C) to (B, H, W, features)."""
+  """Twice [3x3 convolution with bias, batch norm, ReLU]: (B, H, W, C) to (B, H, W, features).
+
+  Takes one or more images, whose channels count as if they were concatenated.
+  """
 
   features: int
   affine: bool = False
@@ -24,13 +26,14 @@ class DoubleConvolution(nn.Module):
   lowering: Lowering = 'auto'
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, *images: jax.Array) -> jax.Array:
     for index in (1, 2):
       convolution = Convolution(
         self.features, True, self.kernel_init, self.lowering, name=f'conv{index}'
       )
-      x = nn.relu(BatchNorm(self.affine, self.norm_scale, name=f'norm{index}')(convolution(x)))
-    return x
+      norm = BatchNorm(self.affine, self.norm_scale, name=f'norm{index}')
+      images = (nn.relu(norm(convolution(*images))),)
+    return images[0]
 
 
 class UNet(nn.Module):
@@ -55,15 +58,15 @@ class UNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    def block(name: str, features: int, x: jax.Array) -> jax.Array:
+    def block(name: str, features: int, *images: jax.Array) -> jax.Array:
       options = (self.affine, self.kernel_init, self.norm_scale, self.lowering)
-      return DoubleConvolution(features, *options, name=name)(x)
+      return DoubleConvolution(features, *options, name=name)(*images)
 
     first = block('down1', self.widths[0], images)
     second = block('down2', self.widths[1], max_pool(first))
     features = x = block('down3', self.widths[2], max_pool(second))
-    x = block('up2', self.widths[1], jnp.concatenate([upsample_aligned(x), second], axis=-1))
-    x = block('up1', self.widths[0], jnp.concatenate([upsample_aligned(x), first], axis=-1))
+    x = block('up2', self.widths[1], upsample_aligned(x), second)
+    x = block('up1', self.widths[0], upsample_aligned(x), first)
     return Pointwise(self.kernel_init, name='conv_last')(x), features
 
 
