@@ -8,14 +8,19 @@ by default) gets config.json, figures.csv, tensorboard/, checkpoints/ (latest an
 (sampled crops with their masks: look at it first) and losses.png.
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
-from experiments import sources
+from experiments import cluster, sources
+from experiments.cluster import ClusterOptions
 from experiments.options import (
   DataOptions,
   NetworkOptions,
@@ -29,16 +34,19 @@ from experiments.runs import FigureLog, default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions, Sources
 from fscs.adapt import History, inner_optimizer
 from fscs.checkpoint import Checkpoints, save_init
-from fscs.devices import TaskAxis
+from fscs.devices import TaskAxis, replicate, task_mesh
 from fscs.errors import InputError
 from fscs.losses import TERMS, Objective
 from fscs.meta import InnerLoop, init_state, make_meta_block, make_validation
 from fscs.models import init_params
-from fscs.types import MetaState, Params
+from fscs.types import MetaState
+
+# Where a run goes on may be elsewhere than where it began.
+PLACES_OF_WORK = tuple(field.name for field in dataclasses.fields(ClusterOptions))
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(DataOptions, NetworkOptions, SourceOptions):
+class Config(DataOptions, NetworkOptions, SourceOptions, ClusterOptions):
   """Options of meta-training; defaults are the paper's."""
 
   objective: Objective = 'combined'
@@ -48,7 +56,9 @@ class Config(DataOptions, NetworkOptions, SourceOptions):
   beta: float = 0.01
   """Weight of the distillation."""
   meta_epochs: int = 700
-  """Outer steps; each adapts to one episode of every source."""
+  """Outer steps; each adapts to --task-batch episodes of every source."""
+  task_batch: int = 1
+  """Episodes per source and meta-epoch; tasks are shared out over all devices."""
   meta_lr: float = 1.0
   """Learning rate of the outer loop."""
   num_inner_steps: int = 30
@@ -67,6 +77,15 @@ class Config(DataOptions, NetworkOptions, SourceOptions):
   """Where the run is kept; runs/TARGET-ARCH-OBJECTIVE-sSEED by default."""
 
 
+class Block(NamedTuple):
+  """A block of meta-epochs that is done."""
+
+  step: int  # meta-epochs done by now
+  state: MetaState
+  history: History  # every field (epochs, tasks, inner steps)
+  validation: np.ndarray  # (S,) loss per source
+
+
 def meta_train(config: Config) -> Path:
   """Run, or go on with, a meta-training; returns its workdir."""
   check_bounds(config)
@@ -77,16 +96,16 @@ def meta_train(config: Config) -> Path:
     )
   name = f'{config.target}-{config.arch}-{config.objective}-s{config.seed}'
   workdir = default_workdir(config, name)
+  cluster.join(config)
+  mesh = task_mesh(len(codes) * config.task_batch, cluster.chosen_devices(config))
   model = make_network(config)
   warn_without_accelerator(config)
   data = sources.load(config, codes)
   facts = {'command': 'meta_train', 'sources': codes, 'data_fingerprints': data.fingerprints}
-  open_workdir(workdir, config, facts, free=('meta_epochs',))  # a longer run may go on
-  sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
 
   params = init_params(model, jax.random.fold_in(jax.random.key(config.seed), 0))
   outer = optax.sgd(config.meta_lr)
-  state = init_state(params, outer)
+  state = replicate(init_state(params, outer), mesh)
   inner = InnerLoop(
     apply=lambda params, images: model.apply({'params': params}, images),
     objective=config.objective,
@@ -95,66 +114,104 @@ def meta_train(config: Config) -> Path:
     alpha=config.alpha,
     beta=config.beta,
   )
-  with Checkpoints(workdir / 'checkpoints', describe(config, facts)) as checkpoints:
+  if cluster.is_primary():
+    open_workdir(workdir, config, facts, free=('meta_epochs', *PLACES_OF_WORK))
+    sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
+  description = describe(config, facts)
+  with Checkpoints(workdir / 'checkpoints', description) as checkpoints:
     if checkpoints.latest_step is not None:
       state = checkpoints.restore(state)
-    try:
-      params = _train(config, codes, state, data, inner, outer, checkpoints, workdir)
-    finally:
-      sources.draw_curves(workdir)
-  save_init(workdir / 'init', params, {'architecture': config.arch, **describe(config, facts)})
-  print(f'initialisation and figures: {workdir}')
+    begin = int(state.step)
+    blocks = _blocks(config, codes, state, data, inner, outer, mesh, workdir)
+    state = _keep(config, codes, begin, blocks, checkpoints, workdir) or state
+  save_init(workdir / 'init', state.params, {'architecture': config.arch, **description})
+  if cluster.is_primary():
+    print(f'initialisation and figures: {workdir}')
   return workdir
 
 
-def _train(
-  config, codes, state: MetaState, data: Sources, inner, outer, checkpoints, workdir
-) -> Params:
-  """Meta-epochs from the state's step to the last, a block at a time."""
+def _blocks(
+  config, codes, state: MetaState, data: Sources, inner, outer, mesh: Mesh, workdir: Path
+) -> Iterator[Block]:
+  """Meta-epochs from the state's step to the last, a block at a time, on all processes alike."""
   key = jax.random.fold_in(jax.random.key(config.seed), 1)
   validation_key = jax.random.fold_in(jax.random.key(config.seed), 2)
   shape = {'num_crops': config.num_crops, 'crop_size': config.crop_size}
   shape['task_axis'] = config.task_axis
   validate = make_validation(inner, **shape)
+  training = replicate(data.training, mesh)
   blocks = {}
   step = int(state.step)
+  while step < config.meta_epochs:
+    length = min(config.block_epochs - step % config.block_epochs, config.meta_epochs - step)
+    if length not in blocks:
+      blocks[length] = make_meta_block(
+        inner, outer, num_epochs=length, task_batch=config.task_batch, mesh=mesh, **shape
+      )
+    state, history = blocks[length](state, training, key)
+    history = jax.device_get(history)
+    _require_finite(history, codes, step, workdir)
+    local_params = jax.device_get(state.params)
+    validation = np.asarray(validate(local_params, data.validation, validation_key))
+    _require_finite_validation(validation, codes, step + length, workdir)
+    step += length
+    yield Block(step, state, history, validation)
+
+
+def _keep(
+  config, codes, begin: int, blocks: Iterable[Block], checkpoints: Checkpoints, workdir: Path
+) -> MetaState | None:
+  """Log and save every block; the state after the last, or None if there was none."""
+  state = None
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(contextlib.closing(blocks))
+    if cluster.is_primary():
+      show = _open_log(stack, config, codes, begin, workdir)
+    for block in blocks:
+      state = block.state
+      if cluster.is_primary():
+        show(block)
+      checkpoints.save(block.step, state, validation_loss=float(block.validation.mean()))
+  return state
+
+
+def _open_log(
+  stack: contextlib.ExitStack, config, codes, begin: int, workdir: Path
+) -> Callable[[Block], None]:
+  """A function that shows a block to the user: table, events, bar, and curves at the end."""
   columns = [f'{kind}/{code}' for code in codes for kind in ('loss', *TERMS, 'validation')]
-  columns += ['validation_loss']
-  with (
-    FigureLog(workdir, columns, first_step=step) as log,
-    progress_bar('meta-epochs', config.meta_epochs, step) as advance,
-  ):
-    while step < config.meta_epochs:
-      length = min(config.block_epochs - step % config.block_epochs, config.meta_epochs - step)
-      if length not in blocks:
-        blocks[length] = make_meta_block(inner, outer, num_epochs=length, **shape)
-      state, history = blocks[length](state, data.training, key)
-      history = jax.device_get(history)
-      _require_finite(history, codes, step, workdir)
-      validation = np.asarray(validate(state.params, data.validation, validation_key))
-      _require_finite_validation(validation, codes, step + length, workdir)
-      _log_block(log, step, history, codes, validation)
-      step += length
-      checkpoints.save(step, state, validation_loss=float(validation.mean()))
-      terms = {name: float(history.terms[name][-1, :, -1].mean()) for name in TERMS}
-      advance(length, **terms, validation=float(validation.mean()))
-  return state.params
+  stack.callback(sources.draw_curves, workdir)
+  log = stack.enter_context(FigureLog(workdir, [*columns, 'validation_loss'], first_step=begin))
+  advance = stack.enter_context(progress_bar('meta-epochs', config.meta_epochs, begin))
+
+  def show(block: Block) -> None:
+    _log_block(log, block, codes)
+    terms = {name: float(block.history.terms[name][-1, :, -1].mean()) for name in TERMS}
+    advance(len(block.history.loss), **terms, validation=float(block.validation.mean()))
+
+  return show
 
 
-def _log_block(log, step: int, history: History, codes, validation: np.ndarray) -> None:
+def _log_block(log: FigureLog, block: Block, codes) -> None:
   """One row per meta-epoch, of the last inner step; validation on the block's last row."""
-  num_epochs = len(history.loss)
+  num_epochs = len(block.history.loss)
+
+  def of_sources(field: np.ndarray) -> np.ndarray:
+    """(epochs, S): means over the episodes of a source."""
+    return field[..., -1].reshape(num_epochs, -1, len(codes)).mean(1)
+
+  fields = {'loss': block.history.loss, **block.history.terms}
+  figures = {name: of_sources(field) for name, field in fields.items()}
   for epoch in range(num_epochs):
-    row = {}
-    for index, code in enumerate(codes):
-      row[f'loss/{code}'] = float(history.loss[epoch, index, -1])
-      for term in TERMS:
-        row[f'{term}/{code}'] = float(history.terms[term][epoch, index, -1])
-      if epoch == num_epochs - 1:
-        row[f'validation/{code}'] = float(validation[index])
+    row = {
+      f'{name}/{code}': float(values[epoch, index])
+      for index, code in enumerate(codes)
+      for name, values in figures.items()
+    }
     if epoch == num_epochs - 1:
-      row['validation_loss'] = float(validation.mean())
-    log.write(step + epoch + 1, row)
+      row |= {f'validation/{c}': float(v) for c, v in zip(codes, block.validation, strict=True)}
+      row['validation_loss'] = float(block.validation.mean())
+    log.write(block.step - num_epochs + epoch + 1, row)
 
 
 def _require_finite(history: History, codes, step: int, workdir: Path) -> None:
@@ -165,14 +222,12 @@ def _require_finite(history: History, codes, step: int, workdir: Path) -> None:
   """
   if np.isfinite(history.loss).all():
     return
-  epoch, source, inner_step = np.argwhere(~np.isfinite(history.loss))[0]
-  terms = [
-    name for name in TERMS if not np.isfinite(history.terms[name][epoch, source, inner_step])
-  ]
+  epoch, task, inner_step = np.argwhere(~np.isfinite(history.loss))[0]
+  terms = [name for name in TERMS if not np.isfinite(history.terms[name][epoch, task, inner_step])]
   raise InputError(
-    f'the {" and ".join(terms) or "total"} loss of source {codes[source]} became non-finite in'
-    f' meta-epoch {step + epoch + 1}, inner step {inner_step + 1}; the last good checkpoint is in'
-    f' {workdir / "checkpoints"}. Lower --inner-lr or --meta-lr'
+    f'the {" and ".join(terms) or "total"} loss of source {codes[task % len(codes)]} became'
+    f' non-finite in meta-epoch {step + epoch + 1}, inner step {inner_step + 1}; the last good'
+    f' checkpoint is in {workdir / "checkpoints"}. Lower --inner-lr or --meta-lr'
   )
 
 

@@ -101,6 +101,7 @@ _SMALLEST = {
     'crop_size',
     'min_foreground',
     'meta_epochs',
+    'task_batch',
     'num_inner_steps',
     'num_crops',
     'block_epochs',

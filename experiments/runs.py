@@ -65,7 +65,8 @@ def open_workdir(
   path = workdir / CONFIG_FILE
   if path.exists():
     found = read_config(workdir)
-    _check_same(found, wanted, workdir, _PLACES | set(free))
+    defaults = {f.name: f.default for f in dataclasses.fields(config)}
+    _check_same(found, wanted, defaults, workdir, _PLACES | set(free))
     if found.get('versions') != versions():
       print(f'note: {workdir} was begun with other package versions: {path}', file=sys.stderr)
   try:
@@ -76,12 +77,16 @@ def open_workdir(
 
 
 def _check_same(
-  found: Mapping[str, Any], wanted: Mapping[str, Any], workdir: Path, free: Collection[str]
+  found: Mapping[str, Any],
+  wanted: Mapping[str, Any],
+  defaults: Mapping[str, Any],
+  workdir: Path,
+  free: Collection[str],
 ) -> None:
-  differences = [
+  differences = [  # a run made before there was an option had its default
     f'--{name.replace("_", "-")} is {found["config"].get(name)!r} there and {value!r} now'
     for name, value in wanted['config'].items()
-    if name not in free and found['config'].get(name) != value
+    if name not in free and found['config'].get(name, defaults.get(name)) != value
   ]
   differences += [
     f'{name} differs' for name in wanted if name != 'config' and found.get(name) != wanted[name]

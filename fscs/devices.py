@@ -44,5 +44,19 @@ def task_mesh(num_tasks: int, devices: Sequence[jax.Device] | None = None) -> Me
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-  """A copy of every array on every device of the mesh; each host must give the same values."""
-  return jax.device_put(tree, NamedSharding(mesh, P()))
+  """A copy of every array on every device of the mesh; each process must give the same values."""
+  sharding = NamedSharding(mesh, P())
+  if jax.process_count() == 1:
+    return jax.device_put(tree, sharding)
+  return jax.tree.map(lambda leaf: _of_all_processes(leaf, sharding), tree)
+
+
+def _of_all_processes(array: jax.Array, sharding: NamedSharding) -> jax.Array:
+  """The array as one that all processes hold, which `device_put` cannot make of all kinds."""
+  if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+    data = _of_all_processes(jax.random.key_data(array), sharding)
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
+  if array.sharding.is_equivalent_to(sharding, array.ndim):
+    return array
+  host = np.asarray(array)
+  return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
