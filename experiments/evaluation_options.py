@@ -28,6 +28,8 @@ class Config(DataOptions, NetworkOptions):
   """Numbers of the selections of annotated images."""
   selections_file: str | None = None
   """A file of selections (.json or .pkl), or paper for the published ones; random by default."""
+  shard: str | None = None
+  """Do only the i-th of n parts of the grid (i/n), beside other processes that do the others."""
   max_test_images: int | None = None
   """Score at most so many of the other images, the same for every initialisation."""
   statistics: Literal['auto', 'image', 'batch'] = 'auto'

@@ -1,5 +1,6 @@
 """Pictures of runs: sampled crops, loss curves, IoU over shots, overlays. All are PNG files."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ TRUTH_COLOUR, PREDICTION_COLOUR = '#ffb000', '#00a8e8'
 
 
 def _save(figure: plt.Figure, path: Path, dpi: int = 110) -> None:
-  temporary = path.with_name(f'.{path.stem}.partial.png')
+  temporary = path.with_name(f'.{path.stem}.{os.getpid()}.partial.png')
   figure.savefig(temporary, dpi=dpi)
   plt.close(figure)
   temporary.replace(path)

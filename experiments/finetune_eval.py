@@ -33,7 +33,7 @@ from fscs.models import with_affine_norms
 from fscs.selections import Selections, support_indices, support_names
 
 # Options that span the grid; with others, a workdir gets further rows.
-GRID = ('init', 'shots', 'selections', 'checkpoint', 'kernel_init')
+GRID = ('init', 'shots', 'selections', 'checkpoint', 'kernel_init', 'shard')
 
 # Test images per batch of the reference where it is not 32.
 TEST_BATCH_SIZE = {'EM': 20}
@@ -69,18 +69,20 @@ def finetune_eval(config: Config) -> Path:
   facts = {'command': 'finetune_eval', 'data_fingerprints': fingerprints}
   open_workdir(workdir, config, facts, free=GRID)
   save_selections(workdir / 'selections.json', selections)
-  rows = results.read_rows(workdir / 'results.csv')
   try:
-    _fill_grid(config, inits, target, supports, rows, workdir)
+    _fill_grid(config, inits, target, supports, workdir)
   finally:
+    rows = results.read_all(workdir)
     if rows:
       _write_summary(workdir, rows, f'{config.target}, {config.arch}')
-  print((workdir / 'summary.md').read_text())
+  if rows:
+    print((workdir / 'summary.md').read_text())
   print(f'table, scores and pictures: {workdir}')
   return workdir
 
 
 def _check_grid(config: Config) -> None:
+  results.shard_of(config.shard)
   for name in ('shots', 'selections', 'init'):
     values = getattr(config, name)
     if not values or len(set(values)) < len(values):
@@ -102,13 +104,17 @@ def _supports(
   return supports
 
 
-def _fill_grid(config, inits, target: Target, supports, rows: list[Row], workdir: Path) -> None:
-  """Run every cell that `rows` has not; append its row and write results.csv anew after each."""
+def _fill_grid(config, inits, target: Target, supports, workdir: Path) -> None:
+  """Run every cell of this shard that no results file has; write its own file anew after each."""
+  path = results.table_path(workdir, config.shard)
+  everything = results.read_all(workdir)
+  rows = everything if config.shard is None else results.read_rows(path)
+  index, count = results.shard_of(config.shard)
   model = make_network(config, affine=True, norm_scale=config.norm_scale)
   finetune = make_finetune(model, _finetuning(config))
   score = make_score(model, **_testing(config))
-  done = {row.key for row in rows}
-  cells = [(init, *cell) for cell in supports for init in inits]
+  done = {row.key for row in everything}
+  cells = [(init, *cell) for cell in supports for init in inits][index - 1 :: count]
   missing = [cell for cell in cells if _key(config, *cell) not in done]
   with progress_bar('fine-tunings', len(cells), len(cells) - len(missing)) as advance:
     for init, shots, selection in missing:
@@ -119,14 +125,16 @@ def _fill_grid(config, inits, target: Target, supports, rows: list[Row], workdir
       indices = test_images(len(target.grey_set.names), support, config)
       scores, predictions = score(params, target.grey_set, indices)
       if selection == config.selections[0]:
-        path = workdir / f'overlays-{init.name}-{shots}shot-selection{selection}.png'
-        _draw_overlays(path, target, scores, predictions)
+        picture = workdir / f'overlays-{init.name}-{shots}shot-selection{selection}.png'
+        _draw_overlays(picture, target, scores, predictions)
       means = (float(np.mean(s)) for s in (scores.iou, scores.dice, scores.foreground_accuracy))
       seconds = time.perf_counter() - begin
       key = _key(config, init, shots, selection)
       rows.append(Row(*key, *means, len(losses), len(indices), seconds))
-      results.write_table(workdir / 'results.csv', rows, Row._fields)
+      results.write_table(path, rows, Row._fields)
       advance(1, IoU=rows[-1].iou)
+  if config.shard is None:
+    results.write_table(path, rows, Row._fields)  # what shards did, too
 
 
 def _finetuning(config: Config) -> FineTuning:

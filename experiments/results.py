@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -69,6 +70,36 @@ def read_rows(path: Path) -> list[Row]:
     return [Row(**{name: types[name](record[name]) for name in Row._fields}) for record in records]
   except (ValueError, KeyError, TypeError) as error:
     raise InputError(f'{path} is damaged ({error}): mend it, or remove it to start over') from error
+
+
+def shard_of(shard: str | None) -> tuple[int, int]:
+  """(i, n) of 'i/n', counted from 1; (1, 1) for None.
+
+  Raises:
+    InputError: it is none.
+  """
+  match = re.fullmatch(r'(\d+)/(\d+)', '1/1' if shard is None else shard)
+  if match:
+    index, count = int(match[1]), int(match[2])
+    if 1 <= index <= count:
+      return index, count
+  raise InputError(f'--shard is {shard}: i/n with i from 1 to n is expected, such as 1/4')
+
+
+def table_path(workdir: Path, shard: str | None) -> Path:
+  """Where a process keeps its rows: shards must not write to one file."""
+  index, count = shard_of(shard)
+  return workdir / ('results.csv' if shard is None else f'results-{index}of{count}.csv')
+
+
+def read_all(workdir: Path) -> list[Row]:
+  """The rows of all results files of a workdir, each experiment once.
+
+  Raises:
+    InputError: one of the files is damaged.
+  """
+  rows = [row for path in sorted(workdir.glob('results*.csv')) for row in read_rows(path)]
+  return list({row.key: row for row in rows}.values())
 
 
 def write_table(path: Path, rows: Sequence[NamedTuple], fields: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 from collections.abc import Collection, Iterable, Mapping
@@ -122,7 +123,7 @@ def read_config(workdir: Path) -> dict[str, Any]:
 
 def write_text(path: Path, text: str) -> None:
   """Write a file so that it is there whole or not at all."""
-  temporary = path.with_name(f'.{path.name}.partial')
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}.partial')
   temporary.write_text(text)
   temporary.replace(path)
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -385,6 +386,26 @@ def test_simulated_data_is_taken_only_where_it_is_asked_for(monkeypatch, tmp_pat
   assert data.load_set('B5', simulated).names == ('B5_simulated_000.png', 'B5_simulated_001.png')
   with pytest.raises(InputError, match='no such folder'):
     data.load_set('B5', options.DataOptions(raw_dir=str(tmp_path / 'nowhere')))
+
+
+def test_shards_do_the_grid_together_without_doubles_or_losses():
+  whole = finetune_eval.finetune_eval(eval_config(workdir='whole'))
+  for shard in ('2/3', '1/3', '3/3'):
+    finetune_eval.finetune_eval(eval_config(workdir='parts', shard=shard))
+  parts = Path('parts')
+  assert len(list(parts.glob('results-*of3.csv'))) == 3
+  assert not (parts / 'results.csv').exists()
+  finetune_eval.finetune_eval(eval_config(workdir='parts'))
+  without_time = lambda path: sorted(  # noqa: E731
+    tuple(v for name, v in row.items() if name != 'seconds') for row in rows_of(path)
+  )
+  assert without_time(parts / 'results.csv') == without_time(whole / 'results.csv')
+
+
+@pytest.mark.parametrize('shard', ['3/2', '0/2', 'a/b', '2', ''])
+def test_shards_that_are_none(shard):
+  with pytest.raises(InputError, match=r'--shard is .*: i/n with i from 1 to n'):
+    finetune_eval.finetune_eval(eval_config(shard=shard))
 
 
 def test_a_reader_of_the_output_may_leave_early():
