@@ -14,6 +14,7 @@ import jax
 import tyro
 
 from experiments.presets import PRESETS, Preset
+from fscs.datasets import default_data_dir
 from fscs.errors import InputError
 from fscs.models import FCRN, Architecture, KernelInit, UNet, make_model
 from fscs.models.convolution import Lowering
@@ -171,6 +172,7 @@ def run(
   """
   arguments = sys.argv[1:]
   warnings.showwarning = _show_warning
+  _keep_compiled_programs()
   try:
     config = _parse(config_class, arguments, defaults or preset_defaults(config_class), main)
     main(config)
@@ -183,6 +185,13 @@ def run(
     _stop(f'error: {error.filename or "a file"}: {error.strerror or error}', 2)
   except KeyboardInterrupt:
     _stop('interrupted: the same command goes on from where it was saved last', 130)
+
+
+def _keep_compiled_programs() -> None:
+  """A command that compiles what an earlier one compiled reads it from disk, in a second."""
+  if jax.config.jax_compilation_cache_dir is None:  # $JAX_COMPILATION_CACHE_DIR comes first
+    jax.config.update('jax_compilation_cache_dir', str(default_data_dir(None) / 'compiled'))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
 
 
 def _parse(config_class, arguments: Sequence[str], defaults, main) -> Any:
