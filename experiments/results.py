@@ -6,10 +6,12 @@ import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from experiments.runs import write_text
 from fscs.errors import InputError
+
+RowClass = TypeVar('RowClass', bound=NamedTuple)
 
 
 class Row(NamedTuple):
@@ -55,19 +57,20 @@ class Summary(NamedTuple):
   foreground_accuracy_std: float
 
 
-def read_rows(path: Path) -> list[Row]:
-  """Rows of a results file, none if it is not there.
+def read_rows(path: Path, row_class: type[RowClass] = Row) -> list[RowClass]:
+  """Rows of a table that `write_table` wrote, none if it is not there.
 
   Raises:
     InputError: the file is damaged.
   """
   if not path.exists():
     return []
-  types = Row.__annotations__
+  types = row_class.__annotations__
+  names = row_class._fields
   try:
     with path.open(newline='') as file:
       records = list(csv.DictReader(file))
-    return [Row(**{name: types[name](record[name]) for name in Row._fields}) for record in records]
+    return [row_class(**{name: types[name](record[name]) for name in names}) for record in records]
   except (ValueError, KeyError, TypeError) as error:
     raise InputError(f'{path} is damaged ({error}): mend it, or remove it to start over') from error
 

@@ -21,8 +21,10 @@ import jax
 from experiments.benchmark import table
 from experiments.benchmark.cases import Section, cases
 from experiments.benchmark.rounds import compete
+from experiments.benchmark.table import Row
 from experiments.options import run
 from experiments.progress import progress_bar
+from experiments.results import read_rows, write_table
 from experiments.runs import versions, write_text
 from fscs.errors import InputError
 from fscs.models import Architecture
@@ -49,14 +51,15 @@ def benchmark(config: Config) -> None:
   _check(config)
   workdir = Path(config.workdir)
   workdir.mkdir(parents=True, exist_ok=True)
-  rows = table.read(workdir / 'measurements.csv')
+  path = workdir / 'measurements.csv'
+  rows = read_rows(path, Row)
   wanted = list(cases(config.sections, config.arch, config.crop_sizes))
   done = {row.key for row in rows}
   missing = [case for case in wanted if case.key not in done]
   with progress_bar('cases', len(wanted), len(wanted) - len(missing)) as advance:
     for case in missing:
       rows += table.rows_of(case, compete(case.contestants, config.rounds, os.environ))
-      table.write(workdir / 'measurements.csv', rows)
+      write_table(path, rows, Row._fields)
       write_text(workdir / 'benchmark.md', table.markdown(rows, _facts()))
       advance(1)
   print(f'table: {workdir / "benchmark.md"}')

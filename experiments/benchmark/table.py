@@ -1,16 +1,12 @@
 """The benchmark's table: rows as CSV, and a page of Markdown made from them."""
 
-import csv
-import io
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from experiments.benchmark.cases import Case
 from experiments.benchmark.rounds import Timing
-from experiments.runs import write_text
-from fscs.errors import InputError
 
 
 class Row(NamedTuple):
@@ -74,34 +70,6 @@ def rows_of(case: Case, timings: Sequence[Timing]) -> list[Row]:
       )
     )
   return rows
-
-
-def read(path: Path) -> list[Row]:
-  """Rows of an earlier benchmark, none if it is not there.
-
-  Raises:
-    InputError: the file is damaged.
-  """
-  if not path.exists():
-    return []
-  types = Row.__annotations__
-  try:
-    with path.open(newline='') as file:
-      return [
-        Row(**{name: types[name](record[name]) for name in Row._fields})
-        for record in csv.DictReader(file)
-      ]
-  except (ValueError, KeyError, TypeError) as error:
-    raise InputError(f'{path} is damaged ({error}): remove it to start over') from error
-
-
-def write(path: Path, rows: Iterable[Row]) -> None:
-  """All rows as CSV, whole or not at all."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(Row._fields)
-  writer.writerows([[f'{v:.6g}' if isinstance(v, float) else v for v in row] for row in rows])
-  write_text(path, text.getvalue())
 
 
 def markdown(rows: Sequence[Row], facts: dict[str, str]) -> str:
