@@ -67,6 +67,30 @@ def meta_step(
   return MetaState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
 
 
+def _make_all_tasks(
+  inner: InnerLoop, mesh: Mesh, task_axis: TaskAxis, **shape: int
+) -> Callable[[Params, Bank, jax.Array, jax.Array], tuple[Params, History]]:
+  """A function from (params, bank, key, tasks) to their mean pseudo-gradient and histories."""
+
+  def tasks_of_device(params: Params, bank: Bank, key: jax.Array, tasks: jax.Array):
+    def task(index: jax.Array):
+      source = index % bank.first.shape[0]
+      episode = sample_episode(jax.random.fold_in(key, index), bank, source, **shape)
+      return inner(params, episode)
+
+    adapted, history = over_tasks(task, task_axis, tasks)
+    gradient = jax.lax.pmean(reptile_gradient(params, adapted), TASKS)
+    return gradient, jax.lax.all_gather(history, TASKS, tiled=True)
+
+  return jax.shard_map(
+    tasks_of_device,
+    mesh=mesh,
+    in_specs=(P(), P(), P(), P(TASKS)),
+    out_specs=P(),
+    check_vma=False,  # what all_gather returns is the same everywhere, which is not seen
+  )
+
+
 def make_meta_block(
   inner: InnerLoop,
   outer: optax.GradientTransformation,
@@ -89,26 +113,8 @@ def make_meta_block(
   there is none), and their pseudo-gradients averaged over all of them.
   """
   mesh = mesh or task_mesh(1, jax.devices()[:1])
-
-  def tasks_of_device(params: Params, bank: Bank, key: jax.Array, tasks: jax.Array):
-    def task(index: jax.Array):
-      source = index % bank.first.shape[0]
-      episode = sample_episode(
-        jax.random.fold_in(key, index), bank, source, num_crops=num_crops, crop_size=crop_size
-      )
-      return inner(params, episode)
-
-    adapted, history = over_tasks(task, task_axis, tasks)
-    gradient = jax.lax.pmean(reptile_gradient(params, adapted), TASKS)
-    return gradient, jax.lax.all_gather(history, TASKS, tiled=True)
-
-  all_tasks = jax.shard_map(
-    tasks_of_device,
-    mesh=mesh,
-    in_specs=(P(), P(), P(), P(TASKS)),
-    out_specs=P(),
-    check_vma=False,  # what all_gather returns is the same everywhere, which is not seen
-  )
+  shape = {'num_crops': num_crops, 'crop_size': crop_size}
+  all_tasks = _make_all_tasks(inner, mesh, task_axis, **shape)
 
   def meta_epoch(state: MetaState, bank: Bank, key: jax.Array):
     tasks = jnp.arange(task_batch * bank.first.shape[0])
