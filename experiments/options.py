@@ -18,6 +18,7 @@ from fscs.datasets import default_data_dir
 from fscs.errors import InputError
 from fscs.models import FCRN, Architecture, KernelInit, UNet, make_model
 from fscs.models.convolution import Lowering
+from fscs.models.layers import Precision
 from fscs.preprocessing import Protocol
 
 Code = Literal['B5', 'B39', 'ssTEM', 'EM', 'TNBC']
@@ -61,6 +62,8 @@ class NetworkOptions:
   """Channels of the levels: four for fcrn, three for unet; the paper's by default."""
   lowering: Lowering = 'auto'
   """How convolutions run: auto chooses what the platform does best."""
+  precision: Precision = 'float32'
+  """Of convolutions: float32, or bfloat16 for GPUs and TPUs that run it faster."""
   seed: int = 0
   """Seed of initial parameters and of everything drawn."""
 
@@ -82,6 +85,7 @@ def make_network(options: NetworkOptions, **attributes) -> FCRN | UNet:
     widths=options.widths,
     kernel_init=options.kernel_init,
     lowering=options.lowering,
+    precision=options.precision,
     **attributes,
   )
 

@@ -56,6 +56,7 @@ def test_lowerings_under_vmap_and_in_a_loop_equal_one_at_a_time(lowering):
 def test_the_lowering_of_a_layer_is_chosen_by_backend_and_channels():
   assert best_lowering((3, 3, 32, 64), 'gpu') == 'xla'
   assert best_lowering((3, 3, 32, 64), 'cpu') == 'winograd'
+  assert best_lowering((3, 3, 32, 64), 'cpu', 'bfloat16') == 'patches'
   assert best_lowering((3, 3, 32, 1), 'cpu') == 'project'
   assert best_lowering((3, 3, 1, 32), 'cpu') == 'patches'
 
@@ -115,6 +116,38 @@ def test_network_shapes(arch):
   assert logits.shape == (2, 32, 48, 1)
   assert features.shape == {'fcrn': (2, 4, 6, 512), 'unet': (2, 8, 12, 128)}[arch]
   assert not any('norm' in str(path) for path, _ in jax.tree_util.tree_leaves_with_path(params))
+
+
+@pytest.mark.parametrize('arch', ['fcrn', 'unet'])
+def test_half_precision_stays_near_and_keeps_parameters_gradients_and_outputs_in_float32(arch):
+  single = make_model(arch, widths=WIDTHS[arch], kernel_init='he', affine=True, norm_scale=1.0)
+  half = single.clone(precision='bfloat16')
+  params = init_params(half, jax.random.key(1))
+  images = random(4, 32, 32, 1)
+
+  def loss(params, model):
+    logits, features = model.apply({'params': params}, images)
+    return jnp.mean(jnp.square(logits - images)), (logits, features)
+
+  (gradient, outputs), (wanted, wanted_outputs) = (
+    jax.jit(jax.grad(loss, has_aux=True), static_argnums=1)(params, model)
+    for model in (half, single)
+  )
+  for tree in (params, gradient, outputs):
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(tree)} == {'float32'}
+  for found, expected in zip(outputs, wanted_outputs, strict=True):
+    assert 0 < jnp.abs(found - expected).mean() < 0.02 * jnp.abs(expected).mean()
+  found, expected = (jax.flatten_util.ravel_pytree(g)[0] for g in (gradient, wanted))
+  assert found @ expected > 0.99 * jnp.linalg.norm(found) * jnp.linalg.norm(expected)
+
+
+def test_batch_norm_takes_its_statistics_in_float32():
+  images = (200 + random(4, 32, 32, 1)).astype(jnp.bfloat16)
+  outputs = BatchNorm().apply({}, images)
+  exact = np.asarray(images, np.float64)
+  wanted = (exact - exact.mean()) / exact.std()
+  assert outputs.dtype == jnp.bfloat16
+  np.testing.assert_allclose(np.asarray(outputs, np.float64), wanted, rtol=0.02, atol=0.02)
 
 
 @pytest.mark.parametrize('arch', ['fcrn', 'unet'])

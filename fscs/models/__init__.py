@@ -35,7 +35,7 @@ def make_model(
   Args:
     architecture: 'fcrn' or 'unet'.
     widths: channels of the levels.
-    **options: further attributes of the network (`affine`, `kernel_init`, `lowering`).
+    **options: further attributes of the network (`affine`, `kernel_init`, `lowering`, `precision`).
 
   Raises:
     InputError: there are more or fewer widths than levels, or one is below 1.

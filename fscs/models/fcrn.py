@@ -2,9 +2,10 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from fscs.models.convolution import Lowering
-from fscs.models.layers import BatchNorm, Convolution, TransposedConvolution, max_pool
+from fscs.models.layers import BatchNorm, Convolution, Precision, TransposedConvolution, max_pool
 
 
 class FCRN(nn.Module):
@@ -19,6 +20,8 @@ class FCRN(nn.Module):
     kernel_init: 'normal' for the paper's N(0, 1) or 'he'.
     norm_scale: initial scale of batch norms, where they have one.
     lowering: how 3x3 convolutions run; see `fscs.models.convolution`.
+    precision: 'float32', or 'bfloat16' for convolutions and activations; parameters, statistics,
+      logits and returned features are float32 all the same.
 
   References:
     Dawoud et al., ECML-PKDD 2020, section 4; Xie, Noble and Zisserman, CMBBE 2018 (FCRN).
@@ -29,13 +32,15 @@ class FCRN(nn.Module):
   kernel_init: str = 'normal'
   norm_scale: float = 0.1
   lowering: Lowering = 'auto'
+  precision: Precision = 'float32'
 
   stride = 8
 
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     def convolution(index: int, features: int, use_bias: bool = False) -> Convolution:
-      return Convolution(features, use_bias, self.kernel_init, self.lowering, name=f'conv{index}')
+      options = (self.kernel_init, self.lowering, self.precision)
+      return Convolution(features, use_bias, *options, name=f'conv{index}')
 
     def activate(index: int, x: jax.Array) -> jax.Array:
       return nn.relu(BatchNorm(self.affine, self.norm_scale, name=f'norm{index}')(x))
@@ -45,6 +50,7 @@ class FCRN(nn.Module):
       x = max_pool(activate(index, convolution(index, width)(x)))
     features = x = activate(4, convolution(4, self.widths[3])(x))
     for index, width in enumerate(reversed(self.widths[:3]), start=5):
-      x = TransposedConvolution(width, self.kernel_init, name=f'conv{index}')(x)
-      x = activate(index, x)
-    return convolution(8, 1, use_bias=True)(x), features
+      upsample = TransposedConvolution(width, self.kernel_init, self.precision, name=f'conv{index}')
+      x = activate(index, upsample(x))
+    logits = convolution(8, 1, use_bias=True)(x)
+    return logits.astype(jnp.float32), features.astype(jnp.float32)

@@ -1,4 +1,10 @@
-"""Layers that the networks share. Images are (B, H, W, C) float32."""
+"""Layers that the networks share. Images are (B, H, W, C).
+
+Convolutions compute in a precision of choice, and activations are kept in it; parameters are
+float32, and batch norm takes its statistics and normalises in float32, whatever it is given.
+"""
+
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -8,6 +14,8 @@ import numpy as np
 from fscs.models.convolution import Lowering, convolve, transposed_convolve
 
 NORM_EPSILON = 1e-5
+
+Precision = Literal['float32', 'bfloat16']
 
 
 def kernel_initialiser(name: str) -> nn.initializers.Initializer:
@@ -22,6 +30,7 @@ class Convolution(nn.Module):
   use_bias: bool = False
   kernel_init: str = 'normal'
   lowering: Lowering = 'auto'
+  precision: Precision = 'float32'
 
   @nn.compact
   def __call__(self, *images: jax.Array) -> jax.Array:
@@ -34,9 +43,12 @@ class Convolution(nn.Module):
     kernel = self.param('kernel', kernel_initialiser(self.kernel_init), shape)
     kernels = jnp.split(kernel, np.cumsum(channels)[:-1], axis=2)
     pairs = zip(images, kernels, strict=True)
-    outputs = sum(convolve(x, k, self.lowering) for x, k in pairs)
+    outputs = sum(
+      convolve(x.astype(self.precision), k.astype(self.precision), self.lowering) for x, k in pairs
+    )
     if self.use_bias:
-      outputs += self.param('bias', nn.initializers.zeros, (self.features,))
+      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+      outputs += bias.astype(self.precision)
     return outputs
 
 
@@ -45,12 +57,13 @@ class TransposedConvolution(nn.Module):
 
   features: int
   kernel_init: str = 'normal'
+  precision: Precision = 'float32'
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
     shape = (2, 2, images.shape[-1], self.features)
     kernel = self.param('kernel', kernel_initialiser(self.kernel_init), shape)
-    return transposed_convolve(images, kernel)
+    return transposed_convolve(images.astype(self.precision), kernel.astype(self.precision))
 
 
 class BatchNorm(nn.Module):
@@ -64,6 +77,7 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
+    precision, images = images.dtype, images.astype(jnp.float32)
     axes = tuple(range(images.ndim - 1))
     mean = images.mean(axes)
     variance = jnp.square(images).mean(axes) - jnp.square(mean)
@@ -73,7 +87,7 @@ class BatchNorm(nn.Module):
     outputs = (images - mean) * factor
     if self.affine:
       outputs += self.param('bias', nn.initializers.zeros, mean.shape)
-    return outputs
+    return outputs.astype(precision)
 
 
 def max_pool(images: jax.Array) -> jax.Array:

@@ -2,11 +2,13 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from fscs.models.convolution import Lowering
 from fscs.models.layers import (
   BatchNorm,
   Convolution,
+  Precision,
   kernel_initialiser,
   max_pool,
   upsample_aligned,
@@ -24,13 +26,13 @@ class DoubleConvolution(nn.Module):
   kernel_init: str = 'normal'
   norm_scale: float = 0.1
   lowering: Lowering = 'auto'
+  precision: Precision = 'float32'
 
   @nn.compact
   def __call__(self, *images: jax.Array) -> jax.Array:
     for index in (1, 2):
-      convolution = Convolution(
-        self.features, True, self.kernel_init, self.lowering, name=f'conv{index}'
-      )
+      options = (self.kernel_init, self.lowering, self.precision)
+      convolution = Convolution(self.features, True, *options, name=f'conv{index}')
       norm = BatchNorm(self.affine, self.norm_scale, name=f'norm{index}')
       images = (nn.relu(norm(convolution(*images))),)
     return images[0]
@@ -53,13 +55,14 @@ class UNet(nn.Module):
   kernel_init: str = 'normal'
   norm_scale: float = 0.1
   lowering: Lowering = 'auto'
+  precision: Precision = 'float32'
 
   stride = 4
 
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     def block(name: str, features: int, *images: jax.Array) -> jax.Array:
-      options = (self.affine, self.kernel_init, self.norm_scale, self.lowering)
+      options = (self.affine, self.kernel_init, self.norm_scale, self.lowering, self.precision)
       return DoubleConvolution(features, *options, name=name)(*images)
 
     first = block('down1', self.widths[0], images)
@@ -67,7 +70,8 @@ class UNet(nn.Module):
     features = x = block('down3', self.widths[2], max_pool(second))
     x = block('up2', self.widths[1], upsample_aligned(x), second)
     x = block('up1', self.widths[0], upsample_aligned(x), first)
-    return Pointwise(self.kernel_init, name='conv_last')(x), features
+    logits = Pointwise(self.kernel_init, name='conv_last')(x.astype(jnp.float32))
+    return logits, features.astype(jnp.float32)
 
 
 class Pointwise(nn.Module):
