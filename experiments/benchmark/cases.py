@@ -1,21 +1,34 @@
 """What is measured: every case is a few contestants that do the same work."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from experiments.benchmark import arithmetic
 from experiments.benchmark.jobs import NUM_CROPS
 from experiments.benchmark.rounds import Contestant
+from fscs.models.convolution import Lowering
 
-Section = Literal['step', 'meta_epoch', 'finetune', 'predict', 'tasks', 'pixels']
+Section = Literal[
+  'step',
+  'meta_epoch',
+  'finetune',
+  'predict',
+  'lowerings',
+  'tasks',
+  'pixels',
+  'devices',
+  'startup',
+]
 
 OBJECTIVES = ('bce', 'combined')
 NUM_STEPS = 10  # inner steps per timed run, a third of the paper's
 META_TASKS, META_STEPS = 4, 20
-FINETUNE_STEPS, FINETUNE_BATCH = 10, 8
+FINETUNE_STEPS, FINETUNE_BATCH = 30, 8
+LOWERING_STEPS = 2  # XLA's own convolution takes seconds a step in a loop on a CPU
 FOLDER_IMAGES = 50
 TASKS = (1, 2, 4, 8)
 SIZES = (64, 128, 256, 512)
+DEVICES = (1, 2, 4)
 GROWTH_CROP = 128
 
 # The rate that the machine can reach, measured among the contestants.
@@ -123,8 +136,73 @@ def _pixels(arch: str) -> Iterator[Case]:
   yield Case('pixels', arch, 0, 'bce', 'megapixel', None, contestants)
 
 
+def _lowerings(arch: str) -> Iterator[Case]:
+  """Ways to run the same inner steps: of convolutions, of tasks, of precision."""
+  options = {
+    'arch': arch,
+    'objective': 'bce',
+    'crop_size': GROWTH_CROP,
+    'num_steps': LOWERING_STEPS,
+  }
+  four = {'num_tasks': 4}
+  ways = {
+    'auto': {},
+    **{name: {'lowering': name} for name in get_args(Lowering) if name != 'auto'},
+    '4 tasks in turn': {**four, 'task_axis': 'map'},
+    '4 tasks at once': {**four, 'task_axis': 'vmap'},
+    '4 tasks at once, xla': {**four, 'task_axis': 'vmap', 'lowering': 'xla'},
+    'bfloat16': {'precision': 'bfloat16'},
+  }
+  contestants = tuple(
+    Contestant(name, 'fscs', 'step', {**options, **way}) for name, way in ways.items()
+  )
+  yield Case('lowerings', arch, GROWTH_CROP, 'bce', 'inner step', None, contestants)
+
+
+def _devices(arch: str) -> Iterator[Case]:
+  """The same meta-epoch on more and more devices, virtual ones on a CPU."""
+  options = {
+    'arch': arch,
+    'objective': 'bce',
+    'crop_size': GROWTH_CROP,
+    'num_steps': 5,
+    'num_tasks': META_TASKS,
+  }
+  shares = {f'{count} of {max(DEVICES)} devices': {'devices': count} for count in DEVICES}
+  shares['2 processes'] = {'processes': 2}
+  contestants = tuple(
+    Contestant(
+      name,
+      'devices',
+      'meta_epoch',
+      {**options, **share},
+      {'XLA_FLAGS': f'--xla_force_host_platform_device_count={max(DEVICES)}'},
+    )
+    for name, share in shares.items()
+  )
+  variant = f'{META_TASKS} tasks, 5 steps, bce'
+  yield Case('devices', arch, GROWTH_CROP, variant, 'meta-epoch', None, contestants)
+
+
+def _startup(arch: str) -> Iterator[Case]:
+  """From the command to the end of the first step."""
+  contestants = (
+    Contestant('compiled before', 'commands', 'first_step', {'arch': arch, 'keep_programs': True}),
+    Contestant('compiled anew', 'commands', 'first_step', {'arch': arch, 'keep_programs': False}),
+    Contestant('imports alone', 'commands', 'imports', {}),
+  )
+  yield Case('startup', arch, 128, 'first step of the cpu preset', 'command', None, contestants)
+
+
 _BY_CROP = {'step': _step, 'meta_epoch': _meta_epoch, 'finetune': _finetune}
-_BY_NETWORK = {'predict': _predict, 'tasks': _tasks, 'pixels': _pixels}
+_BY_NETWORK = {
+  'predict': _predict,
+  'lowerings': _lowerings,
+  'tasks': _tasks,
+  'pixels': _pixels,
+  'devices': _devices,
+  'startup': _startup,
+}
 
 
 def cases(

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from experiments.benchmark import jobs
 from experiments.benchmark.jobs import Job
@@ -19,8 +20,8 @@ from fscs.supervised import crop_stream, make_train
 from fscs.types import Episode
 
 
-def _inner_loop(arch: str, objective: str, num_steps: int, lowering: str) -> InnerLoop:
-  model = make_model(arch, lowering=lowering)
+def _inner_loop(arch: str, objective: str, num_steps: int, **how: str) -> InnerLoop:
+  model = make_model(arch, **how)
   return InnerLoop(
     apply=lambda params, images: model.apply({'params': params}, images),
     objective=objective,
@@ -39,9 +40,10 @@ def step(
   num_tasks: int = 1,
   task_axis: str = 'auto',
   lowering: str = 'auto',
+  precision: str = 'float32',
 ) -> Job:
   """Inner steps in the compiled loop; with tasks, as many loops in one call as there are tasks."""
-  inner = _inner_loop(arch, objective, num_steps, lowering)
+  inner = _inner_loop(arch, objective, num_steps, lowering=lowering, precision=precision)
   params = params_from_torch(jobs.kernels(arch), arch)
   episodes = [
     Episode(**{name: jnp.asarray(x[..., None]) for name, x in jobs.episode(t, crop_size).items()})
@@ -79,11 +81,10 @@ def meta_epoch(
   crop_size: int,
   num_steps: int,
   num_tasks: int,
-  task_axis: str = 'auto',
-  lowering: str = 'auto',
+  mesh: Mesh | None = None,
 ) -> Job:
   """One meta-epoch over as many sources as tasks, sampling and outer update included."""
-  inner = _inner_loop(arch, objective, num_steps, lowering)
+  inner = _inner_loop(arch, objective, num_steps)
   outer = optax.sgd(1.0)
   params = params_from_torch(jobs.kernels(arch), arch)
   bank = make_bank(
@@ -93,7 +94,7 @@ def meta_epoch(
     min_foreground=1,
   )
   block = make_meta_block(
-    inner, outer, num_crops=jobs.NUM_CROPS, crop_size=crop_size, num_epochs=1, task_axis=task_axis
+    inner, outer, num_crops=jobs.NUM_CROPS, crop_size=crop_size, num_epochs=1, mesh=mesh
   )
 
   def run() -> float:

@@ -13,7 +13,7 @@ FOLDER_SHAPE = (520, 696)  # images of BBBC005 and BBBC039
 class Job(NamedTuple):
   """A piece of work that can be repeated, with everything it needs in memory."""
 
-  run: Callable[[], float]  # does it once, waits for the result and returns a number to compare
+  run: Callable[[], float]  # does it once, waits for the result; a number to compare, or NaN
   units: float  # steps, tasks or megapixels in one run
 
 

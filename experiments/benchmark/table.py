@@ -1,5 +1,6 @@
 """The benchmark's table: rows as CSV, and a page of Markdown made from them."""
 
+import math
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ class Row(NamedTuple):
   share: (
     float  # of the best matrix-product rate among the case's contestants; 0 where there is none
   )
-  difference: float  # of the computed number from the first contestant's, relative
+  difference: float  # of the computed number from the first contestant's, relative, or NaN
   first_seconds: float  # compilation and the first run
   peak_megabytes: float
 
@@ -48,7 +49,7 @@ def rows_of(case: Case, timings: Sequence[Timing]) -> list[Row]:
     is_matmul = timing.contestant.work == 'matmul'
     operations = 1e9 if is_matmul else case.operations or 0.0
     rate = operations / timing.median / 1e9
-    difference = 0.0 if is_matmul else abs(timing.result - first.result) / abs(first.result)
+    difference = math.nan if is_matmul else abs(timing.result - first.result) / abs(first.result)
     rows.append(
       Row(
         case.section,
@@ -93,7 +94,7 @@ def _case(rows: Sequence[Row]) -> list[str]:
   size = f', {first.crop_size} px' if first.crop_size else ''
   lines = ['', f'## {first.section}: {first.arch}{size}, {first.variant}', '']
   lines += [
-    f'| contestant | ms per {first.unit} | ratio | GFLOP/s | of matrix product |'
+    f'| {first.rounds} rounds | ms per {first.unit} | ratio | GFLOP/s | of matrix product |'
     ' difference | first run, s | peak, MB |'
   ]
   lines += ['|---|' + '---:|' * 7]
@@ -106,7 +107,7 @@ def _case(rows: Sequence[Row]) -> list[str]:
       ratio,
       f'{row.gflops:.0f}' if row.gflops else '',
       f'{row.share:.0%}' if row.share else '',
-      f'{row.difference:.0e}' if row.ratio else '',
+      '' if math.isnan(row.difference) else f'{row.difference:.0e}',
       f'{row.first_seconds:.1f}',
       f'{row.peak_megabytes:.0f}',
     )

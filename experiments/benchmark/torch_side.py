@@ -4,6 +4,7 @@ Data are in memory, Adam is the fused one, the decoder that no loss needs is lef
 `compiled` choose between channels first and last, eager and `torch.compile`; the best one counts.
 """
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def step(
       loss = loss_of()
       loss.backward()
       optimizer.step()
-    return float(loss)
+    return loss.item()
 
   return Job(run, num_steps)
 
@@ -121,7 +122,7 @@ def meta_epoch(arch: str, objective: str, crop_size: int, num_steps: int, num_ta
     crops = _Crops([sources[source][i] for i in chosen])
     return torch.utils.data.DataLoader(crops, batch_size=jobs.NUM_CROPS)
 
-  def task(source: int) -> tuple[dict[str, Tensor], float]:
+  def task(source: int) -> dict[str, Tensor]:
     others = [i for i in range(num_tasks) if i != source] or [source]
     loaders = [loader(i) for i in (source, *random.choice(others, 2))]
     optimizer = _restart(model, start)
@@ -131,13 +132,13 @@ def meta_epoch(arch: str, objective: str, crop_size: int, num_steps: int, num_ta
         loss = _objective(model, torch_mirror.Episode(images, masks, positive, negative), objective)
         loss.backward()
         optimizer.step()
-    return {name: value.detach().clone() for name, value in model.named_parameters()}, float(loss)
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
 
   def run(keep: tempfile.TemporaryDirectory = folder) -> float:
     adapted = [task(source) for source in range(num_tasks)]
     for name, value in start.items():
-      value + torch.stack([parameters[name] - value for parameters, _ in adapted]).mean(0)
-    return adapted[0][1]
+      value + torch.stack([parameters[name] - value for parameters in adapted]).mean(0)
+    return math.nan  # it draws other crops, so there is no number to compare
 
   return Job(run, 1)
 
@@ -171,7 +172,7 @@ def finetune(
       loss = loss_of(batch(pixels, crops) / 127.5 - 1, batch(masks, crops))
       loss.backward()
       optimizer.step()
-    return float(loss)
+    return loss.item()
 
   return Job(run, num_steps)
 

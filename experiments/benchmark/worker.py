@@ -16,6 +16,8 @@ import time
 
 def main() -> None:
   """Make the job, warm up, and serve until standard input ends."""
+  answers = os.fdopen(os.dup(1), 'w', buffering=1)
+  os.dup2(2, 1)  # what libraries print is no answer
   spec = json.loads(sys.argv[1])
   begin = time.perf_counter()
   side = importlib.import_module(f'experiments.benchmark.{spec["side"]}_side')
@@ -28,16 +30,19 @@ def main() -> None:
   made = time.perf_counter()
   result = job.run()
   first = time.perf_counter() - made
-  _answer(units=job.units, result=result, import_seconds=imported - begin, first_seconds=first)
+  answer = lambda **facts: print(json.dumps(facts), file=answers)  # noqa: E731
+  answer(units=job.units, result=result, import_seconds=imported - begin, first_seconds=first)
   for _ in sys.stdin:
     start = time.perf_counter()
     job.run()
     seconds = time.perf_counter() - start
-    _answer(seconds=seconds, peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    answer(seconds=seconds, peak_bytes=_peak_bytes())
 
 
-def _answer(**facts: float) -> None:
-  print(json.dumps(facts), flush=True)
+def _peak_bytes() -> int:
+  """The most memory that this process, or one that it started and saw end, has held."""
+  whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+  return max(resource.getrusage(who).ru_maxrss for who in whose) * 1024
 
 
 if __name__ == '__main__':

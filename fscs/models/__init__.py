@@ -54,7 +54,8 @@ def make_model(
 def init_params(model: FCRN | UNet, key: jax.Array) -> Params:
   """Fresh parameters; their shapes do not depend on the size of the images."""
   images = jnp.zeros((1, 2 * model.stride, 2 * model.stride, 1))
-  return model.init(key, images)['params']
+  # compiled as a whole, so that convolutions, whose outputs nobody wants, are left out
+  return jax.jit(model.clone(lowering='xla').init)(key, images)['params']
 
 
 def with_affine_norms(model: FCRN | UNet, params: Params) -> Params:
