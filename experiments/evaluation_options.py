@@ -30,6 +30,8 @@ class Config(DataOptions, NetworkOptions):
   """A file of selections (.json or .pkl), or paper for the published ones; random by default."""
   shard: str | None = None
   """Do only the i-th of n parts of the grid (i/n), beside other processes that do the others."""
+  at_once: int | None = None
+  """So many selections are fine-tuned on in one call: 1 on a CPU and 4 elsewhere by default."""
   max_test_images: int | None = None
   """Score at most so many of the other images, the same for every initialisation."""
   statistics: Literal['auto', 'image', 'batch'] = 'auto'

@@ -10,12 +10,14 @@ fine-tuning), summary.csv, summary.md, iou.png, overlays-*.png and selections.js
 adds what is missing; run with other --init, --shots or --selections, it adds rows to compare.
 """
 
+import itertools
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from experiments import data, evaluation_options, figures, initialisations, results
@@ -33,7 +35,7 @@ from fscs.models import with_affine_norms
 from fscs.selections import Selections, support_indices, support_names
 
 # Options that span the grid; with others, a workdir gets further rows.
-GRID = ('init', 'shots', 'selections', 'checkpoint', 'kernel_init', 'shard')
+GRID = ('init', 'shots', 'selections', 'checkpoint', 'kernel_init', 'shard', 'at_once')
 
 # Test images per batch of the reference where it is not 32.
 TEST_BATCH_SIZE = {'EM': 20}
@@ -114,27 +116,56 @@ def _fill_grid(config, inits, target: Target, supports, workdir: Path) -> None:
   finetune = make_finetune(model, _finetuning(config))
   score = make_score(model, **_testing(config))
   done = {row.key for row in everything}
-  cells = [(init, *cell) for cell in supports for init in inits][index - 1 :: count]
+  cells = [
+    (init, shots, number)
+    for shots in config.shots
+    for init in inits
+    for number in config.selections
+  ][index - 1 :: count]
   missing = [cell for cell in cells if _key(config, *cell) not in done]
   with progress_bar('fine-tunings', len(cells), len(cells) - len(missing)) as advance:
-    for init, shots, selection in missing:
+    for group in _together(missing, config.at_once or _at_once_by_default()):
+      init = group[0][0]
       begin = time.perf_counter()
-      support = supports[shots, selection]
-      params, losses = finetune(with_affine_norms(model, init.params), target, support)
-      _check_losses(losses, f'{config.target}, {shots} shots, selection {selection}', init.name)
-      indices = test_images(len(target.grey_set.names), support, config)
-      scores, predictions = score(params, target.grey_set, indices)
-      if selection == config.selections[0]:
-        picture = workdir / f'overlays-{init.name}-{shots}shot-selection{selection}.png'
-        _draw_overlays(picture, target, scores, predictions)
-      means = (float(np.mean(s)) for s in (scores.iou, scores.dice, scores.foreground_accuracy))
-      seconds = time.perf_counter() - begin
-      key = _key(config, init, shots, selection)
-      rows.append(Row(*key, *means, len(losses), len(indices), seconds))
-      results.write_table(path, rows, Row._fields)
-      advance(1, IoU=rows[-1].iou)
+      params = with_affine_norms(model, init.params)
+      tuned = finetune(params, target, [supports[shots, number] for _, shots, number in group])
+      seconds = (time.perf_counter() - begin) / len(group)
+      for cell, result in zip(group, tuned, strict=True):
+        rows.append(_score(config, cell, result, target, supports, score, seconds, workdir))
+        results.write_table(path, rows, Row._fields)
+        advance(1, IoU=rows[-1].iou)
   if config.shard is None:
     results.write_table(path, rows, Row._fields)  # what shards did, too
+
+
+def _together(cells: Sequence[tuple], size: int) -> Iterator[list[tuple]]:
+  """Groups of at most `size` cells of one initialisation and one number of shots."""
+  for _, group in itertools.groupby(cells, key=lambda cell: (cell[0].name, cell[1])):
+    while part := list(itertools.islice(group, size)):
+      yield part
+
+
+def _at_once_by_default() -> int:
+  """A CPU works on one fine-tuning with all its cores; a GPU has room for several."""
+  return 1 if jax.default_backend() == 'cpu' else 4
+
+
+def _score(
+  config, cell: tuple, tuned: tuple, target: Target, supports, score, seconds: float, workdir: Path
+) -> Row:
+  """The row of one fine-tuning; draws its overlays if it is of the first selection."""
+  init, shots, selection = cell
+  params, losses = tuned
+  begin = time.perf_counter()
+  _check_losses(losses, f'{config.target}, {shots} shots, selection {selection}', init.name)
+  indices = test_images(len(target.grey_set.names), supports[shots, selection], config)
+  scores, predictions = score(params, target.grey_set, indices)
+  if selection == config.selections[0]:
+    picture = workdir / f'overlays-{init.name}-{shots}shot-selection{selection}.png'
+    _draw_overlays(picture, target, scores, predictions)
+  means = (float(np.mean(s)) for s in (scores.iou, scores.dice, scores.foreground_accuracy))
+  seconds += time.perf_counter() - begin
+  return Row(*_key(config, *cell), *means, len(losses), len(indices), seconds)
 
 
 def _finetuning(config: Config) -> FineTuning:

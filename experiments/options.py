@@ -119,6 +119,7 @@ _SMALLEST = {
     'finetune_steps',
     'finetune_batch_size',
     'max_test_images',
+    'at_once',
   ),
   1,
 )

@@ -11,7 +11,7 @@ from fscs.episodes import Bank, make_bank
 from fscs.models import FCRN, UNet
 from fscs.predict import Statistics, make_predict
 from fscs.preprocessing import GreySet
-from fscs.supervised import crop_stream, make_train, num_training_steps
+from fscs.supervised import crop_stream, make_train_all, num_training_steps
 from fscs.types import Params
 
 
@@ -54,26 +54,29 @@ def make_target(
 
 def make_finetune(
   model: FCRN | UNet, finetuning: FineTuning
-) -> Callable[[Params, Target, Sequence[int]], tuple[Params, np.ndarray]]:
-  """A function from (params, target, support images) to fine-tuned parameters and the losses.
+) -> Callable[[Params, Target, Sequence[Sequence[int]]], list[tuple[Params, np.ndarray]]]:
+  """A function from (params, target, supports) to fine-tuned parameters and losses per support.
 
-  `params` must be those of `model`, with batch-norm scales and biases if it has them. A support
-  image without an admissible crop adds nothing; if none has one, the parameters come back as is.
+  A support is a list of annotated images; all of them are worked on in one call, which takes as
+  many times the memory. `params` must be those of `model`, with batch-norm scales and biases if it
+  has them. An image without an admissible crop adds nothing; where no image of a support has one,
+  the parameters come back as is.
   """
   apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
-  train = make_train(apply, finetuning.optimizer, crop_size=finetuning.crop_size)
+  train_all = make_train_all(apply, finetuning.optimizer, crop_size=finetuning.crop_size)
 
-  def finetune(params: Params, target: Target, support: Sequence[int]):
-    crops = np.flatnonzero(np.isin(target.image_of_crop, support)).astype(np.int32)
-    if not len(crops):
-      return params, np.zeros(0, np.float32)
+  def stream_of(crops: np.ndarray) -> np.ndarray:
     num_steps = num_training_steps(
       len(crops), finetuning.batch_size, finetuning.num_epochs, finetuning.max_steps
     )
-    stream = crop_stream(finetuning.seed, crops, finetuning.batch_size, num_steps)
-    opt_state = finetuning.optimizer.init(params)
-    params, _, losses = train(params, opt_state, target.bank, stream)
-    return params, np.asarray(losses)
+    return crop_stream(finetuning.seed, crops, finetuning.batch_size, num_steps)
+
+  def finetune(params: Params, target: Target, supports: Sequence[Sequence[int]]):
+    isin = [np.isin(target.image_of_crop, support) for support in supports]
+    streams = [stream_of(np.flatnonzero(found).astype(np.int32)) for found in isin if found.any()]
+    trained = iter(train_all(params, target.bank, streams) if streams else ())
+    nothing = (params, np.zeros(0, np.float32))
+    return [next(trained) if found.any() else nothing for found in isin]
 
   return finetune
 

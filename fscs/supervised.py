@@ -1,12 +1,13 @@
 """Minibatch training on the crops of a bank: fine-tuning and the transfer baseline."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from fscs.devices import over_tasks
 from fscs.episodes import Bank, take_crops
 from fscs.losses import Apply, weighted_bce
 from fscs.types import Params
@@ -47,12 +48,8 @@ def num_training_steps(
   return steps if max_steps is None else min(steps, max_steps)
 
 
-def make_train(apply: Apply, optimizer: optax.GradientTransformation, *, crop_size: int) -> Train:
-  """A function that takes one optimiser step per row of a stream of crops, compiled once.
-
-  It maps (params, opt_state, bank, stream (num_steps, batch_size)) to the next params and opt_state
-  and the losses (num_steps,), each of them before its update; streams may have any length.
-  """
+def _make_run(apply: Apply, optimizer: optax.GradientTransformation, crop_size: int) -> Callable:
+  """A function that takes one step per row of a stream, for the first `num_steps` rows."""
 
   def step(bank: Bank, carry, crops: jax.Array):
     params, opt_state = carry
@@ -62,7 +59,6 @@ def make_train(apply: Apply, optimizer: optax.GradientTransformation, *, crop_si
     updates, opt_state = optimizer.update(gradient, opt_state, params)
     return (optax.apply_updates(params, updates), opt_state), loss
 
-  @jax.jit
   def run(params: Params, opt_state: optax.OptState, bank: Bank, stream: jax.Array, num_steps):
     def body(index: jax.Array, carry):
       state, losses = carry
@@ -72,16 +68,65 @@ def make_train(apply: Apply, optimizer: optax.GradientTransformation, *, crop_si
     carry = ((params, opt_state), jnp.zeros(len(stream)))
     return jax.lax.fori_loop(0, num_steps, body, carry)
 
+  return run
+
+
+def make_train(apply: Apply, optimizer: optax.GradientTransformation, *, crop_size: int) -> Train:
+  """A function that takes one optimiser step per row of a stream of crops, compiled once.
+
+  It maps (params, opt_state, bank, stream (num_steps, batch_size)) to the next params and opt_state
+  and the losses (num_steps,), each of them before its update; streams may have any length.
+  """
+  run = jax.jit(_make_run(apply, optimizer, crop_size))
+
   def train(params: Params, opt_state: optax.OptState, bank: Bank, stream: np.ndarray):
     losses = []
     for start in range(0, len(stream), STEPS_PER_CALL):
-      part = stream[start : start + STEPS_PER_CALL]
-      padded = np.pad(part, ((0, STEPS_PER_CALL - len(part)), (0, 0)))
-      (params, opt_state), part_losses = run(params, opt_state, bank, padded, len(part))
-      losses.append(np.asarray(part_losses)[: len(part)])
+      part = _part(stream, start)
+      num_steps = min(len(stream) - start, STEPS_PER_CALL)
+      (params, opt_state), part_losses = run(params, opt_state, bank, part, num_steps)
+      losses.append(np.asarray(part_losses)[:num_steps])
     return params, opt_state, np.concatenate(losses)
 
   return train
+
+
+def make_train_all(
+  apply: Apply, optimizer: optax.GradientTransformation, *, crop_size: int
+) -> Callable[[Params, Bank, Sequence[np.ndarray]], list[tuple[Params, np.ndarray]]]:
+  """A function that trains the same parameters on several streams, each for itself, in one call.
+
+  It maps (params, bank, streams) to the trained parameters and the losses of every stream; streams
+  may differ in length. On a GPU they run at once (see `fscs.devices.over_tasks`).
+  """
+  run = _make_run(apply, optimizer, crop_size)
+
+  @jax.jit
+  def run_all(states, bank: Bank, parts: jax.Array, num_steps: jax.Array):
+    task = lambda state, part, steps: run(*state, bank, part, steps)  # noqa: E731
+    return over_tasks(task, 'auto', states, parts, num_steps)
+
+  def train_all(params: Params, bank: Bank, streams: Sequence[np.ndarray]):
+    start = (params, optimizer.init(params))
+    states = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(streams)), start)
+    lengths = np.array([len(stream) for stream in streams])
+    losses = []
+    for begin in range(0, max(lengths), STEPS_PER_CALL):
+      num_steps = np.clip(lengths - begin, 0, STEPS_PER_CALL)
+      parts = np.stack([_part(stream, begin) for stream in streams])
+      states, part_losses = run_all(states, bank, parts, num_steps)
+      losses.append(np.asarray(part_losses))
+    losses = np.concatenate(losses, axis=1)
+    trained = [jax.tree.map(lambda leaf, i=i: leaf[i], states[0]) for i in range(len(streams))]
+    return [(params, losses[i, : lengths[i]]) for i, params in enumerate(trained)]
+
+  return train_all
+
+
+def _part(stream: np.ndarray, begin: int) -> np.ndarray:
+  """The rows of one call, filled up with zeros where the stream has ended."""
+  part = stream[begin : begin + STEPS_PER_CALL]
+  return np.pad(part, ((0, STEPS_PER_CALL - len(part)), (0, 0)))
 
 
 def make_loss(apply: Apply, *, crop_size: int) -> Callable[[Params, Bank, jax.Array], jax.Array]:

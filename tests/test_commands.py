@@ -174,8 +174,8 @@ def test_evaluation_fills_its_grid_and_only_what_is_missing(trained, monkeypatch
     return lambda *a: (calls.append(a[2]), finetune(*a))[1]
 
   monkeypatch.setattr(finetune_eval, 'make_finetune', counted)
-  finetune_eval.finetune_eval(dataclasses.replace(config, shots=(1, 2)))
-  assert len(calls) == 1 + 4  # the row that was lost, and the new shots
+  finetune_eval.finetune_eval(dataclasses.replace(config, shots=(1, 2), at_once=2))
+  assert len(calls) == 1 + 2  # the row that was lost, and the new shots of two initialisations
   again = rows_of(workdir / 'results.csv')
   assert again[:3] == rows[:3]
   assert len(again) == 8

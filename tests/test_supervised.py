@@ -6,6 +6,7 @@ import pytest
 from toys import WIDTHS, disk_set
 
 from experiments.data import hold_out
+from fscs import devices, supervised
 from fscs.adapt import inner_optimizer
 from fscs.errors import InputError
 from fscs.evaluate import FineTuning, make_finetune, make_score, make_target
@@ -60,7 +61,7 @@ def test_training_in_parts_equals_training_at_once(params, target):
 
 def test_fine_tuning_learns_bright_disks_from_two_images(params, target):
   finetuning = FineTuning(inner_optimizer(1e-2), crop_size=32, batch_size=8, max_steps=40)
-  tuned, losses = make_finetune(MODEL, finetuning)(params, target, [0, 1])
+  ((tuned, losses),) = make_finetune(MODEL, finetuning)(params, target, [[0, 1]])
   score = make_score(MODEL)
   before, _ = score(params, target.grey_set, [2, 3, 4, 5])
   after, predictions = score(tuned, target.grey_set, [2, 3, 4, 5])
@@ -77,13 +78,31 @@ def test_fine_tuning_sees_only_crops_of_its_support(params, target):
   blank = make_target(
     target.grey_set._replace(images=images), crop_size=32, stride=(8, 8), min_foreground=20
   )
-  one, other = (finetune(params, t, [0, 1])[0] for t in (target, blank))
+  one, other = (finetune(params, t, [[0, 1]])[0][0] for t in (target, blank))
   jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.parametrize('axis', ['map', 'vmap'])
+def test_fine_tuning_on_several_supports_at_once_equals_one_after_the_other(
+  params, target, axis, monkeypatch
+):
+  over_tasks = devices.over_tasks
+  monkeypatch.setattr(supervised, 'over_tasks', lambda f, _, *a: over_tasks(f, axis, *a))
+  finetuning = FineTuning(inner_optimizer(1e-2), crop_size=32, batch_size=16, num_epochs=4)
+  finetune = make_finetune(MODEL, finetuning)
+  supports = [[0], [1, 2, 3], [99], [4]]
+  together = finetune(params, target, supports)
+  assert len({len(losses) for _, losses in together}) > 2
+  for support, (tuned, losses) in zip(supports, together, strict=True):
+    ((alone, losses_alone),) = finetune(params, target, [support])
+    np.testing.assert_allclose(losses, losses_alone, rtol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), tuned, alone)
 
 
 def test_support_without_crops_leaves_the_parameters(params, target):
   finetune = make_finetune(MODEL, FineTuning(inner_optimizer(), crop_size=32))
-  tuned, losses = finetune(params, target._replace(image_of_crop=target.image_of_crop + 9), [0])
+  elsewhere = target._replace(image_of_crop=target.image_of_crop + 9)
+  ((tuned, losses),) = finetune(params, elsewhere, [[0]])
   assert tuned is params
   assert len(losses) == 0
 
