@@ -5,7 +5,11 @@ all of them. The workdir must be on a file system that all processes see: each o
 checkpoints, and process 0 alone writes.
 """
 
+import contextlib
 import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -83,6 +87,39 @@ def _initialise(job: dict[str, Any]) -> None:
       f'--distributed: no job of Slurm, Open MPI or a TPU pod was found ({reason}); give'
       ' --coordinator, --num-processes and --process-id'
     ) from error
+
+
+_DIED = (
+  'error: this process could not go on, as happens when another one of the job dies (see above);'
+  ' start the same command again for all: it goes on from the last checkpoint'
+)
+# Waits until the process that started it says goodbye, or is gone without.
+_WATCHER = f"""
+import sys
+if not sys.stdin.read():
+  print({_DIED!r}, file=sys.stderr)
+"""
+
+
+@contextlib.contextmanager
+def last_words() -> Iterator[None]:
+  """Says what to do if JAX aborts the process, as it does where another process has died.
+
+  Nothing of Python runs then, so it is a process beside this one that speaks.
+  """
+  if jax.process_count() == 1:
+    yield
+    return
+  watcher = subprocess.Popen([sys.executable, '-S', '-c', _WATCHER], stdin=subprocess.PIPE)
+  try:
+    yield
+  except jax.errors.JaxRuntimeError as error:
+    raise InputError(
+      f'{str(error).splitlines()[0]}: if another process has died, start the same command again'
+      ' for all: it goes on from the last checkpoint'
+    ) from error
+  finally:
+    watcher.communicate(b'goodbye')
 
 
 def chosen_devices(options: ClusterOptions) -> list[jax.Device]:

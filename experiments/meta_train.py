@@ -118,7 +118,7 @@ def meta_train(config: Config) -> Path:
     open_workdir(workdir, config, facts, free=('meta_epochs', *PLACES_OF_WORK))
     sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
   description = describe(config, facts)
-  with Checkpoints(workdir / 'checkpoints', description) as checkpoints:
+  with cluster.last_words(), Checkpoints(workdir / 'checkpoints', description) as checkpoints:
     if checkpoints.latest_step is not None:
       state = checkpoints.restore(state)
     begin = int(state.step)

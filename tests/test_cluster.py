@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -19,6 +20,15 @@ COMMAND = (
   *(sys.executable, '-m', 'experiments.meta_train', '--target=TNBC', '--data=simulated'),
   *('--preset=smoke', '--simulated-images=4', '--objective=bce', '--widths', '4', '4', '4', '8'),
 )
+
+HASTY = """
+import sys
+from experiments import cluster, meta_train
+from experiments.options import run
+cluster.HEARTBEAT_SECONDS = 5
+sys.argv[1:] = {arguments}
+run(meta_train.meta_train, meta_train.Config)
+"""
 
 ON_DEVICES = """
 import jax, numpy as np, optax
@@ -98,6 +108,34 @@ def test_two_processes_equal_one_which_can_go_on_with_their_checkpoint(tmp_path)
   lines = (tmp_path / 'two' / 'figures.csv').read_text().splitlines()
   steps = [line.split(',')[0] for line in lines]
   assert steps == ['step', '1', '2', '3', '4']
+
+
+def test_a_process_whose_partner_dies_says_what_to_do_and_the_run_goes_on(tmp_path):
+  """As the command, but that a silent process counts as dead after 5 seconds, not 60."""
+  together = (f'--coordinator=localhost:{free_port()}', '--num-processes=2')
+  pair = []
+  for index in range(2):
+    arguments = [*COMMAND[3:], f'--workdir={tmp_path}', '--meta-epochs=1000000', *together]
+    program = HASTY.format(arguments=[*arguments, f'--process-id={index}'])
+    pair.append(
+      subprocess.Popen(
+        [sys.executable, '-c', program], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+      )
+    )
+  deadline = time.monotonic() + 200
+  while not list(tmp_path.glob('checkpoints/[0-9]*[0-9]')) and time.monotonic() < deadline:
+    time.sleep(0.5)
+  pair[1].kill()
+  _, errors = pair[0].communicate(timeout=100)
+  pair[1].communicate()
+  assert pair[0].returncode != 0
+  assert 'start the same command again' in errors.strip().splitlines()[-1]
+  step = int((tmp_path / 'figures.csv').read_text().splitlines()[-1].split(',')[0])
+  alone = start(tmp_path, f'--meta-epochs={step + 2}')
+  _, errors = alone.communicate(timeout=200)
+  assert alone.returncode == 0, errors
+  lines = (tmp_path / 'figures.csv').read_text().splitlines()
+  assert [line.split(',')[0] for line in lines[1:]] == [str(i + 1) for i in range(step + 2)]
 
 
 @pytest.mark.parametrize(
