@@ -108,6 +108,19 @@ def test_batch_norm_of_a_constant_image_is_finite():
 
 
 @pytest.mark.parametrize('arch', ['fcrn', 'unet'])
+def test_statistics_of_a_batch_can_be_kept_and_make_images_independent_of_each_other(arch):
+  model = make_model(arch, widths=WIDTHS[arch], lowering='xla')
+  params = init_params(model, jax.random.key(0))
+  images = random(3, 16, 24, 1)
+  plain, _ = model.apply({'params': params}, images)
+  (logits, _), kept = model.apply({'params': params}, images, mutable=['statistics'])
+  np.testing.assert_array_equal(logits, plain)
+  assert kept['statistics'][{'fcrn': 'norm4', 'unet': 'down3'}[arch]]
+  alone, _ = model.apply({'params': params, **kept}, images[1:2])
+  np.testing.assert_allclose(alone, plain[1:2], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('arch', ['fcrn', 'unet'])
 def test_network_shapes(arch):
   model = make_model(arch)
   params = jax.eval_shape(lambda key: init_params(model, key), jax.random.key(0))

@@ -69,7 +69,9 @@ class TransposedConvolution(nn.Module):
 class BatchNorm(nn.Module):
   """Batch normalisation by the statistics of the batch at hand; it keeps no running statistics.
 
-  With `affine` it has a scale and a bias (0 at first) per channel.
+  With `affine` it has a scale and a bias (0 at first) per channel. Given a collection 'statistics',
+  it normalises by the mean and variance found there instead; where that collection is mutable, it
+  writes those of the batch into it.
   """
 
   affine: bool = False
@@ -79,9 +81,16 @@ class BatchNorm(nn.Module):
   def __call__(self, images: jax.Array) -> jax.Array:
     precision, images = images.dtype, images.astype(jnp.float32)
     axes = tuple(range(images.ndim - 1))
-    mean = images.mean(axes)
-    variance = jnp.square(images).mean(axes) - jnp.square(mean)
-    factor = jax.lax.rsqrt(jnp.maximum(variance, 0.0) + NORM_EPSILON)
+    if self.has_variable('statistics', 'mean'):
+      mean = self.get_variable('statistics', 'mean')
+      variance = self.get_variable('statistics', 'variance')
+    else:
+      mean = images.mean(axes)
+      variance = jnp.maximum(jnp.square(images).mean(axes) - jnp.square(mean), 0.0)
+      if self.is_mutable_collection('statistics'):
+        self.put_variable('statistics', 'mean', mean)
+        self.put_variable('statistics', 'variance', variance)
+    factor = jax.lax.rsqrt(variance + NORM_EPSILON)
     if self.affine:
       factor *= self.param('scale', nn.initializers.constant(self.initial_scale), mean.shape)
     outputs = (images - mean) * factor
