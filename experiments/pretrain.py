@@ -31,7 +31,7 @@ from fscs.checkpoint import Checkpoints, save_init
 from fscs.episodes import Bank
 from fscs.errors import InputError
 from fscs.models import init_params
-from fscs.supervised import crop_stream, make_loss, make_train, num_training_steps
+from fscs.supervised import Recipe, crop_stream, make_loss, make_train, num_training_steps
 from fscs.types import MetaState
 
 
@@ -89,7 +89,7 @@ def pretrain(config: Config) -> Path:
 
 def _train(config, codes, state, data, model, optimizer, checkpoints, workdir) -> None:
   apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
-  train = make_train(apply, optimizer, crop_size=config.crop_size)
+  train = make_train(apply, Recipe(optimizer, config.crop_size))
   validation_loss = make_loss(apply, crop_size=config.crop_size)
   validation_stream = _validation_stream(data.validation, config)
   crops = np.arange(len(data.training.corner))
@@ -104,7 +104,7 @@ def _train(config, codes, state, data, model, optimizer, checkpoints, workdir) -
   ):
     while step < num_steps:
       block = stream[step : step + config.pretrain_block_steps]
-      params, opt_state, losses = train(state.params, state.opt_state, data.training, block)
+      params, opt_state, losses = train(state.params, state.opt_state, data.training, block, step)
       losses = np.asarray(losses)
       finite = np.isfinite(losses)
       if not finite.all():

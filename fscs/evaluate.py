@@ -11,7 +11,7 @@ from fscs.episodes import Bank, make_bank
 from fscs.models import FCRN, UNet
 from fscs.predict import Statistics, make_predict
 from fscs.preprocessing import GreySet
-from fscs.supervised import crop_stream, make_train_all, num_training_steps
+from fscs.supervised import Recipe, crop_stream, make_train_all, num_training_steps
 from fscs.types import Params
 
 
@@ -63,7 +63,7 @@ def make_finetune(
   the parameters come back as is.
   """
   apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
-  train_all = make_train_all(apply, finetuning.optimizer, crop_size=finetuning.crop_size)
+  train_all = make_train_all(apply, Recipe(finetuning.optimizer, finetuning.crop_size))
 
   def stream_of(crops: np.ndarray) -> np.ndarray:
     num_steps = num_training_steps(

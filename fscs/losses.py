@@ -9,11 +9,13 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from fscs.types import Episode, Params
 
 Objective = Literal['bce', 'bce_entropy', 'bce_distillation', 'combined']
 Apply = Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]]  # -> logits, features
+PixelLoss = Callable[[jax.Array, jax.Array], jax.Array]  # of logits and masks
 
 TERMS = ('segmentation', 'entropy', 'distillation')
 _USED = {
@@ -44,6 +46,25 @@ def weighted_bce(logits: jax.Array, masks: jax.Array) -> jax.Array:
   positive = -weight * masks * jax.nn.log_sigmoid(logits)
   negative = -(1.0 - masks) * jax.nn.log_sigmoid(-logits)
   return jnp.mean(positive + negative)
+
+
+def bce_dice(logits: jax.Array, masks: jax.Array) -> jax.Array:
+  """Cross-entropy, unweighted, plus one minus the Dice coefficient of the probabilities.
+
+  Dice counts foreground as it is scored, so rare foreground needs no weight; over the whole batch,
+  with one pixel added to both sides, so that crops without foreground are defined.
+
+  Args:
+    logits: (B, H, W, 1), unnormalised.
+    masks: (B, H, W, 1), 0 or 1.
+
+  References:
+    Milletari, Navab and Ahmadi, 3DV 2016 (arXiv 1606.04797), for Dice as a loss.
+  """
+  probability = jax.nn.sigmoid(logits)
+  overlap = 2 * jnp.sum(probability * masks) + 1
+  dice = overlap / (jnp.sum(probability) + jnp.sum(masks) + 1)
+  return optax.losses.sigmoid_binary_cross_entropy(logits, masks).mean() + 1 - dice
 
 
 def entropy_regularisation(logits: jax.Array) -> jax.Array:

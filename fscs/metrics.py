@@ -1,6 +1,42 @@
-"""Agreement of a predicted foreground with the truth. Masks are (H, W) or (N, H, W), boolean."""
+"""Agreement of a predicted foreground with the truth. Masks are (H, W) or (N, H, W), boolean.
+
+Scores of objects instead of pixels, `average_precision` and others, are from `fscs.instances`.
+"""
 
 import numpy as np
+
+from fscs.instances import (
+  Matching,
+  average_precision,
+  count_error,
+  f1,
+  match,
+  match_each,
+  object_accuracy,
+  overlaps,
+  panoptic_quality,
+  pool,
+  precision,
+  recall,
+)
+
+__all__ = [
+  'Matching',
+  'average_precision',
+  'count_error',
+  'dice',
+  'f1',
+  'foreground_accuracy',
+  'iou',
+  'match',
+  'match_each',
+  'object_accuracy',
+  'overlaps',
+  'panoptic_quality',
+  'pool',
+  'precision',
+  'recall',
+]
 
 SMOOTHING = 1e-4  # pixels; makes the IoU of two empty masks 1
 

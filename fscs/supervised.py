@@ -1,6 +1,7 @@
 """Minibatch training on the crops of a bank: fine-tuning and the transfer baseline."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +10,13 @@ import optax
 
 from fscs.devices import over_tasks
 from fscs.episodes import Bank, take_crops
-from fscs.losses import Apply, weighted_bce
+from fscs.losses import Apply, PixelLoss, weighted_bce
 from fscs.types import Params
 
 STEPS_PER_CALL = 16  # a longer call would only matter where a step takes less than a millisecond
 
-Train = Callable[
-  [Params, optax.OptState, Bank, np.ndarray], tuple[Params, optax.OptState, np.ndarray]
-]
+Train = Callable[..., tuple[Params, optax.OptState, np.ndarray]]
+Augment = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]  # key, crops
 
 
 def crop_stream(seed: int, crops: np.ndarray, batch_size: int, num_steps: int) -> np.ndarray:
@@ -48,21 +48,36 @@ def num_training_steps(
   return steps if max_steps is None else min(steps, max_steps)
 
 
-def _make_run(apply: Apply, optimizer: optax.GradientTransformation, crop_size: int) -> Callable:
-  """A function that takes one step per row of a stream, for the first `num_steps` rows."""
+class Recipe(NamedTuple):
+  """What training minimises and what it does to crops; defaults are the paper's."""
 
-  def step(bank: Bank, carry, crops: jax.Array):
+  optimizer: optax.GradientTransformation
+  crop_size: int
+  loss: PixelLoss = weighted_bce
+  augment: Augment | None = None
+
+
+def _make_run(apply: Apply, recipe: Recipe) -> Callable:
+  """A function that takes one step per row of a stream, for the first `num_steps` rows.
+
+  `first` is the number of the first row's step and decides how crops are
+  augmented.
+  """
+
+  def step(bank: Bank, carry, crops: jax.Array, number: jax.Array):
     params, opt_state = carry
-    images, masks = take_crops(bank, crops, crop_size)
-    loss_of = lambda params: weighted_bce(apply(params, images)[0], masks)  # noqa: E731
+    images, masks = take_crops(bank, crops, recipe.crop_size)
+    if recipe.augment:
+      images, masks = recipe.augment(jax.random.fold_in(jax.random.key(0), number), images, masks)
+    loss_of = lambda params: recipe.loss(apply(params, images)[0], masks)  # noqa: E731
     loss, gradient = jax.value_and_grad(loss_of)(params)
-    updates, opt_state = optimizer.update(gradient, opt_state, params)
+    updates, opt_state = recipe.optimizer.update(gradient, opt_state, params)
     return (optax.apply_updates(params, updates), opt_state), loss
 
-  def run(params: Params, opt_state: optax.OptState, bank: Bank, stream: jax.Array, num_steps):
+  def run(params: Params, opt_state: optax.OptState, bank: Bank, stream, num_steps, first):
     def body(index: jax.Array, carry):
       state, losses = carry
-      state, loss = step(bank, state, stream[index])
+      state, loss = step(bank, state, stream[index], first + index)
       return state, losses.at[index].set(loss)
 
     carry = ((params, opt_state), jnp.zeros(len(stream)))
@@ -71,20 +86,25 @@ def _make_run(apply: Apply, optimizer: optax.GradientTransformation, crop_size: 
   return run
 
 
-def make_train(apply: Apply, optimizer: optax.GradientTransformation, *, crop_size: int) -> Train:
+def make_train(apply: Apply, recipe: Recipe) -> Train:
   """A function that takes one optimiser step per row of a stream of crops, compiled once.
 
   It maps (params, opt_state, bank, stream (num_steps, batch_size)) to the next params and opt_state
-  and the losses (num_steps,), each of them before its update; streams may have any length.
+  and the losses (num_steps,), each of them before its update; streams may have any length. To go on
+  with a stream, give the number of steps already done as `first`.
   """
-  run = jax.jit(_make_run(apply, optimizer, crop_size))
+  run = jax.jit(_make_run(apply, recipe))
 
-  def train(params: Params, opt_state: optax.OptState, bank: Bank, stream: np.ndarray):
+  def train(
+    params: Params, opt_state: optax.OptState, bank: Bank, stream: np.ndarray, first: int = 0
+  ):
     losses = []
     for start in range(0, len(stream), STEPS_PER_CALL):
       part = _part(stream, start)
       num_steps = min(len(stream) - start, STEPS_PER_CALL)
-      (params, opt_state), part_losses = run(params, opt_state, bank, part, num_steps)
+      (params, opt_state), part_losses = run(
+        params, opt_state, bank, part, num_steps, first + start
+      )
       losses.append(np.asarray(part_losses)[:num_steps])
     return params, opt_state, np.concatenate(losses)
 
@@ -92,30 +112,38 @@ def make_train(apply: Apply, optimizer: optax.GradientTransformation, *, crop_si
 
 
 def make_train_all(
-  apply: Apply, optimizer: optax.GradientTransformation, *, crop_size: int
+  apply: Apply, recipe: Recipe
 ) -> Callable[[Params, Bank, Sequence[np.ndarray]], list[tuple[Params, np.ndarray]]]:
   """A function that trains the same parameters on several streams, each for itself, in one call.
 
   It maps (params, bank, streams) to the trained parameters and the losses of every stream; streams
-  may differ in length. On a GPU they run at once (see `fscs.devices.over_tasks`).
+  may differ in length. On a GPU they run at once (see `fscs.devices.over_tasks`). `advance`, if
+  given, is called with the number of steps done after each call.
   """
-  run = _make_run(apply, optimizer, crop_size)
+  run = _make_run(apply, recipe)
 
   @jax.jit
-  def run_all(states, bank: Bank, parts: jax.Array, num_steps: jax.Array):
-    task = lambda state, part, steps: run(*state, bank, part, steps)  # noqa: E731
+  def run_all(states, bank: Bank, parts: jax.Array, num_steps: jax.Array, first):
+    task = lambda state, part, steps: run(*state, bank, part, steps, first)  # noqa: E731
     return over_tasks(task, 'auto', states, parts, num_steps)
 
-  def train_all(params: Params, bank: Bank, streams: Sequence[np.ndarray]):
-    start = (params, optimizer.init(params))
+  def train_all(
+    params: Params,
+    bank: Bank,
+    streams: Sequence[np.ndarray],
+    advance: Callable[[int], None] | None = None,
+  ):
+    start = (params, recipe.optimizer.init(params))
     states = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(streams)), start)
     lengths = np.array([len(stream) for stream in streams])
     losses = []
     for begin in range(0, max(lengths), STEPS_PER_CALL):
       num_steps = np.clip(lengths - begin, 0, STEPS_PER_CALL)
       parts = np.stack([_part(stream, begin) for stream in streams])
-      states, part_losses = run_all(states, bank, parts, num_steps)
+      states, part_losses = run_all(states, bank, parts, num_steps, begin)
       losses.append(np.asarray(part_losses))
+      if advance:
+        advance(int(num_steps.sum()))
     losses = np.concatenate(losses, axis=1)
     trained = [jax.tree.map(lambda leaf, i=i: leaf[i], states[0]) for i in range(len(streams))]
     return [(params, losses[i, : lengths[i]]) for i, params in enumerate(trained)]

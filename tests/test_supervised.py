@@ -8,12 +8,13 @@ from toys import WIDTHS, disk_set
 from experiments.data import hold_out
 from fscs import devices, supervised
 from fscs.adapt import inner_optimizer
+from fscs.augmentation import augment
 from fscs.errors import InputError
 from fscs.evaluate import FineTuning, make_finetune, make_score, make_target
 from fscs.models import init_params, make_model, with_affine_norms
 from fscs.predict import make_predict
 from fscs.preprocessing import prepare
-from fscs.supervised import STEPS_PER_CALL, crop_stream, make_train, num_training_steps
+from fscs.supervised import STEPS_PER_CALL, Recipe, crop_stream, make_train, num_training_steps
 
 MODEL = make_model('fcrn', widths=WIDTHS['fcrn'], affine=True, norm_scale=1.0, lowering='xla')
 
@@ -49,12 +50,12 @@ def test_epochs_are_rounded_up_to_whole_batches(num_crops, max_steps, expected):
 def test_training_in_parts_equals_training_at_once(params, target):
   optimizer = inner_optimizer()
   apply = lambda params, images: MODEL.apply({'params': params}, images)  # noqa: E731
-  train = make_train(apply, optimizer, crop_size=32)
+  train = make_train(apply, Recipe(optimizer, 32, augment=augment))
   stream = crop_stream(0, np.arange(len(target.bank.corner)), 4, STEPS_PER_CALL + 3)
   whole, _, losses = train(params, optimizer.init(params), target.bank, stream)
   assert losses.shape == (len(stream),)
   part, opt_state, first = train(params, optimizer.init(params), target.bank, stream[:5])
-  part, _, second = train(part, opt_state, target.bank, stream[5:])
+  part, _, second = train(part, opt_state, target.bank, stream[5:], 5)
   np.testing.assert_array_equal(losses, np.concatenate([first, second]))
   jax.tree.map(np.testing.assert_array_equal, whole, part)
 

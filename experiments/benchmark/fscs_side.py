@@ -16,7 +16,7 @@ from fscs.meta import InnerLoop, init_state, make_meta_block
 from fscs.models import make_model
 from fscs.predict import make_predict
 from fscs.preprocessing import GreySet
-from fscs.supervised import crop_stream, make_train
+from fscs.supervised import Recipe, crop_stream, make_train
 from fscs.types import Episode
 
 
@@ -113,7 +113,7 @@ def finetune(arch: str, crop_size: int, num_steps: int, batch_size: int) -> Job:
   )
   optimizer = inner_optimizer(1e-4, jobs.WEIGHT_DECAY)
   apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
-  train = make_train(apply, optimizer, crop_size=crop_size)
+  train = make_train(apply, Recipe(optimizer, crop_size))
   params = params_from_torch(jobs.kernels(arch, affine=True), arch)
   crops = np.arange(len(bank.corner), dtype=np.int32)
   stream = crop_stream(0, crops, batch_size, num_steps)

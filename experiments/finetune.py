@@ -1,0 +1,185 @@
+"""Learn from a few annotated images of your own; `experiments.predict` then segments the others.
+
+  python -m experiments.finetune --images=DIR --masks=DIR --workdir=DIR
+
+Images may be TIFF, PNG, JPEG, BMP or NPY; masks the same, or ImageJ ROIs. They belong together by
+name: cell1.tif and cell1_mask.png. Both may be in one folder. The workdir gets model/, trials.png
+(what to expect on images that it has not seen), losses.csv and config.json.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from experiments import figures
+from experiments.options import run
+from experiments.progress import progress_bar
+from experiments.results import write_table
+from experiments.runs import open_workdir
+from experiments.starting import load_start
+from fscs import images as files
+from fscs.errors import InputError
+from fscs.finetuning import Result, Settings, finetune_with_trials, num_steps
+from fscs.images import Pair
+
+MAX_TRIALS_DRAWN = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Options of fine-tuning on own images."""
+
+  images: str = ''
+  """Folder of the annotated images; others may be in it too."""
+  masks: str = ''
+  """Folder of their masks; that of the images by default."""
+  workdir: str = 'runs/own'
+  """Where the model is kept."""
+  init: str = 'pretrained'
+  """pretrained, random, the workdir of a training run, or the authors' PyTorch file (.pt)."""
+  channel: int | None = None
+  """Which channel of the images counts, from 0; luma of colours and else the first by default."""
+  scale: float | None = None
+  """Factor by which images are resized; by default it is chosen from the objects' size."""
+  steps: int = Settings().num_steps
+  """Optimiser steps, for the model and for every part of the cross-validation."""
+  learning_rate: float = Settings().learning_rate
+  """Learning rate at the first step; it falls to 0."""
+  batch_size: int = Settings().batch_size
+  """Crops per step."""
+  crop_size: int = Settings().crop_size
+  """Side of the crops in pixels, after resizing."""
+  seed: int = 0
+  """Seed of what is drawn at random."""
+
+
+def finetune(config: Config) -> Path:
+  """Fine-tune and write the model; returns the workdir."""
+  _check(config)
+  pairs = _pairs(config)
+  start = load_start(config.init)
+  names, images, masks = _read_all(pairs, config)
+  workdir = Path(config.workdir)
+  open_workdir(workdir, config, {'command': 'finetune', 'images': names, 'key': 'own'})
+  settings = Settings(
+    config.steps, config.batch_size, config.learning_rate, config.crop_size, config.seed
+  )
+  with progress_bar('steps', num_steps(len(images), settings)) as advance:
+    result = finetune_with_trials(
+      start,
+      images,
+      masks,
+      names=names,
+      channel=None,
+      scale=config.scale,
+      settings=settings,
+      advance=advance,
+    )
+  _write(workdir, result)
+  _tell(result, workdir)
+  return workdir
+
+
+def _check(config: Config) -> None:
+  if not config.images:
+    raise InputError('--images is missing: the folder of the annotated images')
+  for name in ('steps', 'batch_size'):
+    if getattr(config, name) < 1:
+      raise InputError(f'--{name.replace("_", "-")} is {getattr(config, name)}: at least 1')
+  for name in ('learning_rate', 'scale'):
+    value = getattr(config, name)
+    if value is not None and not 0 < value < 100:
+      raise InputError(f'--{name.replace("_", "-")} is {value}: a number above 0, such as 0.5')
+  if config.crop_size < 16 or config.crop_size % 8:
+    raise InputError(f'--crop-size is {config.crop_size}: a multiple of 8 from 16 on is needed')
+
+
+def _pairs(config: Config) -> list[Pair]:
+  """Images with their masks, shown to the user."""
+  folder = Path(config.images)
+  masks = Path(config.masks or config.images)
+  found = files.find_files(folder, files.IMAGE_SUFFIXES)
+  pairs, without_mask = files.match(found, files.find_files(masks, files.MASK_SUFFIXES))
+  for pair in pairs:
+    print(f'{pair.image.name} with {pair.mask.name}')
+  if without_mask:
+    print(f'without a mask, left out: {len(without_mask)} of {len(found)} images')
+  return pairs
+
+
+def _read_all(
+  pairs: list[Pair], config: Config
+) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
+  """Names, images and masks of every page that can be used; others are named on stderr.
+
+  Raises:
+    InputError: there is none.
+  """
+  usable = []
+  for pair in pairs:
+    try:
+      usable += _read_pages(pair, config.channel)
+    except InputError as error:
+      print(f'left out: {error}', file=sys.stderr)
+  if not usable:
+    raise InputError(f'--images={config.images}: no image with its mask can be used; see above')
+  names, images, masks = zip(*usable, strict=True)
+  return list(names), list(images), list(masks)
+
+
+def _read_pages(pair: Pair, channel: int | None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+  """Name, grey values and mask of every page; pages without an object are passed over."""
+  with files.open_image(pair.image, channel) as image:
+    pages, height, width = image.shape
+    if image.note:
+      print(f'{pair.image.name}: {image.note}')
+    mask_pages = files.mask_pages(pair.mask)
+    if mask_pages != pages:
+      raise InputError(
+        f'{pair.mask}: found {mask_pages} pages, expected {pages} as in {pair.image.name}'
+      )
+    for page in range(pages):
+      name = pair.image.name if pages == 1 else f'{pair.image.name}, page {page}'
+      grey = image.read(page, slice(0, height), slice(0, width))
+      files.require_finite(grey, pair.image)
+      if grey.min() == grey.max():
+        raise InputError(f'{name}: all pixels have the same grey value: leave it out')
+      mask = files.read_mask(pair.mask, (height, width), page)
+      yield name, grey, mask.labels if mask.instances else mask.labels > 0
+
+
+def _write(workdir: Path, result: Result) -> None:
+  result.segmenter.save(workdir / 'model')
+  rows = [(step, f'{loss:.6g}') for step, loss in enumerate(result.losses, 1)]
+  write_table(workdir / 'losses.csv', rows, ('step', 'loss'))
+  trials = sorted(result.trials, key=lambda trial: trial.iou)
+  drawn = trials[:: -(-len(trials) // MAX_TRIALS_DRAWN)] if trials else []
+  if drawn:
+    figures.draw_overlays(
+      workdir / 'trials.png',
+      [f'{trial.name[:28]}\nIoU {trial.iou:.3f}' for trial in drawn],
+      [trial.grey for trial in drawn],
+      [trial.labels > 0 for trial in drawn],
+      [trial.probability > 0.5 for trial in drawn],
+    )
+
+
+def _tell(result: Result, workdir: Path) -> None:
+  segmenter = result.segmenter
+  print(
+    f'objects are {segmenter.support.diameters[1]:.0f} pixels wide; scale {segmenter.scale:.3g}'
+  )
+  if segmenter.estimate is None:
+    print('too few annotated pixels to hold some out: what to expect on new images is unknown')
+  else:
+    for trial in result.trials:
+      print(f'held out: {trial.name}, IoU {trial.iou:.3f}')
+    print(f'expect an IoU of about {segmenter.estimate:.2f} on new images of this kind')
+  print(f'model and pictures: {workdir}')
+
+
+if __name__ == '__main__':
+  run(finetune, Config, lambda _: Config())

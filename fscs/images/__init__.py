@@ -1,0 +1,27 @@
+"""Reads images and masks as microscopists have them: formats, dtypes, axes, names.
+
+`find_files` lists a folder, `match` pairs images with masks, `open_image` reads grey values region
+by region and `read_mask` tells which pixels are objects. What cannot be used raises
+`fscs.errors.InputError` with one line.
+"""
+
+from fscs.images.files import IMAGE_SUFFIXES, find_files
+from fscs.images.masks import MASK_SUFFIXES, Mask, mask_pages, read_mask
+from fscs.images.pairing import IMAGE_ENDINGS, MASK_ENDINGS, Pair, match
+from fscs.images.reading import ImageFile, open_image, require_finite
+
+__all__ = [
+  'IMAGE_ENDINGS',
+  'IMAGE_SUFFIXES',
+  'MASK_ENDINGS',
+  'MASK_SUFFIXES',
+  'ImageFile',
+  'Mask',
+  'Pair',
+  'find_files',
+  'mask_pages',
+  'match',
+  'open_image',
+  'read_mask',
+  'require_finite',
+]

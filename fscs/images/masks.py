@@ -1,0 +1,250 @@
+"""Reads masks: which pixels of an image are objects, and which object each belongs to.
+
+A mask of one value per pixel is, by the values it holds:
+
+- binary, at any two values: the larger is foreground. Objects are its connected components, where
+  pixels touch at their sides;
+- soft-edged, as a JPEG or where more than half of the values between the smallest and the largest
+  occur mostly on slopes, that is in pixels with both a lower and a higher value among their eight
+  neighbours: binary, and foreground is what lies above half-way between smallest and largest. At
+  least half of the pixels must be within a tenth of the range of its ends;
+- otherwise labels in whole numbers: each value is an object, 0 is background. An object may be in
+  pieces, but more than four on average are taken for classes or noise.
+
+In a mask of colours each colour is an object, and black or fully transparent pixels are background;
+a single colour makes a binary mask, and equal red, green and blue make a mask of one value. Of a
+palette, PNG and BMP files give the colours and TIFF files the indices.
+
+ImageJ ROIs of areas are objects each, in the order of the archive; where they overlap, the earlier
+one keeps its pixels. A pixel belongs to an area that its centre is in. Rounded corners are square,
+and the slice that a ROI was drawn on does not count.
+"""
+
+import contextlib
+import os
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import roifile
+from scipy import ndimage
+from skimage import draw
+from skimage.measure import label
+
+from fscs.errors import InputError
+from fscs.images.files import IMAGE_SUFFIXES, as_input_error, require_usable
+from fscs.images.reading import open_raster, require_finite
+
+MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.roi', '.zip')
+MAX_OBJECTS = 65_535
+
+_ROI_SUFFIXES = ('.roi', '.zip')
+_ROI_AREAS = ('POLYGON', 'FREEHAND', 'TRACED', 'RECT', 'OVAL')
+_ROI_NO_AREAS = ('TEXT', 'ARROW', 'IMAGE')
+
+
+class Mask(NamedTuple):
+  """The objects of one image."""
+
+  labels: np.ndarray  # (H, W) int32: 0 is background, objects are 1 to n
+  instances: bool  # the file tells objects apart; False: they are connected components
+
+
+def mask_pages(path: str | os.PathLike) -> int:
+  """How many pages a mask file has; 1 for ROIs. Raises InputError as `read_mask` does."""
+  path = Path(path)
+  require_usable(path, MASK_SUFFIXES)
+  if path.suffix.lower() in _ROI_SUFFIXES:
+    return 1
+  with contextlib.closing(open_raster(path)) as raster:
+    return raster.shape[0]
+
+
+def read_mask(
+  path: str | os.PathLike, shape: tuple[int, int], page: int = 0, *, allow_empty: bool = False
+) -> Mask:
+  """Reads one page of a mask file.
+
+  Args:
+    path: any image file that `open_image` reads, or an ImageJ ROI (.roi) or archive of them (.zip).
+    shape: (height, width) of the image.
+    page: counted from 0; the page of the image that the mask is for.
+    allow_empty: whether a mask may be all background.
+
+  Raises:
+    InputError: the file is missing, unreadable, damaged or of an unknown kind; it has no such page
+      or another size than the image; it is all background or all foreground; it holds more than
+      `MAX_OBJECTS` objects, or values that are none of the kinds above.
+  """
+  path = Path(path)
+  require_usable(path, MASK_SUFFIXES)
+  if path.suffix.lower() in _ROI_SUFFIXES:
+    _require_page(path, page, 1)
+    return _checked(path, _of_rois(path, shape), allow_empty)
+  with contextlib.closing(open_raster(path)) as raster:
+    pages, height, width = raster.shape
+    _require_page(path, page, pages)
+    if (height, width) != tuple(shape):
+      raise InputError(
+        f'{path}: found a mask of {height} x {width} pixels (height x width), expected {shape[0]} '
+        f'x {shape[1]} like its image; give the mask of this image'
+      )
+    if raster.channels > 1 and not raster.colour:
+      raise InputError(
+        f'{path}: found {raster.channels} channels, expected one value or one colour per pixel; '
+        'save the channel that holds the mask'
+      )
+    values = raster.read(page, slice(None), slice(None), 0, raster.channels)
+  mask = _of_colours(path, values) if raster.colour else _of_values(path, values[..., 0])
+  return _checked(path, mask, allow_empty)
+
+
+def _require_page(path: Path, page: int, pages: int) -> None:
+  if not 0 <= page < pages:
+    raise InputError(
+      f'{path}: found {pages} pages, expected page {page + 1} as its image has; give a mask with '
+      'as many pages as the image'
+    )
+
+
+def _of_values(path: Path, values: np.ndarray) -> Mask:
+  """From (H, W) values of any type."""
+  require_finite(values, path)
+  levels, index = np.unique(values, return_inverse=True)
+  index = index.astype(np.int32).reshape(values.shape)
+  if len(levels) == 1:
+    return _of_foreground(values != 0)
+  if len(levels) == 2:
+    return _of_foreground(index == 1)
+  low, high = float(levels[0]), float(levels[-1])
+  lossy = path.suffix.lower() in ('.jpg', '.jpeg')
+  if lossy or np.mean(_on_slopes(index, index, len(levels))[1:-1]) > 0.5:
+    from_middle = values - (low + high) / 2
+    if np.mean(np.abs(from_middle) >= 0.4 * (high - low)) >= 0.5:
+      return _of_foreground(from_middle > 0)
+    raise InputError(
+      f'{path}: found {len(levels):,} values that change as in an image, expected a mask; give the '
+      'mask, or threshold it and save it again'
+    )
+  if low < 0 or np.any(levels != np.rint(levels)):
+    raise InputError(
+      f'{path}: found negative or fractional labels ({low:g} to {high:g}), expected whole numbers '
+      'from 0 on; save the labels as integers'
+    )
+  pieces = label(index, connectivity=2, return_num=True)[1]
+  if pieces > 4 * (len(levels) - 1):
+    raise InputError(
+      f'{path}: found {len(levels) - 1} values in {pieces:,} pieces, as of classes or noise, '
+      'expected one value for each object; save the objects of one class, or their labels'
+    )
+  return Mask(index + (low > 0), instances=True)
+
+
+def _of_colours(path: Path, values: np.ndarray) -> Mask:
+  """From (H, W, 3) or (H, W, 4) colours."""
+  if values.dtype not in (np.bool_, np.uint8, np.uint16):
+    raise InputError(
+      f'{path}: found colours of type {values.dtype}, expected 8 or 16 bits; save it as PNG'
+    )
+  opaque = (values[..., 3:] != 0).all(-1)
+  red, green, blue = (values[..., channel] * opaque for channel in range(3))
+  if np.array_equal(red, green) and np.array_equal(red, blue):
+    return _of_values(path, red)
+  codes = (red.astype(np.uint64) << 32) | (green.astype(np.uint64) << 16) | blue
+  colours, index = np.unique(codes, return_inverse=True)
+  index = index.astype(np.int32).reshape(codes.shape)
+  if len(colours) == 2 and colours[0] == 0:
+    return _of_foreground(index == 1)
+  brightness = 0.3 * red + 0.6 * green + 0.1 * blue  # changes evenly from one colour to another
+  if len(colours) > MAX_OBJECTS + 1 or np.mean(_on_slopes(brightness, index, len(colours))) > 0.5:
+    raise InputError(
+      f'{path}: found {len(colours):,} colours, most of them on soft edges, expected one for each '
+      'object; save it as PNG without smoothing'
+    )
+  return Mask(index + (colours[0] > 0), instances=True)
+
+
+def _on_slopes(height: np.ndarray, index: np.ndarray, count: int) -> np.ndarray:
+  """(count,) bool: whether most pixels of each index have a lower and a higher neighbour."""
+  slope = ndimage.minimum_filter(height, 3) < height
+  slope &= height < ndimage.maximum_filter(height, 3)
+  pixels = np.bincount(index.ravel(), minlength=count)
+  return np.bincount(index[slope], minlength=count) * 2 > pixels
+
+
+def _of_foreground(foreground: np.ndarray) -> Mask:
+  return Mask(label(foreground, connectivity=1).astype(np.int32), instances=False)
+
+
+def _checked(path: Path, mask: Mask, allow_empty: bool) -> Mask:
+  """The same mask; InputError unless it has background and an acceptable number of objects."""
+  count = mask.labels.max()
+  if count > MAX_OBJECTS:
+    raise InputError(
+      f'{path}: found {count:,} objects, expected at most {MAX_OBJECTS:,}; if these are specks, '
+      'remove them, else cut image and mask into parts'
+    )
+  if mask.labels.all() or not (count or allow_empty):
+    raise InputError(
+      f'{path}: found {"foreground" if count else "background"} only, expected objects and '
+      'background (0, black or transparent); draw both, or leave this image out'
+    )
+  return mask
+
+
+def _of_rois(path: Path, shape: tuple[int, int]) -> Mask:
+  labels = np.zeros(shape, np.int32)
+  with as_input_error(path):
+    rois = _read_rois(path)
+    if not rois:
+      raise InputError(f'{path}: found no ROI; save the ROIs of this image with the ROI Manager')
+    count = 0
+    for name, roi in rois:
+      if roi.roitype.name not in _ROI_AREAS or roi.subtype.name in _ROI_NO_AREAS:
+        raise InputError(
+          f'{path}: found the ROI {name} of type {roi.roitype.name}, expected areas (polygon, '
+          'freehand, traced, rectangle, oval); remove it in the ROI Manager'
+        )
+      pixels = _roi_pixels(roi, shape)
+      if not len(pixels):
+        raise InputError(
+          f'{path}: found the ROI {name} outside the image of {shape[0]} x {shape[1]} pixels, '
+          'expected areas within it; remove it, or give the ROIs of this image'
+        )
+      free = pixels[labels.flat[pixels] == 0]
+      count += len(free) > 0
+      labels.flat[free] = count
+  return Mask(labels, instances=True)
+
+
+def _read_rois(path: Path) -> list[tuple[str, roifile.ImagejRoi]]:
+  """Names and ROIs in the order of the archive."""
+  if path.suffix.lower() == '.roi':
+    return [(path.name, roifile.ImagejRoi.frombytes(path.read_bytes()))]
+  with zipfile.ZipFile(path) as archive:
+    names = [name for name in archive.namelist() if name.lower().endswith('.roi')]
+    names = [name for name in names if '/.' not in f'/{name}']  # macOS adds hidden files
+    return [(name, roifile.ImagejRoi.frombytes(archive.read(name))) for name in names]
+
+
+def _roi_pixels(roi: roifile.ImagejRoi, shape: tuple[int, int]) -> np.ndarray:
+  """(n,) flat indices of the pixels whose centre is in the ROI."""
+  left, top, right, bottom = roi.left, roi.top, roi.right, roi.bottom
+  if roi.subpixelrect:
+    left, top, right, bottom = roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd
+  # ImageJ counts from the corner of the first pixel, skimage from its centre.
+  if roi.roitype == roifile.ROI_TYPE.OVAL:
+    centre = (top + bottom - 1) / 2, (left + right - 1) / 2
+    inside = draw.ellipse(*centre, (bottom - top) / 2, (right - left) / 2, shape=shape)
+    return np.ravel_multi_index(inside, shape)
+  if roi.roitype == roifile.ROI_TYPE.RECT and not roi.composite:
+    paths = [np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)]
+  else:
+    paths = roi.coordinates(multi=True)
+  # As in ImageJ, a centre on a left edge is inside and one on a right edge is not.
+  corners = [np.asarray(path, float) - (0.5 + 1e-6, 0.5) for path in paths]
+  drawn = [np.ravel_multi_index(draw.polygon(c[:, 1], c[:, 0], shape), shape) for c in corners]
+  # The paths of a composite ROI are its pieces and their holes.
+  pixels, times = np.unique(np.concatenate(drawn), return_counts=True)
+  return pixels[times % 2 == 1]

@@ -1,0 +1,170 @@
+"""From a user's arrays to what the network sees: grey values of 8 bits at the scale it knows."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from skimage.measure import label, regionprops_table
+from skimage.transform import resize
+
+from fscs.errors import InputError
+from fscs.preprocessing import LUMA
+
+PERCENTILES = (0.1, 99.9)  # of grey values, which become 0 and 255
+SCALES = (1 / 8, 8.0)  # smallest and largest factor that object sizes may ask for
+KEPT_AS_IS = (0.8, 1.25)  # factors that are not worth resampling
+
+
+class Annotated(NamedTuple):
+  """A user's image with its mask, as the network sees them."""
+
+  name: str
+  grey: np.ndarray  # (H, W) uint8, at the working scale
+  labels: np.ndarray  # (H, W) int32, alike; 0 is background
+  shape: tuple[int, int]  # of the image before scaling
+
+
+def to_grey(image: np.ndarray, channel: int | None = None) -> np.ndarray:
+  """(H, W), (H, W, 3), (H, W, 4) or (H, W, 1) to (H, W), in the range of its own values.
+
+  Args:
+    image: bool, integers or floats.
+    channel: which channel to take, from 0; luma of RGB(A) by default.
+
+  Raises:
+    InputError: another shape, no such channel, or values that are not finite.
+  """
+  image = np.asarray(image)
+  if image.dtype.kind not in 'buif' or image.ndim not in (2, 3) or not image.size:
+    raise InputError(
+      f'an image of shape {image.shape} and type {image.dtype}: (H, W) or (H, W, channels) of'
+      ' numbers is needed'
+    )
+  if image.dtype.kind == 'f' and not np.isfinite(image).all():
+    count = np.count_nonzero(~np.isfinite(image))
+    raise InputError(f'an image has {count} pixels that are NaN or infinite: replace them')
+  if image.ndim == 2:
+    return image
+  channels = image.shape[-1]
+  if channel is not None:
+    if not 0 <= channel < channels:
+      raise InputError(f'channel {channel}: an image has {channels}, counted from 0')
+    return image[..., channel]
+  if channels == 1:
+    return image[..., 0]
+  if channels not in (3, 4):
+    raise InputError(f'an image has {channels} channels: say which to take (channel=0, ...)')
+  return image[..., :3].astype(np.float32) @ LUMA
+
+
+def grey_limits(grey: np.ndarray) -> tuple[float, float]:
+  """The grey values that become 0 and 255; equal where the image is constant."""
+  low, high = np.percentile(grey.astype(np.float32, copy=False), PERCENTILES)
+  if high <= low:  # fewer than a thousandth of the pixels differ
+    low, high = grey.min(), grey.max()
+  return float(low), float(high)
+
+
+def stretch(grey: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
+  """Grey values of any range to uint8: the limits (the image's own by default) to 0 and 255."""
+  low, high = limits or grey_limits(grey)
+  if high <= low:
+    return np.zeros(grey.shape, np.uint8)
+  scaled = (grey.astype(np.float32) - low) * (255.0 / (high - low))
+  return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def scaled_shape(shape: Sequence[int], scale: float) -> tuple[int, int]:
+  """The size of an image after scaling, at least one pixel."""
+  return tuple(max(1, round(size * scale)) for size in shape)
+
+
+def rescale(grey: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+  """(H, W) uint8 at another size, smoothed before it shrinks."""
+  if grey.shape == tuple(shape):
+    return grey
+  smaller = shape[0] < grey.shape[0] or shape[1] < grey.shape[1]
+  scaled = resize(grey.astype(np.float32), shape, order=1, anti_aliasing=smaller)
+  return np.rint(scaled).astype(np.uint8)
+
+
+def rescale_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+  """(H, W) labels at another size: the nearest pixel's."""
+  if labels.shape == tuple(shape):
+    return labels
+  rows, columns = (
+    np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
+    for new, old in zip(shape, labels.shape, strict=True)
+  )
+  return labels[np.ix_(rows, columns)]
+
+
+def objects_of(mask: np.ndarray) -> tuple[np.ndarray, bool]:
+  """Labels (H, W) int32 of a mask, and whether the mask itself told objects apart.
+
+  Integer masks of several positive values hold a value per object; all others are foreground and
+  background, and their connected regions are the objects.
+
+  Raises:
+    InputError: the mask is no array of whole numbers, or all foreground or all background.
+  """
+  mask = np.asarray(mask)
+  if mask.ndim != 2 or mask.dtype.kind not in 'bui':
+    raise InputError(
+      f'a mask of shape {mask.shape} and type {mask.dtype}: (H, W) of bool or whole numbers is'
+      ' needed, 0 for background'
+    )
+  values = np.unique(mask)
+  if values[0] != 0 or len(values) == 1:
+    raise InputError('a mask is all foreground or all background: mark objects, and 0 elsewhere')
+  if len(values) > 2:
+    return np.searchsorted(values, mask).astype(np.int32), True
+  return label(mask > 0, connectivity=1).astype(np.int32), False
+
+
+def object_diameters(labels: np.ndarray) -> np.ndarray:
+  """Diameters in pixels of the disks that have the objects' areas."""
+  table = regionprops_table(labels, properties=('equivalent_diameter_area',))
+  return table['equivalent_diameter_area']
+
+
+def typical_diameter(labels: Sequence[np.ndarray]) -> float:
+  """The median diameter of the objects, each counted by its area, so that specks hardly count."""
+  diameters = np.sort(np.concatenate([object_diameters(image) for image in labels]))
+  areas = np.cumsum(diameters**2)
+  return float(diameters[np.searchsorted(areas, areas[-1] / 2)])
+
+
+def choose_scale(labels: Sequence[np.ndarray], diameter: float) -> float:
+  """The factor that gives the objects about the diameter that an initialisation knows."""
+  factor = float(np.clip(diameter / typical_diameter(labels), *SCALES))
+  return 1.0 if KEPT_AS_IS[0] <= factor <= KEPT_AS_IS[1] else factor
+
+
+def annotate(
+  image: np.ndarray, mask: np.ndarray, name: str, *, channel: int | None = None
+) -> tuple[Annotated, bool]:
+  """An image with its mask at its own scale, and whether the mask tells objects apart.
+
+  Raises:
+    InputError: names the image; see `to_grey` and `objects_of`.
+  """
+  try:
+    grey = to_grey(image, channel)
+    labels, instances = objects_of(mask)
+  except InputError as error:
+    raise InputError(f'{name}: {error}') from error
+  if grey.shape != labels.shape:
+    raise InputError(f'{name}: the image is {grey.shape} and its mask {labels.shape} pixels')
+  limits = grey_limits(grey)
+  if limits[1] <= limits[0]:
+    raise InputError(f'{name}: all pixels have the same grey value: leave it out')
+  return Annotated(name, stretch(grey, limits), labels, grey.shape), instances
+
+
+def at_scale(annotated: Annotated, scale: float) -> Annotated:
+  """The image and its labels resampled."""
+  shape = scaled_shape(annotated.shape, scale)
+  return annotated._replace(
+    grey=rescale(annotated.grey, shape), labels=rescale_labels(annotated.labels, shape)
+  )

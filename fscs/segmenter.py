@@ -1,0 +1,165 @@
+"""A network that is fine-tuned on a user's images, with everything that its prediction depends on.
+
+  segmenter = fscs.finetune(fscs.pretrained(), images, masks)
+  segmenter.predict(image)   # (H, W) float32, probability of foreground
+  segmenter.labels(image)    # (H, W) int32, objects 1 to n
+
+Images are NumPy arrays (H, W) or (H, W, channels) of any numbers, of any size.
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from skimage.transform import resize
+
+from fscs import objects, tiles
+from fscs.checkpoint import load_init, save_init
+from fscs.episodes import normalise
+from fscs.errors import InputError
+from fscs.models import make_model
+from fscs.objects import Splitting
+from fscs.own_images import rescale, scaled_shape, stretch, to_grey
+from fscs.types import Params
+
+FORMAT = 1  # of saved segmenters
+
+
+class Support(NamedTuple):
+  """What the annotated images were like, to tell others from them."""
+
+  diameters: tuple[float, float, float]  # of objects: smallest, typical, largest; own pixels
+  grey: tuple[float, float, float]  # mean of images in 0 to 255: smallest, mean, largest
+  contrast: tuple[float, float, float]  # standard deviation of images, alike
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmenter:
+  """Predicts foreground and objects; see `fscs.finetune`, which makes one.
+
+  Attributes:
+    architecture: 'fcrn' or 'unet'.
+    widths: channels of its levels.
+    params: parameters, with batch-norm scales and biases.
+    statistics: batch-norm statistics of the annotated images, or None where every image is
+      normalised by its own.
+    scale: factor by which images are resized before the network sees them.
+    channel: which channel of an image counts; None is luma for colours.
+    splitting: how probability becomes objects; lengths in pixels of the images.
+    support: what the annotated images were like.
+    estimate: IoU to expect on new images, by cross-validation on the annotated ones; None if
+      unknown.
+  """
+
+  architecture: str
+  widths: tuple[int, ...]
+  params: Params
+  statistics: Params | None
+  scale: float
+  channel: int | None
+  splitting: Splitting
+  support: Support
+  estimate: float | None = None
+
+  def predict(self, image: np.ndarray) -> np.ndarray:
+    """Probability of foreground, (H, W) float32 in [0, 1], as large as the image.
+
+    Raises:
+      InputError: the array is no image; see `fscs.own_images.to_grey`.
+    """
+    grey = to_grey(image, self.channel)
+    small = rescale(stretch(grey), scaled_shape(grey.shape, self.scale))
+    probability = predict_grey(self, small)
+    if probability.shape == grey.shape:
+      return probability
+    return resize(probability, grey.shape, order=1, anti_aliasing=self.scale > 1)
+
+  def labels(self, image: np.ndarray) -> np.ndarray:
+    """Objects 1 to n, (H, W) int32; 0 is background. Raises as `predict`."""
+    return objects.find_objects(self.predict(image), self.splitting)
+
+  def save(self, folder: str | Path) -> None:
+    """Write the segmenter; one that is there is replaced."""
+    arrays = {'params': self.params}
+    if self.statistics is not None:
+      arrays['statistics'] = self.statistics
+    rest = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    facts = {name: value for name, value in rest.items() if name not in ('params', 'statistics')}
+    facts['splitting'], facts['support'] = self.splitting._asdict(), self.support._asdict()
+    save_init(folder, arrays, {'format': FORMAT, 'kind': 'segmenter', **facts})
+
+  @classmethod
+  def load(cls, folder: str | Path) -> 'Segmenter':
+    """Read what `save` wrote.
+
+    Raises:
+      InputError: there is none, it is damaged, or of another version.
+    """
+    arrays, facts = load_init(folder)
+    if facts.get('kind') != 'segmenter':
+      raise InputError(
+        f'{folder} holds no fine-tuned model: run `python -m experiments.finetune` first, and give'
+        ' its --workdir'
+      )
+    if facts.get('format') != FORMAT:
+      raise InputError(
+        f'{folder} was written in format {facts.get("format")}, and this version reads {FORMAT}:'
+        ' fine-tune again, or install the version that wrote it'
+      )
+    try:
+      return cls(**_read_facts(facts), params=arrays['params'], statistics=arrays.get('statistics'))
+    except (KeyError, TypeError, ValueError) as error:
+      raise InputError(f'{folder} is damaged ({error}): fine-tune again') from error
+
+
+def _read_facts(facts: dict[str, Any]) -> dict[str, Any]:
+  names = {field.name for field in dataclasses.fields(Segmenter)} - {'params', 'statistics'}
+  found = {name: facts[name] for name in names}
+  found['widths'] = tuple(found['widths'])
+  found['splitting'] = Splitting(**found['splitting'])
+  found['support'] = Support(**{name: tuple(v) for name, v in found['support'].items()})
+  return found
+
+
+@functools.lru_cache
+def _functions(architecture: str, widths: tuple[int, ...]):
+  """Compiled: probability (variables, (B, H, W) uint8) and batch statistics (params, the same)."""
+  model = make_model(architecture, widths=widths, affine=True)
+
+  @jax.jit
+  def probability(variables: Params, images: jax.Array) -> jax.Array:
+    return jax.nn.sigmoid(model.apply(variables, normalise(images)[..., None])[0][..., 0])
+
+  @jax.jit
+  def statistics(params: Params, images: jax.Array) -> Params:
+    inputs = normalise(images)[..., None]
+    return model.apply({'params': params}, inputs, mutable=['statistics'])[1]['statistics']
+
+  return probability, statistics
+
+
+def statistics_of(segmenter: Segmenter, images: np.ndarray) -> Params:
+  """Batch-norm statistics of (N, H, W) uint8 images; sides must be multiples of the stride."""
+  _, statistics = _functions(segmenter.architecture, segmenter.widths)
+  return jax.device_get(statistics(segmenter.params, images))
+
+
+def predict_grey(segmenter: Segmenter, grey: np.ndarray) -> np.ndarray:
+  """(H, W) uint8 at the working scale to (H, W) float32 probabilities.
+
+  An image of more than one tile is normalised by the statistics of a sample of it, so that its
+  tiles fit together.
+  """
+  probability, _ = _functions(segmenter.architecture, segmenter.widths)
+  variables = {'params': segmenter.params}
+  kept = segmenter.statistics
+  if kept is None and max(grey.shape) > tiles.TILE:
+    kept = statistics_of(segmenter, tiles.sample(grey))
+  if kept is not None:
+    variables['statistics'] = kept
+  return tiles.predict_by_tiles(
+    lambda part: np.asarray(probability(variables, part[None])[0]), grey
+  )

@@ -1,0 +1,119 @@
+"""What fine-tuning can start from: the shipped initialisation, a saved one, or random kernels."""
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from fscs.checkpoint import load_init
+from fscs.errors import InputError
+from fscs.models import Architecture, init_params, make_model
+from fscs.types import Params
+
+OBJECT_DIAMETER = 24.0  # pixels; of objects where an initialisation does not say what it knows
+SHIPPED = 'pretrained.npz'
+
+
+class Initialisation(NamedTuple):
+  """Where fine-tuning starts."""
+
+  architecture: Architecture
+  widths: tuple[int, ...]
+  params: Params  # with or without batch-norm scales and biases
+  object_diameter: float  # of the objects that it has learned from, in pixels
+  name: str = 'initialisation'
+
+
+def random_initialisation(architecture: Architecture = 'fcrn', seed: int = 0) -> Initialisation:
+  """He's kernels and nothing learned, for comparison."""
+  model = make_model(architecture, kernel_init='he')
+  params = init_params(model, jax.random.key(seed))
+  return Initialisation(architecture, model.widths, params, OBJECT_DIAMETER, 'random')
+
+
+def read_initialisation(folder: str | Path) -> Initialisation:
+  """What `fscs.save_init` wrote, or the `init` folder of a training run.
+
+  Raises:
+    InputError: there is none, or it does not say which network it is of.
+  """
+  params, metadata = load_init(folder)
+  architecture = metadata.get('architecture')
+  if architecture not in ('fcrn', 'unet'):
+    raise InputError(f'{folder} does not say whether it is of fcrn or unet: it cannot be used')
+  return Initialisation(
+    architecture,
+    widths_of(architecture, params),
+    params,
+    float(metadata.get('object_diameter', OBJECT_DIAMETER)),
+    Path(folder).resolve().name,
+  )
+
+
+def widths_of(architecture: Architecture, params: Params) -> tuple[int, ...]:
+  """Channels of the levels, as the parameters' shapes tell.
+
+  Raises:
+    InputError: a layer is missing.
+  """
+  layers = {
+    'fcrn': (('conv1',), ('conv2',), ('conv3',), ('conv4',)),
+    'unet': (('down1', 'conv2'), ('down2', 'conv2'), ('down3', 'conv2')),
+  }[architecture]
+  try:
+    return tuple(_at(params, path)['kernel'].shape[-1] for path in layers)
+  except KeyError as error:
+    raise InputError(f'the parameters are not of {architecture}: {error} is missing') from error
+
+
+def _at(tree: Params, path: tuple[str, ...]) -> Params:
+  for name in path:
+    tree = tree[name]
+  return tree
+
+
+def pretrained() -> Initialisation:
+  """The initialisation that comes with the package; see `docs/model-card.md`.
+
+  Raises:
+    InputError: this installation has none.
+  """
+  file = resources.files('fscs') / SHIPPED
+  if not file.is_file():
+    raise InputError('this installation has no pretrained initialisation: give --init, or random')
+  with file.open('rb') as opened, np.load(opened) as arrays:
+    facts = json.loads(str(arrays['facts']))
+    params: Params = {}
+    for name in arrays.files:
+      if name != 'facts':
+        *path, leaf = name.split('/')
+        _branch(params, path)[leaf] = arrays[name].astype(np.float32)
+  return Initialisation(
+    facts['architecture'],
+    widths_of(facts['architecture'], params),
+    params,
+    facts['object_diameter'],
+    'pretrained',
+  )
+
+
+def ship(path: Path, initialisation: Initialisation) -> None:
+  """Write an initialisation as the package's, in half precision."""
+  arrays = {
+    '/'.join(key.key for key in place): np.asarray(leaf, np.float16)
+    for place, leaf in jax.tree_util.tree_leaves_with_path(initialisation.params)
+  }
+  facts = {
+    'architecture': initialisation.architecture,
+    'object_diameter': initialisation.object_diameter,
+  }
+  np.savez_compressed(path, facts=json.dumps(facts), **arrays)
+
+
+def _branch(tree: Params, path: list[str]) -> Params:
+  for name in path:
+    tree = tree.setdefault(name, {})
+  return tree

@@ -1,0 +1,37 @@
+"""Whether an image is like those that a segmenter has learned from."""
+
+import numpy as np
+
+from fscs.own_images import object_diameters, stretch
+from fscs.segmenter import Segmenter
+
+TOO_FAR = 2.0  # times the range of the annotated images
+
+
+def doubts(segmenter: Segmenter, grey: np.ndarray, labels: np.ndarray) -> list[str]:
+  """What is unusual about an image and the objects found in it, a phrase each; often nothing.
+
+  Args:
+    segmenter: has learned from some annotated images.
+    grey: (H, W) grey values.
+    labels: (H, W) objects that the segmenter found there.
+  """
+  support = segmenter.support
+  found = []
+  stretched = stretch(grey)
+  if not stretched.any():
+    return ['all pixels have the same grey value']
+  for name, value, (low, _, high) in (
+    ('mean brightness', stretched.mean(), support.grey),
+    ('contrast', stretched.std(), support.contrast),
+  ):
+    room = (TOO_FAR - 1) * max(high - low, 0.25 * high)
+    if not low - room <= value <= high + room:
+      found.append(f'{name} {value:.0f}, annotated images had {low:.0f} to {high:.0f}')
+  if not labels.any():
+    return [*found, 'no objects were found']
+  low, _, high = support.diameters
+  typical = float(np.median(object_diameters(labels)))
+  if not low / TOO_FAR <= typical <= high * TOO_FAR:
+    found.append(f'objects {typical:.0f} pixels wide, annotated ones were {low:.0f} to {high:.0f}')
+  return found

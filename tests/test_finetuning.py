@@ -1,0 +1,168 @@
+"""Fine-tuning on a few arrays, and the segmenter that comes of it, with a tiny network."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from skimage.draw import disk
+
+from fscs import finetuning, metrics, tiles
+from fscs.errors import InputError
+from fscs.finetuning import Settings, finetune_with_trials, num_steps
+from fscs.models import init_params, make_model
+from fscs.own_images import stretch
+from fscs.segmenter import Segmenter
+from fscs.starting_points import Initialisation
+
+SETTINGS = Settings(num_steps=60, batch_size=8, learning_rate=2e-2, crop_size=32)
+
+
+def cells(seed, shape=(72, 96), count=6, radius=8):
+  """Bright disks on a noisy ramp: (H, W) uint16, and a label for each."""
+  random = np.random.default_rng(seed)
+  labels = np.zeros(shape, np.int32)
+  for number in range(1, count + 1):
+    centre = random.uniform(radius, np.array(shape) - radius)
+    labels[disk(centre, radius, shape=shape)] = number
+  image = 300 + 3 * np.arange(shape[1]) + random.normal(0, 40, shape) + 500 * (labels > 0)
+  return image.astype(np.uint16), labels
+
+
+@pytest.fixture(scope='module')
+def initialisation():
+  model = make_model('fcrn', widths=(8, 8, 16, 16), kernel_init='he')
+  return Initialisation('fcrn', model.widths, init_params(model, jax.random.key(0)), 16.0)
+
+
+@pytest.fixture(scope='module')
+def support():
+  return tuple(zip(*(cells(seed) for seed in range(3)), strict=True))
+
+
+@pytest.fixture(scope='module')
+def result(initialisation, support):
+  done = []
+  found = finetune_with_trials(initialisation, *support, settings=SETTINGS, advance=done.append)
+  assert sum(done) == num_steps(3, SETTINGS) == 240
+  return found
+
+
+def test_it_learns_and_its_estimate_is_what_new_images_give(result):
+  assert len(result.losses) == 60
+  assert result.losses[-5:].mean() < result.losses[:5].mean() / 2
+  new = [cells(seed) for seed in range(100, 106)]
+  ious = [metrics.iou(result.segmenter.predict(x) > 0.5, y > 0) for x, y in new]
+  assert np.mean(ious) > 0.8
+  assert result.segmenter.estimate == pytest.approx(np.mean(ious), abs=0.1)
+  assert [trial.name for trial in result.trials] == ['image 0', 'image 1', 'image 2']
+
+
+def test_labels_are_objects_of_the_annotated_size(result):
+  image, truth = cells(200)
+  labels = result.segmenter.labels(image)
+  assert labels.dtype == np.int32
+  assert labels.shape == image.shape
+  assert 0 < labels.max() <= truth.max() + 1
+
+
+def test_the_unit_of_grey_values_does_not_matter(result):
+  image, _ = cells(200)
+  expected = result.segmenter.predict(image)
+  for other in (image / 65535, image.astype(np.float64) * 3 + 7, image[..., None]):
+    np.testing.assert_allclose(result.segmenter.predict(other), expected, atol=0.02)
+
+
+def test_saved_and_loaded_it_predicts_the_same(result, tmp_path):
+  result.segmenter.save(tmp_path / 'model')
+  loaded = Segmenter.load(tmp_path / 'model')
+  image, _ = cells(200)
+  np.testing.assert_array_equal(loaded.predict(image), result.segmenter.predict(image))
+  assert loaded.splitting == result.segmenter.splitting
+  assert loaded.support == result.segmenter.support
+  assert loaded.estimate == result.segmenter.estimate
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (3, 400), (200, 130)])
+def test_images_of_any_size_are_predicted(result, shape):
+  probability = result.segmenter.predict(np.random.default_rng(0).random(shape))
+  assert probability.shape == shape
+  assert probability.dtype == np.float32
+  assert ((probability >= 0) & (probability <= 1)).all()
+
+
+def test_tiles_agree_with_the_whole_under_kept_statistics(result, monkeypatch):
+  segmenter = result.segmenter
+  image, _ = cells(5, shape=(256, 384), count=30)
+  if segmenter.statistics is None:
+    pieces = tiles.sample(tiles.fill_up(stretch(image)), 4, 128)
+    statistics = finetuning.statistics_of(segmenter, pieces)
+    segmenter = dataclasses.replace(segmenter, statistics=statistics)
+  whole = segmenter.predict(image)
+  original = tiles.spans
+  monkeypatch.setattr(tiles, 'spans', lambda size: original(size, 128, 64))
+  np.testing.assert_allclose(segmenter.predict(image), whole, atol=1e-5)
+
+
+def test_large_images_are_predicted_with_the_statistics_of_a_sample(result, monkeypatch):
+  segmenter = dataclasses.replace(result.segmenter, statistics=None)
+  image, _ = cells(5, shape=(256, 384), count=30)
+  whole = segmenter.predict(image)
+  original = tiles.spans
+  monkeypatch.setattr(tiles, 'TILE', 128)
+  monkeypatch.setattr(tiles, 'spans', lambda size: original(size, 128, 64))
+  assert metrics.iou(segmenter.predict(image) > 0.5, whole > 0.5) > 0.85
+
+
+@pytest.mark.parametrize('count', [1, 2])
+def test_one_or_two_images_are_tried_by_halves(initialisation, support, count):
+  images, masks = (side[:count] for side in support)
+  settings = SETTINGS._replace(num_steps=4, crop_size=16)
+  found = finetune_with_trials(initialisation, images, masks, settings=settings)
+  assert [trial.grey.shape for trial in found.trials] == [(72, 48)] * 2 * count
+  assert found.segmenter.estimate is not None
+
+
+def test_an_image_too_small_for_halves_gives_no_estimate(initialisation):
+  image, labels = cells(0, shape=(40, 40), count=1)
+  settings = SETTINGS._replace(num_steps=2, crop_size=64)
+  found = finetune_with_trials(initialisation, [image], [labels > 0], settings=settings)
+  assert found.trials == ()
+  assert found.segmenter.estimate is None
+  assert found.segmenter.splitting.distance is None
+
+
+def test_small_objects_are_enlarged_to_what_is_known(initialisation):
+  image, labels = cells(0, radius=4)
+  settings = SETTINGS._replace(num_steps=2)
+  found = finetune_with_trials(initialisation, [image], [labels], settings=settings).segmenter
+  assert found.scale == pytest.approx(2, rel=0.15)
+  assert found.predict(image).shape == image.shape
+  fixed = finetune_with_trials(initialisation, [image], [labels], settings=settings, scale=1.0)
+  assert fixed.segmenter.scale == 1.0
+
+
+def test_images_and_masks_that_are_not_pairs(initialisation, support):
+  with pytest.raises(InputError, match='3 images and 2 masks'):
+    finetune_with_trials(initialisation, support[0], support[1][:2])
+  with pytest.raises(InputError, match='0 images and 0 masks'):
+    finetune_with_trials(initialisation, [], [])
+
+
+def test_folders_that_hold_no_segmenter(result, initialisation, tmp_path):
+  with pytest.raises(InputError, match='there is no such folder'):
+    Segmenter.load(tmp_path / 'none')
+  from fscs.checkpoint import save_init
+
+  save_init(tmp_path / 'init', initialisation.params, {'architecture': 'fcrn'})
+  with pytest.raises(InputError, match='holds no fine-tuned model: run'):
+    Segmenter.load(tmp_path / 'init')
+  for facts, message in (
+    ({'format': 99}, 'format 99, and this version reads 1'),
+    ({'format': 1}, 'is damaged'),
+  ):
+    save_init(tmp_path / 'other', initialisation.params, {'kind': 'segmenter', **facts})
+    with pytest.raises(InputError, match=message):
+      Segmenter.load(tmp_path / 'other')
+  assert json.dumps(result.segmenter.support)  # plain numbers

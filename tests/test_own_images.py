@@ -1,0 +1,179 @@
+"""What becomes of a user's arrays before the network sees them, and of its output after."""
+
+import numpy as np
+import pytest
+from skimage.draw import disk
+
+from fscs import own_images, tiles
+from fscs.errors import InputError
+from fscs.folds import crops_outside, make_folds, num_folds, usable_folds
+from fscs.objects import Splitting, find_objects, learn_splitting
+from fscs.own_images import (
+  annotate,
+  at_scale,
+  choose_scale,
+  objects_of,
+  rescale_labels,
+  stretch,
+  to_grey,
+  typical_diameter,
+)
+
+
+def disks(*places, size=100):
+  """Labels of disks: (row, column, radius) each."""
+  labels = np.zeros((size, size), np.int32)
+  for number, (row, column, radius) in enumerate(places, 1):
+    labels[disk((row, column), radius, shape=labels.shape)] = number
+  return labels
+
+
+def test_grey_of_colours_is_luma_and_of_a_channel_that_channel():
+  image = np.zeros((2, 3, 4), np.uint8)
+  image[..., :] = (100, 200, 50, 7)
+  assert to_grey(image)[0, 0] == pytest.approx(0.299 * 100 + 0.587 * 200 + 0.114 * 50)
+  assert to_grey(image, 1)[0, 0] == 200
+  assert to_grey(image[..., :1]).shape == (2, 3)
+
+
+def test_stretching_makes_all_ranges_alike():
+  ramp = np.arange(10_000).reshape(100, 100)
+  for image in (ramp.astype(np.uint16), ramp / 7 - 3, -ramp[::-1, ::-1]):
+    grey = stretch(image)
+    assert grey.dtype == np.uint8
+    assert (grey.min(), grey.max()) == (0, 255)
+    assert np.abs(grey.astype(float) - ramp / 9999 * 255).max() <= 1.5
+  assert (stretch(np.full((4, 4), 9)) == 0).all()
+  one_bright = np.zeros((100, 100))
+  one_bright[3, 4] = 5
+  assert stretch(one_bright).max() == 255
+
+
+def test_masks_of_one_value_have_regions_as_objects_and_others_their_values():
+  labels, instances = objects_of(disks((20, 20, 9), (60, 60, 9)) > 0)
+  assert (labels.max(), instances) == (2, False)
+  labels, instances = objects_of(disks((20, 20, 9), (60, 60, 9)) * 5)
+  assert (sorted(np.unique(labels)), instances) == ([0, 1, 2], True)
+
+
+def test_the_typical_diameter_is_that_of_the_objects_that_fill_the_area():
+  labels = disks((25, 25, 15), (70, 70, 15), (5, 90, 1.5), (95, 5, 1.5), (90, 20, 1.5))
+  assert typical_diameter([labels]) == pytest.approx(30, abs=1)
+
+
+def test_scale_gives_objects_the_known_size_and_leaves_what_is_near():
+  labels = [disks((50, 50, 20))]
+  assert choose_scale(labels, 20) == pytest.approx(0.5, rel=0.03)
+  assert choose_scale(labels, 40 * 1.2) == 1.0
+  assert choose_scale(labels, 1) == 1 / 8
+
+
+def test_labels_keep_their_values_and_places_when_rescaled():
+  labels = disks((30, 30, 20), (70, 75, 15))
+  half = rescale_labels(labels, (50, 50))
+  assert set(np.unique(half)) == {0, 1, 2}
+  np.testing.assert_allclose(np.bincount(half.ravel()) * 4, np.bincount(labels.ravel()), rtol=0.05)
+  image, _ = annotate(labels * 80, labels, 'a')
+  small = at_scale(image, 0.5)
+  assert small.grey.shape == small.labels.shape == (50, 50)
+  assert small.grey[small.labels == 2].mean() > small.grey[small.labels == 1].mean() > 50
+
+
+@pytest.mark.parametrize(
+  ('image', 'mask', 'message'),
+  [
+    (np.zeros((9, 9)), disks((4, 4, 2), size=9), 'a: all pixels have the same grey value'),
+    (np.full((9, 9), np.nan), disks((4, 4, 2), size=9), 'a: .*81 pixels that are NaN'),
+    (np.zeros((9, 9, 2)), disks((4, 4, 2), size=9), 'a: .*2 channels: say which'),
+    (np.zeros((9,)), disks((4, 4, 2), size=9), r'a: .*shape \(9,\)'),
+    (np.eye(9), np.zeros((9, 9), int), 'a: a mask is all foreground or all background'),
+    (np.eye(9), np.ones((9, 9), int), 'a: a mask is all foreground or all background'),
+    (np.eye(9), np.zeros((9, 9)), r'a: a mask of shape \(9, 9\) and type float64'),
+    (np.eye(8), disks((4, 4, 2), size=9), r'a: the image is \(8, 8\) and its mask \(9, 9\)'),
+  ],
+)
+def test_arrays_that_cannot_be_learned_from(image, mask, message):
+  with pytest.raises(InputError, match=message):
+    annotate(image, mask, 'a')
+
+
+@pytest.mark.parametrize('size', [1, 64, 1024, 1025, 1984, 1985, 5000])
+def test_tiles_cover_every_pixel_once(size):
+  total = np.zeros(size)
+  for span in tiles.spans(size):
+    total[span.begin : span.begin + len(span.weights)] += span.weights
+  np.testing.assert_allclose(total, 1)
+
+
+def test_prediction_by_tiles_is_that_of_the_whole_where_pixels_decide_alone(monkeypatch):
+  monkeypatch.setattr(tiles, 'SMALL_STEP', 8)
+  seen = []
+  image = np.random.default_rng(0).random((1500, 2000)).astype(np.float32)
+  found = tiles.predict_by_tiles(lambda x: (seen.append(x.shape), 2 * x)[1], image)
+  np.testing.assert_allclose(found, 2 * image, rtol=1e-6)
+  assert len(set(seen)) <= 4
+  assert max(max(shape) for shape in seen) <= tiles.TILE
+
+
+def test_samples_are_spread_over_the_image():
+  rows, columns = np.mgrid[:3000, :2000]
+  pieces = tiles.sample(rows * 10_000 + columns, 16, 256)
+  assert pieces.shape[1:] == (256, 256)
+  assert 12 <= len(pieces) <= 16
+  assert pieces.min() == 0
+  assert pieces.max() == 2999 * 10_000 + 1999
+
+
+def test_three_images_are_held_out_one_by_one_and_fewer_by_halves():
+  assert [len(fold) for fold in make_folds([(9, 9)] * 3)] == [1, 1, 1]
+  assert [len(fold) for fold in make_folds([(9, 9)] * 10)] == [2] * 5 == [2] * num_folds(10)
+  first, second = make_folds([(100, 50), (60, 90)])
+  assert (first[0].rows, first[1].columns) == (slice(0, 50), slice(0, 45))
+  assert (second[0].rows, second[1].columns) == (slice(50, 100), slice(45, 90))
+
+
+def test_no_crop_of_a_fold_touches_what_is_held_out():
+  corners = np.stack(np.meshgrid([0, 1], range(0, 69, 4), range(0, 69, 4)), -1).reshape(-1, 3)
+  shapes = [(100, 100)] * 2
+  folds, crops = usable_folds(shapes, corners, 32)
+  assert len(crops) == len(folds) + 1 == 3
+  assert len(crops[-1]) == len(corners)
+  for fold, numbers in zip(folds, crops[:-1], strict=True):
+    taken = np.zeros((2, 100, 100), bool)
+    for image, row, column in corners[numbers]:
+      taken[image, row : row + 32, column : column + 32] = True
+    assert taken.any()
+    assert not any(taken[p.image, p.rows, p.columns].any() for p in fold)
+  assert len(crops_outside(make_folds([(40, 40)])[0], np.array([[0, 0, 0]]), 32)) == 0
+
+
+def test_objects_are_counted_filled_and_dropped_if_small():
+  labels = disks((25, 25, 12), (70, 70, 12))
+  probability = (labels > 0) * 0.9
+  probability[25, 25] = 0.1
+  probability[3, 3] = 0.9
+  found = find_objects(probability, Splitting(min_area=5))
+  assert found.max() == 2
+  assert found[25, 25] > 0
+  assert found[3, 3] == 0
+  assert find_objects(probability, Splitting()).max() == 3
+  assert find_objects(np.zeros((5, 5)), Splitting(distance=3.0)).max() == 0
+
+
+def test_touching_disks_are_split_by_distance():
+  touching = disks((50, 35, 15), (50, 62, 15))
+  probability = (touching > 0) * 1.0
+  assert find_objects(probability, Splitting()).max() == 1
+  found = find_objects(probability, Splitting(distance=10.0))
+  assert found.max() == 2
+  assert found[50, 35] != found[50, 62]
+
+
+def test_splitting_is_learned_where_annotated_objects_touch():
+  truth = disks((50, 35, 15), (50, 62, 15), (15, 80, 12))
+  probability = np.where(truth > 0, 0.6, 0.4)  # at a threshold of 0.35 everything is foreground
+  learned = learn_splitting([probability], [truth], 28.0)
+  assert learned.threshold == 0.5
+  assert learned.distance is not None
+  assert find_objects(probability, learned).max() == 3
+  assert own_images.object_diameters(find_objects(probability, learned)).min() > 20
