@@ -54,9 +54,9 @@ def whole_or_not(path: Path) -> Iterator[Path]:
 
 def write_pages(path: Path, pages: Sequence[np.ndarray]) -> None:
   """A compressed TIFF, a page per array; arrays of one size and type."""
-  with whole_or_not(path) as temporary, tifffile.TiffWriter(temporary) as writer:
-    for page in pages:
-      writer.write(page, compression='zlib', photometric='minisblack', contiguous=False)
+  stack = pages[0] if len(pages) == 1 else np.stack(pages)
+  with whole_or_not(path) as temporary:
+    tifffile.imwrite(temporary, stack, compression='zlib', photometric='minisblack')
 
 
 def write_blocks(

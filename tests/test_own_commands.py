@@ -1,0 +1,263 @@
+"""finetune, predict and evaluate on folders, as a microscopist would use them; a tiny network."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import roifile
+import tifffile
+from conftest import REPOSITORY
+from PIL import Image
+from test_finetuning import cells
+
+from experiments import evaluate, finetune, predict, segmentation
+from fscs import blocks
+from fscs.checkpoint import save_init
+from fscs.errors import InputError
+from fscs.models import init_params, make_model
+from fscs.segmenter import Segmenter
+
+OPTIONS = {'steps': 30, 'crop_size': 32, 'learning_rate': 2e-2}
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+  """images/ with masks/ of three of them, init/ of a tiny network, and a fine-tuned run/."""
+  root = tmp_path_factory.mktemp('own')
+  for name in ('images', 'masks', 'truth'):
+    (root / name).mkdir()
+  for index in range(5):
+    image, labels = cells(index)
+    tifffile.imwrite(root / 'images' / f'zellen {index} µ.tif', image)
+    folder, end = ('masks', '_mask.png') if index < 3 else ('truth', '.png')
+    Image.fromarray(labels.astype(np.uint8)).save(root / folder / f'zellen {index} µ{end}')
+  model = make_model('fcrn', widths=(8, 8, 16, 16), kernel_init='he')
+  params = init_params(model, jax.random.key(0))
+  save_init(root / 'init', params, {'architecture': 'fcrn', 'object_diameter': 16.0})
+  finetune.finetune(config(root))
+  return root
+
+
+def rows_of(path):
+  with path.open(newline='', encoding='utf-8') as file:
+    return list(csv.DictReader(file))
+
+
+def config(root, **options):
+  paths = {name: str(root / name) for name in ('images', 'masks', 'init')}
+  return finetune.Config(**{**paths, 'workdir': str(root / 'run'), **OPTIONS, **options})
+
+
+def prediction(root, **options):
+  paths = {'model': str(root / 'run'), 'images': str(root / 'images'), 'out': str(root / 'out')}
+  return predict.Config(**{**paths, **options})
+
+
+def test_matches_are_shown_and_what_to_expect(folders, capsys):
+  finetune.finetune(config(folders))
+  shown = capsys.readouterr().out
+  assert 'zellen 0 µ.tif with zellen 0 µ_mask.png' in shown
+  assert 'without a mask, left out: 2 of 5 images' in shown
+  assert 'expect an IoU of about 0.' in shown
+  assert (folders / 'run' / 'trials.png').stat().st_size > 1000
+  rows = rows_of(folders / 'run' / 'losses.csv')
+  assert len(rows) == OPTIONS['steps']
+
+
+def test_every_image_gets_its_files_and_scores(folders, capsys):
+  out = predict.predict(prediction(folders))
+  image = tifffile.imread(folders / 'images' / 'zellen 4 µ.tif')
+  files = {name: out / f'zellen 4 µ_{name}' for name in ('labels.tif', 'mask.tif')}
+  labels, mask = (tifffile.imread(path) for path in files.values())
+  probability = tifffile.imread(out / 'zellen 4 µ_probability.tif')
+  assert labels.shape == mask.shape == probability.shape == image.shape
+  segmenter = Segmenter.load(folders / 'run' / 'model')
+  np.testing.assert_array_equal(labels, segmenter.labels(image))
+  np.testing.assert_array_equal(mask, (probability > segmenter.splitting.threshold) * 255)
+  rows = rows_of(out / 'zellen 4 µ_objects.csv')
+  assert [int(row['area']) for row in rows] == list(np.bincount(labels.ravel())[1:])
+  assert float(rows[0]['intensity_mean']) == pytest.approx(image[labels == 1].mean(), rel=1e-4)
+  rois = roifile.roiread(out / 'zellen 4 µ_rois.zip')
+  assert len(rois) == len(rows)
+  with Image.open(out / 'zellen 4 µ_overlay.png') as overlay:
+    assert overlay.size == image.shape[::-1]
+  everything = rows_of(out / 'objects.csv')
+  assert {row['file'] for row in everything} >= {'zellen 0 µ.tif', 'zellen 4 µ.tif'}
+  evaluate.evaluate(evaluate.Config(str(out), str(folders / 'truth')))
+  summary = json.loads((out / 'summary.json').read_text())
+  assert summary['iou'] > 0.5
+
+
+def test_a_second_run_does_only_what_is_missing(folders, monkeypatch):
+  out = predict.predict(prediction(folders))
+  (out / 'zellen 1 µ_objects.csv').unlink()
+  done = []
+  original = predict.segment_file
+  monkeypatch.setattr(predict, 'segment_file', lambda *a: (done.append(a[1].name), original(*a))[1])
+  predict.predict(prediction(folders))
+  assert done == ['zellen 1 µ.tif']
+
+
+def test_a_dry_run_lists_and_writes_nothing(folders, tmp_path, capsys):
+  predict.predict(prediction(folders, out=str(tmp_path / 'new'), dry_run=True))
+  assert 'zellen 3 µ.tif: to do' in capsys.readouterr().out
+  assert not (tmp_path / 'new').exists()
+
+
+def test_every_page_of_a_stack_is_segmented(folders, tmp_path):
+  pages = [cells(seed)[0] for seed in (7, 8)]
+  (tmp_path / 'in').mkdir()
+  tifffile.imwrite(tmp_path / 'in' / 'stack.tif', np.stack(pages), photometric='minisblack')
+  out = predict.predict(prediction(folders, images=str(tmp_path / 'in'), out=str(tmp_path / 'out')))
+  labels = tifffile.imread(out / 'stack_labels.tif')
+  segmenter = Segmenter.load(folders / 'run' / 'model')
+  for found, page in zip(labels, pages, strict=True):
+    np.testing.assert_array_equal(found, segmenter.labels(page))
+  rows = rows_of(out / 'stack_objects.csv')
+  assert {row['page'] for row in rows} == {'0', '1'}
+
+
+def test_a_large_image_block_by_block_is_like_the_whole(folders, tmp_path, monkeypatch):
+  image, _ = cells(9, shape=(500, 700), count=120)
+  (tmp_path / 'in').mkdir()
+  tifffile.imwrite(tmp_path / 'in' / 'large.tif', image)
+  paths = {'images': str(tmp_path / 'in')}
+  whole = predict.predict(prediction(folders, **paths, out=str(tmp_path / 'whole')))
+  monkeypatch.setattr(segmentation, 'LARGEST_WHOLE', 1000)
+  monkeypatch.setattr(segmentation, 'LABEL_BLOCK', 256)
+  monkeypatch.setattr(blocks, 'LABEL_BLOCK', 256)
+  monkeypatch.setattr(blocks.tiles, 'TILE', 384)
+  parts = predict.predict(prediction(folders, **paths, out=str(tmp_path / 'parts')))
+  one, other = (tifffile.imread(out / 'large_mask.tif') > 0 for out in (whole, parts))
+  assert (one & other).sum() / (one | other).sum() > 0.9
+  labels, blockwise = (tifffile.imread(out / 'large_labels.tif') for out in (whole, parts))
+  assert blockwise.shape == labels.shape
+  assert abs(int(blockwise.max()) - int(labels.max())) <= 0.1 * labels.max()
+  np.testing.assert_array_equal(np.unique(blockwise), np.arange(blockwise.max() + 1))
+  rows = rows_of(parts / 'large_objects.csv')
+  areas = np.bincount(blockwise.ravel(), minlength=len(rows) + 1)[1:]
+  same = [int(row['area']) == areas[int(row['label']) - 1] for row in rows]
+  assert np.mean(same) > 0.95
+  middle = rows[len(rows) // 2]
+  place = tuple(int(float(middle[f'centroid_{axis}'])) for axis in ('row', 'column'))
+  assert blockwise[place] == int(middle['label'])
+
+
+def bad_folder(root, case):
+  """One good image and one bad file."""
+  root.mkdir()
+  image, _ = cells(3)
+  tifffile.imwrite(root / 'good.tif', image)
+  if case == 'zero bytes':
+    (root / 'bad.tif').touch()
+  elif case == 'text':
+    (root / 'bad.png').write_text('no image at all')
+  elif case == 'truncated':
+    tifffile.imwrite(root / 'bad.tif', np.random.default_rng(0).random((300, 300)))
+    content = (root / 'bad.tif').read_bytes()
+    (root / 'bad.tif').write_bytes(content[: len(content) // 2])
+  elif case == 'infinite':
+    tifffile.imwrite(root / 'bad.tif', np.where(np.eye(40) > 0, np.inf, 1.0).astype(np.float32))
+  return root
+
+
+@pytest.mark.parametrize('case', ['zero bytes', 'text', 'truncated', 'infinite'])
+def test_one_bad_file_is_named_and_the_rest_goes_on(folders, tmp_path, case, capsys):
+  images = bad_folder(tmp_path / 'in', case)
+  with pytest.raises(InputError, match='1 of 2 images could not be segmented'):
+    predict.predict(prediction(folders, images=str(images), out=str(tmp_path / 'out')))
+  lines = [line for line in capsys.readouterr().err.splitlines() if 'left out' in line]
+  assert len(lines) == 1
+  assert 'bad.' in lines[0]
+  assert (tmp_path / 'out' / 'good_labels.tif').exists()
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (10, 4000), (64, 64)])
+def test_odd_images_are_segmented_too(folders, tmp_path, shape):
+  (tmp_path / 'in').mkdir()
+  constant = np.full(shape, 7, np.uint8)
+  tifffile.imwrite(tmp_path / 'in' / 'odd.tif', constant)
+  out = predict.predict(prediction(folders, images=str(tmp_path / 'in'), out=str(tmp_path / 'out')))
+  assert tifffile.imread(out / 'odd_labels.tif').reshape(shape).shape == shape
+
+
+def test_an_image_unlike_the_annotated_ones_is_doubted(folders, tmp_path, capsys):
+  (tmp_path / 'in').mkdir()
+  tifffile.imwrite(tmp_path / 'in' / 'flat.tif', np.full((64, 64), 3, np.uint8))
+  predict.predict(prediction(folders, images=str(tmp_path / 'in'), out=str(tmp_path / 'out')))
+  assert 'warning: flat.tif: all pixels have the same grey value' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'images': ''}, '--images is missing'),
+    ({'model': 'nowhere'}, 'there is no such folder'),
+    ({'images': 'nowhere'}, 'nowhere'),
+    ({'out': '{images}/results'}, r'is inside --images=.*choose a folder elsewhere'),
+  ],
+)
+def test_folders_that_cannot_be_used_for_prediction(folders, options, message):
+  options = {k: v.format(images=folders / 'images') for k, v in options.items()}
+  with pytest.raises(InputError, match=message):
+    predict.predict(prediction(folders, **options))
+
+
+def test_two_images_of_one_stem_are_refused(folders, tmp_path):
+  for end in ('png', 'bmp'):
+    Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / f'a.{end}')
+  with pytest.raises(InputError, match=r'a\.bmp and a\.png would write to the same files'):
+    predict.predict(prediction(folders, images=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'images': ''}, '--images is missing'),
+    ({'steps': 0}, '--steps is 0: at least 1'),
+    ({'scale': -1.0}, '--scale is -1.0: a number above 0'),
+    ({'crop_size': 30}, '--crop-size is 30: a multiple of 8'),
+    ({'init': 'nothing'}, '--init=nothing: give pretrained, random'),
+    ({'init': 'nothing.pt'}, r'--init=nothing\.pt: there is no such file'),
+    ({'channel': 3}, 'no image with its mask can be used'),
+    ({'workdir': '{images}'}, 'images'),
+  ],
+)
+def test_fine_tuning_that_cannot_be_done(folders, options, message):
+  options = {
+    k: v.format(images=folders / 'images' / 'zellen 0 µ.tif') if isinstance(v, str) else v
+    for k, v in options.items()
+  }
+  with pytest.raises((InputError, OSError), match=message):
+    finetune.finetune(config(folders, **options))
+
+
+def test_a_bad_annotation_is_named_and_the_others_are_learned_from(folders, tmp_path, capsys):
+  for index in range(2):
+    image, labels = cells(index)
+    tifffile.imwrite(tmp_path / f'{index}.tif', image)
+    Image.fromarray((labels * (index > 0)).astype(np.uint8)).save(tmp_path / f'{index}_mask.png')
+  finetune.finetune(
+    config(folders, images=str(tmp_path), masks='', workdir=str(tmp_path / 'run'), steps=2)
+  )
+  lines = [line for line in capsys.readouterr().err.splitlines() if 'left out' in line]
+  assert len(lines) == 1
+  assert '0_mask.png' in lines[0]
+
+
+def test_the_commands_end_with_one_line_and_status_2():
+  for command in ('finetune', 'predict', 'evaluate'):
+    shown = subprocess.run(
+      [sys.executable, '-m', f'experiments.{command}'],
+      cwd=REPOSITORY,
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+    assert shown.returncode == 2
+    assert len(shown.stderr.strip().splitlines()) == 1
+    assert shown.stderr.startswith('error: ')
