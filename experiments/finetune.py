@@ -3,8 +3,9 @@
   python -m experiments.finetune --images=DIR --masks=DIR --workdir=DIR
 
 Images may be TIFF, PNG, JPEG, BMP or NPY; masks the same, or ImageJ ROIs. They belong together by
-name: cell1.tif and cell1_mask.png. Both may be in one folder. The workdir gets model/, trials.png
-(what to expect on images that it has not seen), losses.csv and config.json.
+name: cell1.tif and cell1_mask.png. Both may be in one folder. The workdir gets model/, report.html
+(a page to look at: what to expect on images that it has not seen), trials.png, losses.csv and
+config.json.
 """
 
 import dataclasses
@@ -13,12 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from skimage.measure import label
 
 from experiments import figures
 from experiments.options import run
 from experiments.progress import progress_bar
+from experiments.report_page import Case, write_page
 from experiments.results import write_table
-from experiments.runs import open_workdir
+from experiments.runs import open_workdir, versions
 from experiments.starting import load_start
 from fscs import images as files
 from fscs.errors import InputError
@@ -54,6 +57,8 @@ class Config:
   """Side of the crops in pixels, after resizing."""
   seed: int = 0
   """Seed of what is drawn at random."""
+  report: bool = True
+  """Write report.html, a page to look at."""
 
 
 def finetune(config: Config) -> Path:
@@ -79,6 +84,8 @@ def finetune(config: Config) -> Path:
       advance=advance,
     )
   _write(workdir, result)
+  if config.report:
+    _write_report(workdir, result, config)
   _tell(result, workdir)
   return workdir
 
@@ -167,17 +174,39 @@ def _write(workdir: Path, result: Result) -> None:
     )
 
 
+def _write_report(workdir: Path, result: Result, config: Config) -> None:
+  splitting = result.segmenter.splitting
+  cases = [
+    Case(
+      trial.name,
+      f'{trial.iou:.3f}',
+      trial.grey,
+      trial.labels,
+      label(trial.probability > splitting.threshold, connectivity=1),
+    )
+    for trial in result.trials
+  ]
+  facts = {**dataclasses.asdict(config), 'scale': result.segmenter.scale, **versions()}
+  write_page(
+    workdir / 'report.html', 'Fine-tuned model', _expectation(result), result.losses, cases, facts
+  )
+
+
+def _expectation(result: Result) -> str:
+  estimate = result.segmenter.estimate
+  if estimate is None:
+    return 'too few annotated pixels to hold some out: what to expect on new images is unknown'
+  return f'expect an IoU of about {estimate:.2f} on new images of this kind'
+
+
 def _tell(result: Result, workdir: Path) -> None:
   segmenter = result.segmenter
   print(
     f'objects are {segmenter.support.diameters[1]:.0f} pixels wide; scale {segmenter.scale:.3g}'
   )
-  if segmenter.estimate is None:
-    print('too few annotated pixels to hold some out: what to expect on new images is unknown')
-  else:
-    for trial in result.trials:
-      print(f'held out: {trial.name}, IoU {trial.iou:.3f}')
-    print(f'expect an IoU of about {segmenter.estimate:.2f} on new images of this kind')
+  for trial in result.trials:
+    print(f'held out: {trial.name}, IoU {trial.iou:.3f}')
+  print(_expectation(result))
   print(f'model and pictures: {workdir}')
 
 

@@ -9,9 +9,12 @@ from fscs import datasets, losses, metrics
 from fscs.adapt import adapt, inner_optimizer
 from fscs.checkpoint import load_init, save_init
 from fscs.errors import InputError
+from fscs.finetuning import finetune
 from fscs.interop import params_from_torch
 from fscs.meta import InnerLoop, init_state, make_meta_block, meta_step, reptile_gradient
 from fscs.models import FCRN, UNet, init_params, make_model, with_affine_norms
+from fscs.segmenter import Segmenter
+from fscs.starting_points import Initialisation, pretrained
 from fscs.types import Episode, ImageSet, MetaState
 
 __version__ = '0.1.0'
@@ -20,12 +23,15 @@ __all__ = [
   'FCRN',
   'Episode',
   'ImageSet',
+  'Initialisation',
   'InnerLoop',
   'InputError',
   'MetaState',
+  'Segmenter',
   'UNet',
   'adapt',
   'datasets',
+  'finetune',
   'init_params',
   'init_state',
   'inner_optimizer',
@@ -36,6 +42,7 @@ __all__ = [
   'meta_step',
   'metrics',
   'params_from_torch',
+  'pretrained',
   'reptile_gradient',
   'save_init',
   'with_affine_norms',

@@ -64,6 +64,7 @@ def test_matches_are_shown_and_what_to_expect(folders, capsys):
   assert 'without a mask, left out: 2 of 5 images' in shown
   assert 'expect an IoU of about 0.' in shown
   assert (folders / 'run' / 'trials.png').stat().st_size > 1000
+  assert 'expect an IoU of about 0.' in (folders / 'run' / 'report.html').read_text()
   rows = rows_of(folders / 'run' / 'losses.csv')
   assert len(rows) == OPTIONS['steps']
 

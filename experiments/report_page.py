@@ -1,0 +1,177 @@
+"""A run as one HTML file that needs nothing else: learning curve, switchable overlays, scores."""
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from skimage.segmentation import find_boundaries
+
+from experiments.outputs import whole_or_not
+
+LONGEST_SIDE = 768  # of a picture, in pixels; larger ones are thinned out
+TRUTH, PREDICTION = (255, 176, 0), (0, 168, 232)
+MISSED, EXTRA, AGREED = (230, 60, 60), (160, 80, 255), (60, 190, 90)
+
+VIEWS = ('image', 'truth', 'prediction', 'error')
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem;
+  color: #222; background: #fff }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+table { border-collapse: collapse } td, th { padding: .15rem .8rem .15rem 0; text-align: left }
+td.number { text-align: right; font-variant-numeric: tabular-nums }
+fieldset { border: 0; padding: 0; margin: 0 0 1rem } label { margin-right: 1.2rem; cursor: pointer }
+.cases { display: flex; flex-wrap: wrap; gap: 1rem }
+figure { margin: 0; width: 21rem } .stack { position: relative }
+.stack img { display: block; width: 100%; image-rendering: pixelated }
+.stack img + img { position: absolute; inset: 0; visibility: hidden }
+body[data-view=truth] .truth, body[data-view=prediction] .prediction,
+body[data-view=error] .error { visibility: visible }
+.key span { padding: 0 .4rem; margin-right: .8rem; color: #fff; border-radius: .2rem }
+pre { overflow-x: auto; background: #f4f4f4; padding: .6rem }
+"""
+_SCRIPT = """
+for (const input of document.querySelectorAll('input[name=view]'))
+  input.addEventListener('change', () => { document.body.dataset.view = input.value })
+"""
+_CITATION = (
+  'Dawoud, Y., Hornauer, J., Carneiro, G. and Belagiannis, V.: Few-Shot Microscopy Image Cell'
+  ' Segmentation. ECML-PKDD 2020. arXiv:2007.01671'
+)
+
+
+class Case(NamedTuple):
+  """An image with its truth and what was predicted, all (H, W)."""
+
+  title: str
+  score: str
+  grey: np.ndarray  # uint8
+  truth: np.ndarray  # int, objects; 0 is background
+  prediction: np.ndarray  # alike
+
+
+def write_page(
+  path: Path,
+  title: str,
+  summary: str,
+  losses: Sequence[float],
+  cases: Sequence[Case],
+  facts: Mapping[str, object],
+) -> None:
+  """Write the page.
+
+  Args:
+    path: HTML file.
+    title: of the page.
+    summary: a sentence below it.
+    losses: one per step.
+    cases: pictures to look at.
+    facts: configuration and versions, shown as a table.
+  """
+  parts = [
+    f'<h1>{html.escape(title)}</h1><p>{html.escape(summary)}</p>',
+    _cases(cases) if cases else '',
+    f'<h2>Learning curve</h2>{curve(losses)}' if len(losses) > 1 else '',
+    f'<h2>Configuration</h2>{_table(facts)}',
+    f'<h2>How to cite</h2><pre>{html.escape(_CITATION)}</pre>',
+  ]
+  text = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width">'
+    f'<link rel="icon" href="data:,"><title>{html.escape(title)}</title>'
+    f'<style>{_STYLE}</style></head><body data-view="prediction">{"".join(parts)}'
+    f'<script>{_SCRIPT}</script></body></html>\n'
+  )
+  with whole_or_not(path) as temporary:
+    temporary.write_text(text, encoding='utf-8')
+
+
+def _cases(cases: Sequence[Case]) -> str:
+  choices = ''.join(
+    f'<label><input type="radio" name="view" value="{view}"'
+    f'{" checked" if view == "prediction" else ""}> {view}</label>'
+    for view in VIEWS
+  )
+  key = ''.join(
+    f'<span style="background:rgb{colour}">{name}</span>'
+    for name, colour in (('agreed', AGREED), ('missed', MISSED), ('too much', EXTRA))
+  )
+  figures = ''.join(_figure(case) for case in cases)
+  rows = ''.join(
+    f'<tr><td>{html.escape(case.title)}</td><td class="number">{html.escape(case.score)}</td></tr>'
+    for case in cases
+  )
+  return (
+    f'<h2>Images that the network had not seen</h2><fieldset>{choices}</fieldset>'
+    f'<p class="key">In the view “error”: {key}</p><div class="cases">{figures}</div>'
+    f'<h2>Scores</h2><table><tr><th>image</th><th>IoU</th></tr>{rows}</table>'
+  )
+
+
+def _figure(case: Case) -> str:
+  step = -(-max(case.grey.shape) // LONGEST_SIDE)
+  grey, truth, prediction = (x[::step, ::step] for x in (case.grey, case.truth, case.prediction))
+  layers = {
+    'truth': _paint([(find_boundaries(truth, mode='inner'), TRUTH)]),
+    'prediction': _paint([(find_boundaries(prediction, mode='inner'), PREDICTION)]),
+    'error': _paint(
+      [
+        ((truth > 0) & (prediction > 0), AGREED),
+        ((truth > 0) & (prediction == 0), MISSED),
+        ((truth == 0) & (prediction > 0), EXTRA),
+      ],
+      opacity=150,
+    ),
+  }
+  title = html.escape(case.title)
+  images = f'<img src="{_data(grey)}" alt="{title}">'
+  images += ''.join(
+    f'<img class="{name}" src="{_data(layer)}" alt="{name} of {title}">'
+    for name, layer in layers.items()
+  )
+  caption = f'{title}: IoU {html.escape(case.score)}'
+  return f'<figure><div class="stack">{images}</div><figcaption>{caption}</figcaption></figure>'
+
+
+def _paint(areas: Sequence[tuple[np.ndarray, tuple[int, int, int]]], opacity: int = 255):
+  layer = np.zeros((*areas[0][0].shape, 4), np.uint8)
+  for where, colour in areas:
+    layer[where] = (*colour, opacity)
+  return layer
+
+
+def _data(pixels: np.ndarray) -> str:
+  """An image as the address of itself."""
+  file = io.BytesIO()
+  Image.fromarray(pixels).save(file, format='PNG', optimize=True)
+  return 'data:image/png;base64,' + base64.b64encode(file.getvalue()).decode()
+
+
+def curve(losses: Sequence[float], width: int = 640, height: int = 200) -> str:
+  """An SVG of a loss over steps, with the largest and smallest value named."""
+  values = np.asarray(losses, float)
+  low, high = float(values.min()), float(values.max())
+  x = np.linspace(50, width - 10, len(values))
+  y = 10 + (high - values) / max(high - low, 1e-12) * (height - 40)
+  points = ' '.join(f'{a:.1f},{b:.1f}' for a, b in zip(x, y, strict=True))
+  return (
+    f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="loss over steps">'
+    f'<polyline points="{points}" fill="none" stroke="rgb{PREDICTION}" stroke-width="1.5"/>'
+    f'<text x="0" y="16" font-size="12">{high:.3g}</text>'
+    f'<text x="0" y="{height - 28}" font-size="12">{low:.3g}</text>'
+    f'<text x="{width / 2:.0f}" y="{height - 6}" font-size="12">step 1 to {len(values)}</text>'
+    '</svg>'
+  )
+
+
+def _table(facts: Mapping[str, object]) -> str:
+  rows = ''.join(
+    f'<tr><td>{html.escape(str(name))}</td><td>{html.escape(str(value))}</td></tr>'
+    for name, value in facts.items()
+  )
+  return f'<table>{rows}</table>'

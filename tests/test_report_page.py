@@ -1,0 +1,81 @@
+"""The page of a run in a real browser: pictures show, views switch, nothing is loaded or logged."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from skimage.draw import disk
+
+from experiments.report_page import Case, curve, write_page
+
+BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'chrome'))), None)
+
+# Clicks every view and writes down what is visible then.
+CLICKS = """
+<pre id="found"></pre><script>
+addEventListener('load', () => {
+  const found = { pictures: [...document.images].map(image => image.naturalWidth) }
+  for (const input of document.querySelectorAll('input[name=view]')) {
+    input.click()
+    found[input.value] = [...document.querySelectorAll('figure:first-of-type img')].map(
+      image => getComputedStyle(image).visibility)
+  }
+  document.getElementById('found').textContent = JSON.stringify(found)
+})
+</script></body>
+"""
+
+
+@pytest.fixture
+def page(tmp_path):
+  labels = np.zeros((60, 80), np.int32)
+  labels[disk((30, 30), 12)] = 1
+  grey = (labels * 100 + 50).astype(np.uint8)
+  moved = np.roll(labels, 6, axis=1)
+  cases = [
+    Case('a & b <i>.tif', '0.612', grey, labels, moved),
+    Case('c', '1', grey, labels, labels),
+  ]
+  path = tmp_path / 'page.html'
+  write_page(path, 'A "run" <b>', 'expect 0.7', [3.0, 2.0, 1.0], cases, {'scale': 0.5, 'x': '<&>'})
+  return path
+
+
+def test_the_page_is_one_file_and_what_users_name_is_only_text(page):
+  text = page.read_text()
+  assert not re.search(r'(src|href)="(?!data:)', text)
+  assert 'a &amp; b &lt;i&gt;.tif' in text
+  assert '<i>' not in text
+  assert '<td>0.5</td>' in text
+  assert '2007.01671' in text
+
+
+def test_a_curve_goes_from_its_largest_to_its_smallest_value():
+  svg = curve([4.0, 2.0, 1.0], width=160, height=140)
+  assert 'points="50.0,10.0 100.0,76.7 150.0,110.0"' in svg
+  assert '>4<' in svg
+  assert '>1<' in svg
+
+
+@pytest.mark.skipif(BROWSER is None, reason='no Chromium is installed')
+def test_pictures_show_and_views_switch_in_a_browser(page, tmp_path):
+  tried = tmp_path / 'tried.html'
+  tried.write_text(page.read_text().replace('</body>', CLICKS))
+  options = ('--headless', '--no-sandbox', '--disable-gpu', '--enable-logging=stderr')
+  shown = subprocess.run(
+    [BROWSER, *options, f'--user-data-dir={tmp_path / "profile"}', '--dump-dom', tried.as_uri()],
+    capture_output=True,
+    text=True,
+    timeout=120,
+    check=True,
+  )
+  assert 'CONSOLE' not in shown.stderr
+  found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', shown.stdout)[1])
+  assert found['pictures'] == [80] * 8
+  on = {'image': (0,), 'truth': (0, 1), 'prediction': (0, 2), 'error': (0, 3)}
+  for view, visible in on.items():
+    expected = ['visible' if i in visible else 'hidden' for i in range(4)]
+    assert found[view] == expected, view
