@@ -124,7 +124,8 @@ def meta_train(config: Config) -> Path:
     begin = int(state.step)
     blocks = _blocks(config, codes, state, data, inner, outer, mesh, workdir)
     state = _keep(config, codes, begin, blocks, checkpoints, workdir) or state
-  save_init(workdir / 'init', state.params, {'architecture': config.arch, **description})
+  known = {'architecture': config.arch, 'object_diameter': data.object_diameter}
+  save_init(workdir / 'init', state.params, {**known, **description})
   if cluster.is_primary():
     print(f'initialisation and figures: {workdir}')
   return workdir

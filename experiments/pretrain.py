@@ -82,7 +82,8 @@ def pretrain(config: Config) -> Path:
     finally:
       sources.draw_curves(workdir)
     params = checkpoints.restore_params(checkpoints.best_step)
-  save_init(workdir / 'init', params, {'architecture': config.arch, **describe(config, facts)})
+  known = {'architecture': config.arch, 'object_diameter': data.object_diameter}
+  save_init(workdir / 'init', params, {**known, **describe(config, facts)})
   print(f'initialisation and figures: {workdir}')
   return workdir
 

@@ -1,19 +1,24 @@
 """What both ways of training on sources share: their options, their images, their pictures."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from skimage.measure import label
 
 from experiments import data, figures
 from experiments.options import Code
 from fscs.datasets import CODES
 from fscs.episodes import Bank, make_bank, sample_crops
 from fscs.errors import InputError
+from fscs.own_images import typical_diameter
+from fscs.preprocessing import GreySet
 
 CROPS_IN_FIGURE = 5
+IMAGES_MEASURED = 10  # of a source, for the size of its objects
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Sources(NamedTuple):
   training: Bank
   validation: Bank
   fingerprints: dict[str, str]  # of the files, by code
+  object_diameter: float  # typical, in pixels of the images as prepared
 
 
 def codes_of(config: SourceOptions) -> tuple[str, ...]:
@@ -65,7 +71,17 @@ def load(config, codes: tuple[str, ...]) -> Sources:
     except InputError as error:
       raise InputError(f'images for {purpose}: {error}') from error
     banks.append(bank)
-  return Sources(*banks, fingerprints)
+  return Sources(*banks, fingerprints, _object_diameter(grey_sets))
+
+
+def _object_diameter(grey_sets: Sequence[GreySet]) -> float:
+  """The median over sources of their objects' typical diameter, from a few images of each."""
+  diameters = []
+  for grey_set in grey_sets:
+    chosen = np.linspace(0, len(grey_set.masks) - 1, IMAGES_MEASURED).astype(int)
+    labels = [label(grey_set.masks[i], connectivity=1) for i in sorted(set(chosen))]
+    diameters.append(typical_diameter(labels))
+  return float(np.median(diameters))
 
 
 def draw_crops(path: Path, bank: Bank, codes: tuple[str, ...], config) -> None:
