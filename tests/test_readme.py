@@ -1,16 +1,39 @@
-"""The README's Python example runs as it stands there."""
+"""The README's Python examples run as they stand there."""
 
+import functools
 import re
 from pathlib import Path
 
 import numpy as np
+from test_finetuning import cells
+
+import fscs
+from fscs.finetuning import Settings
+from fscs.starting_points import random_initialisation
 
 README = Path(__file__).resolve().parents[1] / 'README.md'
+OWN_IMAGES, PURE_FUNCTIONS = re.findall(r'```python\n(.*?)```', README.read_text(), re.DOTALL)
 
 
-def test_the_python_example_runs():
-  (example,) = re.findall(r'```python\n(.*?)```', README.read_text(), flags=re.DOTALL)
-  names = {}
+def run(example, **names):
   exec(compile(example, 'README.md', 'exec'), names)
-  assert np.isfinite(names['history'].loss).all()
-  assert names['history'].loss.shape == (5,)
+  return names
+
+
+def test_the_example_of_pure_functions():
+  history = run(PURE_FUNCTIONS)['history']
+  assert np.isfinite(history.loss).all()
+  assert history.loss.shape == (5,)
+
+
+def test_the_example_of_own_images(tmp_path, monkeypatch):
+  """With a few steps, as it would take a minute."""
+  monkeypatch.chdir(tmp_path)
+  short = functools.partial(fscs.finetune, settings=Settings(num_steps=2, crop_size=32))
+  monkeypatch.setattr(fscs, 'finetune', short)
+  monkeypatch.setattr(fscs, 'pretrained', random_initialisation)
+  images, masks = zip(*(cells(seed) for seed in range(3)), strict=True)
+  names = run(OWN_IMAGES, images=images, masks=masks, image=images[0])
+  assert names['labels'].shape == images[0].shape
+  again = fscs.Segmenter.load('model').labels(images[0])
+  np.testing.assert_array_equal(again, names['labels'])
