@@ -36,7 +36,7 @@ STATISTICS_CROPS = 32  # whose statistics stand for the annotated images
 class Settings(NamedTuple):
   """How long and how fast; what a crop is."""
 
-  num_steps: int = 100
+  num_steps: int = 60
   batch_size: int = 8
   learning_rate: float = 3e-3  # falls to 0 along half a cosine
   crop_size: int = 128

@@ -1,0 +1,37 @@
+"""Make a training run's initialisation the one that comes with the package.
+
+  python -m experiments.ship --init=runs/ssTEM-fcrn-bce-s0
+
+Writes fscs/pretrained.npz in half precision; `docs/model-card.md` says which run it is of.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import fscs
+from experiments.options import run
+from experiments.starting import load_start
+from fscs.errors import InputError
+from fscs.starting_points import SHIPPED, ship
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Options of shipping."""
+
+  init: str = ''
+  """Workdir of a training run."""
+
+
+def main(config: Config) -> Path:
+  """Write the file; returns its path."""
+  if not config.init:
+    raise InputError('--init is missing: the workdir of a training run')
+  path = Path(fscs.__file__).parent / SHIPPED
+  ship(path, load_start(config.init))
+  print(f'{path}: {path.stat().st_size / 1e6:.2f} MB')
+  return path
+
+
+if __name__ == '__main__':
+  run(main, Config, lambda _: Config())

@@ -1,0 +1,78 @@
+"""The shipped initialisation, and others that fine-tuning can start from."""
+
+import jax
+import numpy as np
+import pytest
+
+import fscs
+from experiments import ship
+from experiments.starting import load_start
+from fscs import starting_points
+from fscs.errors import InputError
+from fscs.models import init_params, make_model
+from fscs.starting_points import random_initialisation, widths_of
+
+
+def test_the_shipped_initialisation_is_an_fcrn_of_under_three_megabytes():
+  initialisation = fscs.pretrained()
+  assert initialisation.architecture == 'fcrn'
+  assert initialisation.widths == (32, 64, 128, 512)
+  assert 5 < initialisation.object_diameter < 100
+  wanted = jax.eval_shape(lambda: init_params(make_model('fcrn'), jax.random.key(0)))
+  shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), initialisation.params)
+  assert shapes == jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), wanted)
+  path = starting_points.resources.files('fscs') / starting_points.SHIPPED
+  assert path.stat().st_size < 3e6
+
+
+def test_what_is_shipped_is_what_was_trained_but_for_half_precision(tmp_path, monkeypatch):
+  model = make_model('unet', widths=(4, 4, 8))
+  params = init_params(model, jax.random.key(0))
+  fscs.save_init(tmp_path / 'run', params, {'architecture': 'unet', 'object_diameter': 31.0})
+  monkeypatch.setattr(ship.fscs, '__file__', str(tmp_path / '__init__.py'))
+  ship.main(ship.Config(str(tmp_path / 'run')))
+  monkeypatch.setattr(starting_points.resources, 'files', lambda _: tmp_path)
+  found = fscs.pretrained()
+  assert (found.architecture, found.widths, found.object_diameter) == ('unet', (4, 4, 8), 31.0)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), found.params, params
+  )
+  (tmp_path / starting_points.SHIPPED).unlink()
+  with pytest.raises(InputError, match='has no pretrained initialisation: give --init'):
+    fscs.pretrained()
+
+
+def test_widths_are_read_from_the_parameters():
+  start = random_initialisation('unet')
+  assert widths_of('unet', start.params) == (32, 64, 128)
+  with pytest.raises(InputError, match='not of fcrn'):
+    widths_of('fcrn', start.params)
+
+
+def test_a_run_that_has_not_ended_and_a_folder_of_no_network_are_named(tmp_path):
+  (tmp_path / 'config.json').write_text('{}')
+  with pytest.raises(InputError, match='has not ended yet'):
+    load_start(str(tmp_path))
+  fscs.save_init(tmp_path / 'other', {'a': np.zeros(2, np.float32)}, {})
+  with pytest.raises(InputError, match='does not say whether it is of fcrn or unet'):
+    load_start(str(tmp_path / 'other'))
+
+
+def test_a_file_of_pytorch_is_converted_or_says_what_is_missing(tmp_path):
+  torch = pytest.importorskip('torch')
+  from experiments.benchmark import jobs
+
+  state = {name: torch.from_numpy(value) for name, value in jobs.kernels('fcrn').items()}
+  torch.save(state, tmp_path / 'authors.pt')
+  start = load_start(str(tmp_path / 'authors.pt'))
+  assert (start.architecture, start.widths) == ('fcrn', (32, 64, 128, 512))
+  (tmp_path / 'broken.pt').write_text('nothing')
+  with pytest.raises(InputError, match=r'broken\.pt is no PyTorch file'):
+    load_start(str(tmp_path / 'broken.pt'))
+
+
+def test_without_pytorch_a_line_says_how_to_convert(tmp_path, monkeypatch):
+  monkeypatch.setitem(__import__('sys').modules, 'torch', None)
+  (tmp_path / 'authors.pt').touch()
+  with pytest.raises(InputError, match='pip install torch, or convert it'):
+    load_start(str(tmp_path / 'authors.pt'))
