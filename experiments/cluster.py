@@ -103,9 +103,10 @@ if not sys.stdin.read():
 
 @contextlib.contextmanager
 def last_words() -> Iterator[None]:
-  """Says what to do if JAX aborts the process, as it does where another process has died.
+  """Says what to do if the process cannot go on, as where another process has died.
 
-  Nothing of Python runs then, so it is a process beside this one that speaks.
+  JAX mostly aborts then, and nothing of Python runs, so it is a process beside this one that speaks
+  when this one is gone.
   """
   if jax.process_count() == 1:
     yield
@@ -113,13 +114,10 @@ def last_words() -> Iterator[None]:
   watcher = subprocess.Popen([sys.executable, '-S', '-c', _WATCHER], stdin=subprocess.PIPE)
   try:
     yield
-  except jax.errors.JaxRuntimeError as error:
-    raise InputError(
-      f'{str(error).splitlines()[0]}: if another process has died, start the same command again'
-      ' for all: it goes on from the last checkpoint'
-    ) from error
-  finally:
+  except (InputError, KeyboardInterrupt):  # these explain themselves
     watcher.communicate(b'goodbye')
+    raise
+  watcher.communicate(b'goodbye')
 
 
 def chosen_devices(options: ClusterOptions) -> list[jax.Device]:
