@@ -7,9 +7,11 @@ from typing import Any, Literal
 import tyro
 
 from experiments.initialisations import RANDOM, Which, run_of
-from experiments.options import Code, DataOptions, NetworkOptions, from_preset
+from experiments.options import Code, DataOptions, NetworkOptions, Schedule, from_preset
 from experiments.presets import Preset
 from experiments.runs import newest_run
+from fscs.augmentation import AugmentationName
+from fscs.losses import PixelLossName
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +44,17 @@ class Config(DataOptions, NetworkOptions):
   finetune_epochs: int = 20
   """Passes over all crops of the annotated images."""
   finetune_steps: int | None = None
-  """At most so many steps."""
+  """At most so many steps; 0 scores initialisations as they are."""
   finetune_batch_size: int = 64
   """Crops per step."""
   finetune_lr: float = 1e-4
   """Learning rate of Adam."""
+  finetune_schedule: Schedule = 'constant'
+  """constant, or cosine: it falls to 0 over --finetune-steps."""
+  loss: PixelLossName = 'weighted_bce'
+  """Segmentation loss: the paper's weighted_bce, or bce_dice, which keeps rare foreground small."""
+  finetune_augmentation: AugmentationName = 'none'
+  """Of crops at every step: none, mild (like the images themselves) or strong."""
   weight_decay: float = 5e-4
   """Weight decay, added to the gradient."""
   norm_scale: float = 0.1

@@ -23,14 +23,16 @@ import numpy as np
 from experiments import data, evaluation_options, figures, initialisations, results
 from experiments.evaluation_options import Config
 from experiments.initialisations import Initialisation
-from experiments.options import check_bounds, make_network, run
+from experiments.options import check_bounds, learning_rate, make_network, run
 from experiments.progress import progress_bar
 from experiments.results import Row
 from experiments.runs import default_workdir, open_workdir
 from experiments.selection_files import choose_selections, save_selections
 from fscs.adapt import inner_optimizer
+from fscs.augmentation import make_augment
 from fscs.errors import InputError
 from fscs.evaluate import FineTuning, Scores, Target, make_finetune, make_score, make_target
+from fscs.losses import PIXEL_LOSSES
 from fscs.models import with_affine_norms
 from fscs.selections import Selections, support_indices, support_names
 
@@ -157,7 +159,8 @@ def _score(
   init, shots, selection = cell
   params, losses = tuned
   begin = time.perf_counter()
-  _check_losses(losses, f'{config.target}, {shots} shots, selection {selection}', init.name)
+  if config.finetune_steps != 0:
+    _check_losses(losses, f'{config.target}, {shots} shots, selection {selection}', init.name)
   indices = test_images(len(target.grey_set.names), supports[shots, selection], config)
   scores, predictions = score(params, target.grey_set, indices)
   if selection == config.selections[0]:
@@ -169,13 +172,18 @@ def _score(
 
 
 def _finetuning(config: Config) -> FineTuning:
+  if config.finetune_schedule == 'cosine' and not config.finetune_steps:
+    raise InputError('--finetune-schedule=cosine needs to know the end: give --finetune-steps')
+  rate = learning_rate(config.finetune_lr, config.finetune_schedule, config.finetune_steps)
   return FineTuning(
-    inner_optimizer(config.finetune_lr, config.weight_decay),
+    inner_optimizer(rate, config.weight_decay),
     config.crop_size,
     config.finetune_batch_size,
     config.finetune_epochs,
     config.finetune_steps,
     config.seed,
+    PIXEL_LOSSES[config.loss],
+    make_augment(config.finetune_augmentation),
   )
 
 

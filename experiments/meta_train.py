@@ -12,17 +12,19 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from experiments import cluster, sources
+from experiments import cluster, initialisations, sources
 from experiments.cluster import ClusterOptions
 from experiments.options import (
   DataOptions,
+  LossOptions,
   NetworkOptions,
   check_bounds,
   make_network,
@@ -33,20 +35,21 @@ from experiments.progress import progress_bar
 from experiments.runs import FigureLog, default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions, Sources
 from fscs.adapt import History, inner_optimizer
+from fscs.augmentation import make_augment
 from fscs.checkpoint import Checkpoints, save_init
 from fscs.devices import TaskAxis, replicate, task_mesh
 from fscs.errors import InputError
-from fscs.losses import TERMS, Objective
+from fscs.losses import PIXEL_LOSSES, TERMS, Objective
 from fscs.meta import InnerLoop, init_state, make_meta_block, make_validation
 from fscs.models import init_params
-from fscs.types import MetaState
+from fscs.types import MetaState, Params
 
 # Where a run goes on may be elsewhere than where it began.
 PLACES_OF_WORK = tuple(field.name for field in dataclasses.fields(ClusterOptions))
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(DataOptions, NetworkOptions, SourceOptions, ClusterOptions):
+class Config(DataOptions, NetworkOptions, SourceOptions, LossOptions, ClusterOptions):
   """Options of meta-training; defaults are the paper's."""
 
   objective: Objective = 'combined'
@@ -61,6 +64,10 @@ class Config(DataOptions, NetworkOptions, SourceOptions, ClusterOptions):
   """Episodes per source and meta-epoch; tasks are shared out over all devices."""
   meta_lr: float = 1.0
   """Learning rate of the outer loop."""
+  meta_schedule: Literal['constant', 'linear'] = 'constant'
+  """constant, or linear: it falls to 0, and the number of meta-epochs is final."""
+  start: str | None = None
+  """Workdir of a run to begin from; random parameters by default."""
   num_inner_steps: int = 30
   """Adam steps per episode."""
   num_crops: int = 5
@@ -103,8 +110,8 @@ def meta_train(config: Config) -> Path:
   data = sources.load(config, codes)
   facts = {'command': 'meta_train', 'sources': codes, 'data_fingerprints': data.fingerprints}
 
-  params = init_params(model, jax.random.fold_in(jax.random.key(config.seed), 0))
-  outer = optax.sgd(config.meta_lr)
+  params = _start(config, model)
+  outer = optax.sgd(_outer_rate(config))
   state = replicate(init_state(params, outer), mesh)
   inner = InnerLoop(
     apply=lambda params, images: model.apply({'params': params}, images),
@@ -113,9 +120,12 @@ def meta_train(config: Config) -> Path:
     num_steps=config.num_inner_steps,
     alpha=config.alpha,
     beta=config.beta,
+    pixel_loss=PIXEL_LOSSES[config.loss],
+    augment=make_augment(config.augmentation),
   )
   if cluster.is_primary():
-    open_workdir(workdir, config, facts, free=('meta_epochs', *PLACES_OF_WORK))
+    lengths = ('meta_epochs',) if config.meta_schedule == 'constant' else ()
+    open_workdir(workdir, config, facts, free=(*lengths, *PLACES_OF_WORK))
     sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
   description = describe(config, facts)
   with cluster.last_words(), Checkpoints(workdir / 'checkpoints', description) as checkpoints:
@@ -129,6 +139,19 @@ def meta_train(config: Config) -> Path:
   if cluster.is_primary():
     print(f'initialisation and figures: {workdir}')
   return workdir
+
+
+def _start(config: Config, model: nn.Module) -> Params:
+  """The parameters before the first meta-epoch."""
+  if config.start is None:
+    return init_params(model, jax.random.fold_in(jax.random.key(config.seed), 0))
+  return initialisations.load(config.start, config, target=config.target).params
+
+
+def _outer_rate(config: Config) -> optax.ScalarOrSchedule:
+  if config.meta_schedule == 'constant':
+    return config.meta_lr
+  return optax.linear_schedule(config.meta_lr, 0.0, config.meta_epochs)
 
 
 def _blocks(

@@ -11,17 +11,21 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NoReturn, TypeVar
 
 import jax
+import optax
 import tyro
 
 from experiments.presets import PRESETS, Preset
+from fscs.augmentation import AugmentationName
 from fscs.datasets import default_data_dir
 from fscs.errors import InputError
+from fscs.losses import PixelLossName
 from fscs.models import FCRN, Architecture, KernelInit, UNet, make_model
 from fscs.models.convolution import Lowering
 from fscs.models.layers import Precision
 from fscs.preprocessing import Protocol
 
 Code = Literal['B5', 'B39', 'ssTEM', 'EM', 'TNBC']
+Schedule = Literal['constant', 'cosine']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +72,21 @@ class NetworkOptions:
   """Seed of initial parameters and of everything drawn."""
 
 
+@dataclasses.dataclass(frozen=True)
+class LossOptions:
+  """What training minimises, and what it does to crops."""
+
+  loss: PixelLossName = 'weighted_bce'
+  """Segmentation loss: the paper's weighted_bce, or bce_dice, which keeps rare foreground small."""
+  augmentation: AugmentationName = 'none'
+  """Of crops at every step: none, mild (like the images themselves) or strong (other kinds)."""
+
+
+def learning_rate(highest: float, schedule: Schedule, num_steps: int) -> optax.ScalarOrSchedule:
+  """Constant, or from its highest value to 0 along half a cosine."""
+  return highest if schedule == 'constant' else optax.cosine_decay_schedule(highest, num_steps)
+
+
 Config = TypeVar('Config')
 
 
@@ -99,6 +118,7 @@ _SMALLEST = {
   'beta': 0,
   'weight_decay': 0,
   'norm_scale': 0,
+  'finetune_steps': 0,
 } | dict.fromkeys(
   (
     'simulated_images',
@@ -116,7 +136,6 @@ _SMALLEST = {
     'pretrain_block_steps',
     'validation_crops',
     'finetune_epochs',
-    'finetune_steps',
     'finetune_batch_size',
     'max_test_images',
     'at_once',

@@ -17,8 +17,11 @@ import numpy as np
 from experiments import sources
 from experiments.options import (
   DataOptions,
+  LossOptions,
   NetworkOptions,
+  Schedule,
   check_bounds,
+  learning_rate,
   make_network,
   run,
   warn_without_accelerator,
@@ -27,16 +30,18 @@ from experiments.progress import progress_bar
 from experiments.runs import FigureLog, default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions
 from fscs.adapt import inner_optimizer
+from fscs.augmentation import make_augment
 from fscs.checkpoint import Checkpoints, save_init
 from fscs.episodes import Bank
 from fscs.errors import InputError
+from fscs.losses import PIXEL_LOSSES
 from fscs.models import init_params
 from fscs.supervised import Recipe, crop_stream, make_loss, make_train, num_training_steps
 from fscs.types import MetaState
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(DataOptions, NetworkOptions, SourceOptions):
+class Config(DataOptions, NetworkOptions, SourceOptions, LossOptions):
   """Options of supervised pre-training; defaults are the paper's."""
 
   pretrain_epochs: int = 100
@@ -47,6 +52,8 @@ class Config(DataOptions, NetworkOptions, SourceOptions):
   """Crops per step."""
   pretrain_lr: float = 1e-3
   """Learning rate of Adam."""
+  pretrain_schedule: Schedule = 'constant'
+  """constant, or cosine: it falls to 0, and the number of steps is final."""
   weight_decay: float = 5e-4
   """Weight decay, added to the gradient."""
   pretrain_block_steps: int = 500
@@ -66,19 +73,27 @@ def pretrain(config: Config) -> Path:
   warn_without_accelerator(config)
   data = sources.load(config, codes)
   facts = {'command': 'pretrain', 'sources': codes, 'data_fingerprints': data.fingerprints}
-  free = ('pretrain_epochs', 'pretrain_steps')  # a longer run may go on
+  lengths = ('pretrain_epochs', 'pretrain_steps')
+  free = lengths if config.pretrain_schedule == 'constant' else ()  # a longer run may go on
   open_workdir(workdir, config, facts, free=free)
   sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
 
   key = jax.random.key(config.seed)
   params = init_params(model, jax.random.fold_in(key, 0))
-  optimizer = inner_optimizer(config.pretrain_lr, config.weight_decay)
+  num_steps = num_training_steps(
+    len(data.training.corner),
+    config.pretrain_batch_size,
+    config.pretrain_epochs,
+    config.pretrain_steps,
+  )
+  rate = learning_rate(config.pretrain_lr, config.pretrain_schedule, num_steps)
+  optimizer = inner_optimizer(rate, config.weight_decay)
   state = MetaState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
   with Checkpoints(workdir / 'checkpoints', describe(config, facts)) as checkpoints:
     if checkpoints.latest_step is not None:
       state = checkpoints.restore(state)
     try:
-      _train(config, codes, state, data, model, optimizer, checkpoints, workdir)
+      _train(config, codes, state, num_steps, data, model, optimizer, checkpoints, workdir)
     finally:
       sources.draw_curves(workdir)
     params = checkpoints.restore_params(checkpoints.best_step)
@@ -88,15 +103,14 @@ def pretrain(config: Config) -> Path:
   return workdir
 
 
-def _train(config, codes, state, data, model, optimizer, checkpoints, workdir) -> None:
+def _train(config, codes, state, num_steps, data, model, optimizer, checkpoints, workdir) -> None:
   apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
-  train = make_train(apply, Recipe(optimizer, config.crop_size))
-  validation_loss = make_loss(apply, crop_size=config.crop_size)
+  pixel_loss = PIXEL_LOSSES[config.loss]
+  recipe = Recipe(optimizer, config.crop_size, pixel_loss, make_augment(config.augmentation))
+  train = make_train(apply, recipe)
+  validation_loss = make_loss(apply, crop_size=config.crop_size, pixel_loss=pixel_loss)
   validation_stream = _validation_stream(data.validation, config)
   crops = np.arange(len(data.training.corner))
-  num_steps = num_training_steps(
-    len(crops), config.pretrain_batch_size, config.pretrain_epochs, config.pretrain_steps
-  )
   stream = crop_stream(config.seed, crops, config.pretrain_batch_size, num_steps)
   step = int(state.step)
   with (

@@ -7,7 +7,9 @@ import numpy as np
 import optax
 
 from fscs import metrics
+from fscs.augmentation import Augment
 from fscs.episodes import Bank, make_bank
+from fscs.losses import PixelLoss, weighted_bce
 from fscs.models import FCRN, UNet
 from fscs.predict import Statistics, make_predict
 from fscs.preprocessing import GreySet
@@ -32,6 +34,8 @@ class FineTuning(NamedTuple):
   num_epochs: int = 20
   max_steps: int | None = None
   seed: int = 0
+  pixel_loss: PixelLoss = weighted_bce
+  augment: Augment | None = None
 
 
 class Scores(NamedTuple):
@@ -63,7 +67,10 @@ def make_finetune(
   the parameters come back as is.
   """
   apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
-  train_all = make_train_all(apply, Recipe(finetuning.optimizer, finetuning.crop_size))
+  recipe = Recipe(
+    finetuning.optimizer, finetuning.crop_size, finetuning.pixel_loss, finetuning.augment
+  )
+  train_all = make_train_all(apply, recipe)
 
   def stream_of(crops: np.ndarray) -> np.ndarray:
     num_steps = num_training_steps(
@@ -72,10 +79,12 @@ def make_finetune(
     return crop_stream(finetuning.seed, crops, finetuning.batch_size, num_steps)
 
   def finetune(params: Params, target: Target, supports: Sequence[Sequence[int]]):
+    nothing = (params, np.zeros(0, np.float32))
+    if finetuning.max_steps == 0:
+      return [nothing] * len(supports)
     isin = [np.isin(target.image_of_crop, support) for support in supports]
     streams = [stream_of(np.flatnonzero(found).astype(np.int32)) for found in isin if found.any()]
     trained = iter(train_all(params, target.bank, streams) if streams else ())
-    nothing = (params, np.zeros(0, np.float32))
     return [next(trained) if found.any() else nothing for found in isin]
 
   return finetune

@@ -14,6 +14,7 @@ import optax
 from fscs.types import Episode, Params
 
 Objective = Literal['bce', 'bce_entropy', 'bce_distillation', 'combined']
+PixelLossName = Literal['weighted_bce', 'bce_dice']
 Apply = Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]]  # -> logits, features
 PixelLoss = Callable[[jax.Array, jax.Array], jax.Array]  # of logits and masks
 
@@ -67,6 +68,12 @@ def bce_dice(logits: jax.Array, masks: jax.Array) -> jax.Array:
   return optax.losses.sigmoid_binary_cross_entropy(logits, masks).mean() + 1 - dice
 
 
+PIXEL_LOSSES: dict[PixelLossName, PixelLoss] = {
+  'weighted_bce': weighted_bce,
+  'bce_dice': bce_dice,
+}
+
+
 def entropy_regularisation(logits: jax.Array) -> jax.Array:
   """One-sided entropy of the foreground probability.
 
@@ -105,6 +112,7 @@ def objective_loss(
   objective: Objective,
   alpha: float = 0.01,
   beta: float = 0.01,
+  pixel_loss: PixelLoss = weighted_bce,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """The loss of the inner loop on one episode.
 
@@ -117,13 +125,14 @@ def objective_loss(
     objective: which terms count.
     alpha: weight of the entropy regularisation.
     beta: weight of the distillation.
+    pixel_loss: the segmentation loss; the paper's by default.
 
   Returns:
     The scalar loss, and every term of `TERMS` unweighted (0 where the objective has it not).
   """
   logits, features = apply(params, episode.images)
   terms = {name: jnp.zeros(()) for name in TERMS}
-  terms['segmentation'] = weighted_bce(logits, episode.masks)
+  terms['segmentation'] = pixel_loss(logits, episode.masks)
   if 'entropy' in _USED[objective]:
     terms['entropy'] = entropy_regularisation(apply(params, episode.entropy_images)[0])
   if 'distillation' in _USED[objective]:

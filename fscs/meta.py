@@ -10,15 +10,21 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from fscs.adapt import History, adapt
+from fscs.augmentation import Augment
 from fscs.devices import TASKS, TaskAxis, over_tasks, replicate, task_mesh
 from fscs.episodes import Bank, sample_episode
-from fscs.losses import Apply, Objective, objective_loss
+from fscs.losses import Apply, Objective, PixelLoss, objective_loss, weighted_bce
 from fscs.types import Episode, MetaState, Params
+
+_AUGMENTATION = 3  # folded into a task's key, whose first three parts draw the episode
 
 
 @dataclasses.dataclass(frozen=True)
 class InnerLoop:
-  """What is the same for every task; a function of (params, episode) that can be jitted."""
+  """What is the same for every task; a function of (params, episode, key) that can be jitted.
+
+  The key decides how crops are augmented, and is not needed without augmentation.
+  """
 
   apply: Apply
   objective: Objective
@@ -26,8 +32,12 @@ class InnerLoop:
   num_steps: int
   alpha: float = 0.01
   beta: float = 0.01
+  pixel_loss: PixelLoss = weighted_bce
+  augment: Augment | None = None
 
-  def __call__(self, params: Params, episode: Episode) -> tuple[Params, History]:
+  def __call__(
+    self, params: Params, episode: Episode, key: jax.Array | None = None
+  ) -> tuple[Params, History]:
     return adapt(
       params,
       episode,
@@ -37,6 +47,9 @@ class InnerLoop:
       num_steps=self.num_steps,
       alpha=self.alpha,
       beta=self.beta,
+      pixel_loss=self.pixel_loss,
+      augment=self.augment,
+      key=key,
     )
 
 
@@ -75,8 +88,9 @@ def _make_all_tasks(
   def tasks_of_device(params: Params, bank: Bank, key: jax.Array, tasks: jax.Array):
     def task(index: jax.Array):
       source = index % bank.first.shape[0]
-      episode = sample_episode(jax.random.fold_in(key, index), bank, source, **shape)
-      return inner(params, episode)
+      task_key = jax.random.fold_in(key, index)
+      episode = sample_episode(task_key, bank, source, **shape)
+      return inner(params, episode, jax.random.fold_in(task_key, _AUGMENTATION))
 
     adapted, history = over_tasks(task, task_axis, tasks)
     gradient = jax.lax.pmean(reptile_gradient(params, adapted), TASKS)
@@ -145,8 +159,10 @@ def make_validation(
       sample_episode(k, bank, source, num_crops=num_crops, crop_size=crop_size) for k in keys
     )
     finetuning = dataclasses.replace(inner, objective='bce')
-    adapted, _ = finetuning(params, support)
-    return objective_loss(inner.apply, adapted, query, objective='bce')[0]
+    adapted, _ = finetuning(params, support, jax.random.fold_in(keys[0], _AUGMENTATION))
+    return objective_loss(
+      inner.apply, adapted, query, objective='bce', pixel_loss=inner.pixel_loss
+    )[0]
 
   def validate(params: Params, bank: Bank, key: jax.Array) -> jax.Array:
     task = lambda source: rehearse(params, bank, key, source)  # noqa: E731

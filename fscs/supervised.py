@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from fscs.augmentation import Augment
 from fscs.devices import over_tasks
 from fscs.episodes import Bank, take_crops
 from fscs.losses import Apply, PixelLoss, weighted_bce
@@ -16,7 +17,6 @@ from fscs.types import Params
 STEPS_PER_CALL = 16  # a longer call would only matter where a step takes less than a millisecond
 
 Train = Callable[..., tuple[Params, optax.OptState, np.ndarray]]
-Augment = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]  # key, crops
 
 
 def crop_stream(seed: int, crops: np.ndarray, batch_size: int, num_steps: int) -> np.ndarray:
@@ -157,14 +157,16 @@ def _part(stream: np.ndarray, begin: int) -> np.ndarray:
   return np.pad(part, ((0, STEPS_PER_CALL - len(part)), (0, 0)))
 
 
-def make_loss(apply: Apply, *, crop_size: int) -> Callable[[Params, Bank, jax.Array], jax.Array]:
+def make_loss(
+  apply: Apply, *, crop_size: int, pixel_loss: PixelLoss = weighted_bce
+) -> Callable[[Params, Bank, jax.Array], jax.Array]:
   """A compiled function: mean loss over the batches (num_batches, batch_size) of a bank's crops."""
 
   @jax.jit
   def mean_loss(params: Params, bank: Bank, stream: jax.Array) -> jax.Array:
     def loss_of(crops: jax.Array) -> jax.Array:
       images, masks = take_crops(bank, crops, crop_size)
-      return weighted_bce(apply(params, images)[0], masks)
+      return pixel_loss(apply(params, images)[0], masks)
 
     return jax.lax.map(loss_of, stream).mean()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.draw import disk
 
-from fscs.augmentation import ZOOM, _turn, augment
+from fscs.augmentation import STRENGTHS, Strength, _blur, _turn, augment, make_augment
 
 
 def crops(count=16, size=64):
@@ -45,8 +45,8 @@ def test_every_crop_is_changed_in_its_own_way_and_the_key_decides(augmented):
 def test_areas_stay_within_the_zoom(augmented):
   areas = np.asarray(augmented[1]).sum((1, 2, 3))
   area = crops(1)[1].sum()
-  assert areas.max() <= area * ZOOM**2 * 1.1
-  assert areas.min() >= area / ZOOM**2 * 0.9
+  assert areas.max() <= area * Strength().zoom ** 2 * 1.1
+  assert areas.min() >= area / Strength().zoom ** 2 * 0.9
   assert areas.max() / areas.min() > 1.2
 
 
@@ -56,3 +56,32 @@ def test_turns_are_the_eight_symmetries_of_the_square():
   found = {np.asarray(turned).tobytes() for turned in jax.vmap(lambda k: _turn(k, image))(keys)}
   wanted = [np.rot90(i, k) for i in (image[..., 0], image[..., 0].T) for k in range(4)]
   assert found == {np.ascontiguousarray(w)[..., None].tobytes() for w in wanted}
+
+
+def test_inversion_exchanges_dark_and_bright_as_often_as_asked():
+  only = Strength(gamma=1.0, contrast=1.0, noise=0.0, zoom=1.0, inversion=0.25)
+  images, masks = jnp.full((200, 16, 16, 1), 0.5), jnp.zeros((200, 16, 16, 1))
+  changed = augment(jax.random.key(0), images, masks, only)[0]
+  np.testing.assert_allclose(jnp.abs(changed), 0.5, atol=1e-6)
+  assert 0.15 < float((changed < 0).mean()) < 0.35
+
+
+def test_blur_keeps_constants_and_sums_and_makes_edges_soft():
+  constant = jnp.full((32, 32, 1), 0.7)
+  np.testing.assert_allclose(_blur(jax.random.key(0), constant, 1.5), constant, atol=1e-6)
+  point = jnp.zeros((32, 32, 1)).at[16, 12].set(1.0)
+  blurred = _blur(jax.random.key(0), point, 1.5)[..., 0]
+  np.testing.assert_allclose(blurred.sum(), 1, atol=1e-5)
+  np.testing.assert_allclose(blurred[16, 11], blurred[16, 13], atol=1e-6)
+  assert blurred.max() == blurred[16, 12] < 1
+
+
+def test_names_of_augmentations():
+  assert make_augment('none') is None
+  images, masks = crops()
+  mild = make_augment('mild')(jax.random.key(3), images, masks)
+  jax.tree.map(np.testing.assert_array_equal, mild, augment(jax.random.key(3), images, masks))
+  strong_images, strong_masks = make_augment('strong')(jax.random.key(3), images, masks)
+  areas = strong_masks.sum((1, 2, 3)) / masks[0].sum()
+  largest = STRENGTHS['strong'].zoom ** 2 * 1.1
+  assert Strength().zoom ** 2 < areas.max() < largest and jnp.isfinite(strong_images).all()
