@@ -68,7 +68,7 @@ def finetune(config: Config) -> Path:
   start = load_start(config.init)
   names, images, masks = _read_all(pairs, config)
   workdir = Path(config.workdir)
-  open_workdir(workdir, config, {'command': 'finetune', 'images': names, 'key': 'own'})
+  open_workdir(workdir, config, {'command': 'finetune', 'images': names})
   settings = Settings(
     config.steps, config.batch_size, config.learning_rate, config.crop_size, config.seed
   )
@@ -78,7 +78,7 @@ def finetune(config: Config) -> Path:
       images,
       masks,
       names=names,
-      channel=None,
+      channel=config.channel,
       scale=config.scale,
       settings=settings,
       advance=advance,
@@ -96,6 +96,8 @@ def _check(config: Config) -> None:
   for name in ('steps', 'batch_size'):
     if getattr(config, name) < 1:
       raise InputError(f'--{name.replace("_", "-")} is {getattr(config, name)}: at least 1')
+  if not 0 <= config.seed < 2**32:
+    raise InputError(f'--seed is {config.seed}: 0 to {2**32 - 1}')
   for name in ('learning_rate', 'scale'):
     value = getattr(config, name)
     if value is not None and not 0 < value < 100:
@@ -138,7 +140,7 @@ def _read_all(
 
 
 def _read_pages(pair: Pair, channel: int | None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-  """Name, grey values and mask of every page; pages without an object are passed over."""
+  """Name, grey values and mask of every page; others are named on stderr."""
   with files.open_image(pair.image, channel) as image:
     pages, height, width = image.shape
     if image.note:
@@ -152,9 +154,11 @@ def _read_pages(pair: Pair, channel: int | None) -> Iterator[tuple[str, np.ndarr
       name = pair.image.name if pages == 1 else f'{pair.image.name}, page {page}'
       grey = image.read(page, slice(0, height), slice(0, width))
       files.require_finite(grey, pair.image)
-      if grey.min() == grey.max():
-        raise InputError(f'{name}: all pixels have the same grey value: leave it out')
-      mask = files.read_mask(pair.mask, (height, width), page)
+      mask = files.read_mask(pair.mask, (height, width), page, allow_empty=pages > 1)
+      if not mask.labels.any() or grey.min() == grey.max():
+        why = 'all pixels have the same grey value' if mask.labels.any() else 'nothing is marked'
+        print(f'left out: {name}: {why}', file=sys.stderr)
+        continue
       yield name, grey, mask.labels if mask.instances else mask.labels > 0
 
 
@@ -170,7 +174,7 @@ def _write(workdir: Path, result: Result) -> None:
       [f'{trial.name[:28]}\nIoU {trial.iou:.3f}' for trial in drawn],
       [trial.grey for trial in drawn],
       [trial.labels > 0 for trial in drawn],
-      [trial.probability > 0.5 for trial in drawn],
+      [trial.probability > result.segmenter.splitting.threshold for trial in drawn],
     )
 
 

@@ -46,15 +46,27 @@ def make_bank(
   Raises:
     InputError: a source has no admissible crop, or crops are larger than its images.
   """
-  offset, corners, pitches, counts = 0, [], [], []
+  tables = []
   for grey_set, stride in zip(grey_sets, strides, strict=True):
-    _, height, width = grey_set.masks.shape
     table = crop_corners(grey_set.masks, crop_size, stride, min_foreground)
     if not len(table):
       raise InputError(
         f'{grey_set.code}: no crop of {crop_size} x {crop_size} pixels has {min_foreground}'
         ' foreground pixels: lower --min-foreground'
       )
+    tables.append(table)
+  return bank_of(grey_sets, tables)
+
+
+def bank_of(grey_sets: Sequence[GreySet], tables: Sequence[np.ndarray]) -> Bank:
+  """Put the sets on the device, one source each, with a table (C, 3) of crops for each.
+
+  Raises:
+    InputError: the sets are too large.
+  """
+  offset, corners, pitches, counts = 0, [], [], []
+  for grey_set, table in zip(grey_sets, tables, strict=True):
+    _, height, width = grey_set.masks.shape
     image, row, column = table.T.astype(np.int64)
     corners.append(offset + (image * height + row) * width + column)
     pitches.append(np.full(len(table), width))

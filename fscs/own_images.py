@@ -54,7 +54,7 @@ def to_grey(image: np.ndarray, channel: int | None = None) -> np.ndarray:
     return image[..., 0]
   if channels not in (3, 4):
     raise InputError(f'an image has {channels} channels: say which to take (channel=0, ...)')
-  return image[..., :3].astype(np.float32) @ LUMA
+  return image[..., :3].astype(np.float32) @ np.array(LUMA, np.float32)
 
 
 def grey_limits(grey: np.ndarray) -> tuple[float, float]:
@@ -97,6 +97,16 @@ def rescale_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     for new, old in zip(shape, labels.shape, strict=True)
   )
   return labels[np.ix_(rows, columns)]
+
+
+def fill_up(image: np.ndarray, size: int, stride: int | None = None) -> np.ndarray:
+  """(H, W) mirrored at bottom and right to `size` at least, and to whole strides beyond it."""
+  missing = []
+  for length in image.shape:
+    beyond = max(0, length - size)
+    wanted = size + (beyond if stride is None else -(-beyond // stride) * stride)
+    missing.append((0, wanted - length))
+  return np.pad(image, missing, mode='symmetric')
 
 
 def objects_of(mask: np.ndarray) -> tuple[np.ndarray, bool]:

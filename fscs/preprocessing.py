@@ -14,7 +14,7 @@ from fscs.types import ImageSet
 Protocol = Literal['corrected', 'paper']
 
 # ITU-R BT.601 weights of red, green and blue.
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA = (0.299, 0.587, 0.114)
 
 # Grey values that become 0 and 255 in the corrected protocol. BBBC039's 12-bit camera has its
 # background near 160 and 0.1 % of its pixels above 1,455; the whole range in 8 bits would leave
@@ -54,7 +54,7 @@ def grey(image: np.ndarray, code: str, protocol: Protocol = 'corrected') -> np.n
   for other codes) in the corrected protocol and clipped at 255 in the paper's.
   """
   if image.ndim == 3:
-    return np.rint(image[..., :3] @ LUMA).astype(np.uint8)
+    return np.rint(image[..., :3] @ np.array(LUMA, np.float32)).astype(np.uint8)
   if image.dtype == np.uint8:
     return image
   if protocol == 'paper':
@@ -139,5 +139,5 @@ def crop_corners(
     - top[..., columns + crop_size]
     + top[..., columns]
   )
-  image, row, column = np.nonzero(foreground >= max(min_foreground, 1))
+  image, row, column = np.nonzero(foreground >= min_foreground)
   return np.stack([image, rows[row], columns[column]], axis=-1).astype(np.int32)

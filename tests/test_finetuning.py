@@ -12,9 +12,10 @@ from skimage.draw import disk
 from fscs import finetuning, metrics, tiles
 from fscs.errors import InputError
 from fscs.finetuning import Settings, finetune_with_trials, num_steps
+from fscs.folds import make_folds, pieces_outside
 from fscs.models import init_params, make_model
-from fscs.own_images import stretch
-from fscs.segmenter import Segmenter
+from fscs.own_images import annotate, stretch
+from fscs.segmenter import Segmenter, statistics_of
 from fscs.starting_points import Initialisation
 
 SETTINGS = Settings(num_steps=60, batch_size=8, learning_rate=2e-2, crop_size=32)
@@ -98,7 +99,7 @@ def test_tiles_agree_with_the_whole_under_kept_statistics(result, monkeypatch):
   image, _ = cells(5, shape=(256, 384), count=30)
   if segmenter.statistics is None:
     pieces = tiles.sample(tiles.fill_up(stretch(image)), 4, 128)
-    statistics = finetuning.statistics_of(segmenter, pieces)
+    statistics = statistics_of(segmenter, pieces)
     segmenter = dataclasses.replace(segmenter, statistics=statistics)
   whole = segmenter.predict(image)
   original = tiles.spans
@@ -133,6 +134,60 @@ def test_an_image_too_small_for_halves_gives_no_estimate(initialisation):
   assert found.trials == ()
   assert found.segmenter.estimate is None
   assert found.segmenter.splitting.distance is None
+
+
+def test_some_crops_without_foreground_are_learned_from():
+  mask = np.zeros((64, 256), np.uint8)
+  mask[10:20, 10:20] = 1
+  crops = finetuning._crops(mask, 32, 8)
+  filled = [mask[r : r + 32, c : c + 32].any() for _, r, c in crops]
+  assert sum(filled) == 9
+  assert len(crops) == 12
+  assert len({tuple(crop) for crop in crops}) == 12
+
+
+def test_crops_reach_the_last_pixels_of_an_image(initialisation):
+  image, labels = cells(0, shape=(45, 61))
+  annotated, _ = annotate(image, labels, 'image')
+  _, corners = finetuning._bank([annotated], 32)
+  assert corners[:, 1].max() + 32 >= 45
+  assert corners[:, 2].max() + 32 >= 61
+
+
+def test_statistics_of_a_fold_come_from_outside_it():
+  shapes = [(40, 60), (50, 30)]
+  for fold in make_folds(shapes):
+    outside = pieces_outside(fold, shapes)
+    areas = [np.zeros(shape, int) for shape in shapes]
+    for piece in (*fold, *outside):
+      areas[piece.image][piece.rows, piece.columns] += 1
+    assert all((area == 1).all() for area in areas)
+
+
+def test_scores_are_those_of_the_threshold_that_the_segmenter_uses(result):
+  threshold = result.segmenter.splitting.threshold
+  ious = [metrics.iou(t.probability > threshold, t.labels > 0) for t in result.trials]
+  np.testing.assert_allclose([trial.iou for trial in result.trials], ious)
+  assert result.segmenter.estimate == pytest.approx(np.mean(ious))
+
+
+def test_the_channel_that_was_learned_from_is_the_one_that_is_predicted(initialisation, support):
+  images, masks = support
+  noise = np.random.default_rng(0).integers(0, 999, images[0].shape)
+  colours = [np.stack([noise, noise, image], axis=-1) for image in images]
+  settings = SETTINGS._replace(num_steps=2)
+  found = finetune_with_trials(initialisation, colours, masks, settings=settings, channel=2)
+  segmenter = found.segmenter
+  assert segmenter.channel == 2
+  expected = segmenter.predict(images[0])
+  np.testing.assert_array_equal(segmenter.predict(colours[0]), expected)
+
+
+def test_an_object_that_vanishes_when_resized_is_named(initialisation, support):
+  mask = np.zeros(support[1][0].shape, int)
+  mask[5, 7] = 1
+  with pytest.raises(InputError, match=r'image 0: resized by 0.1, .* raise the scale \(--scale\)'):
+    finetune_with_trials(initialisation, [support[0][0]], [mask], scale=0.1)
 
 
 def test_small_objects_are_enlarged_to_what_is_known(initialisation):

@@ -69,8 +69,10 @@ def test_crop_corners_equal_counting_every_window():
   assert found.tolist() == expected
 
 
-def test_crops_without_foreground_never_enter():
-  assert len(crop_corners(np.zeros((1, 32, 32), np.uint8), 16, (8, 8), 0)) == 0
+def test_crops_without_foreground_enter_only_if_none_is_asked_for():
+  empty = np.zeros((1, 32, 32), np.uint8)
+  assert len(crop_corners(empty, 16, (8, 8), 1)) == 0
+  assert len(crop_corners(empty, 16, (8, 8), 0)) == 9
 
 
 def test_crops_larger_than_the_image_are_refused():

@@ -23,9 +23,8 @@ import zarr
 
 from fscs.errors import InputError
 from fscs.images import files
+from fscs.preprocessing import LUMA
 
-# ITU-R BT.601 weights of red, green and blue in double precision, for images of up to 32 bits.
-_LUMA = (0.299, 0.587, 0.114)
 _COLOURS = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 
 
@@ -177,7 +176,7 @@ def _luma(rgb: np.ndarray) -> np.ndarray:
   """(h, w, 3) to (h, w) of the same type."""
   # Term by term, because the rounding of a matrix product may depend on the size of the region.
   red, green, blue = np.moveaxis(rgb.astype(np.result_type(rgb.dtype, np.float32)), -1, 0)
-  grey = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+  grey = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
   return (grey if rgb.dtype.kind == 'f' else np.rint(grey)).astype(rgb.dtype)
 
 

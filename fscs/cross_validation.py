@@ -1,0 +1,100 @@
+"""What networks that have not seen a piece of the annotated images make of it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fscs import metrics, objects, tiles
+from fscs.folds import Piece, pieces_outside
+from fscs.objects import Splitting
+from fscs.own_images import Annotated, fill_up, typical_diameter
+from fscs.segmenter import Segmenter, predict_grey, statistics_of
+from fscs.types import Params
+
+STATISTICS_CROPS = 32  # whose statistics stand for the annotated images
+
+
+class Trial(NamedTuple):
+  """What was found on one annotated image, or half of one, at the working scale."""
+
+  name: str
+  grey: np.ndarray  # (H, W) uint8
+  labels: np.ndarray  # (H, W) int32, the truth
+  probability: np.ndarray  # (H, W) float32, by a network that has not seen the piece
+  iou: float  # of the foreground, at the segmenter's threshold
+
+
+def try_folds(
+  start: Segmenter,
+  images: Sequence[Annotated],
+  folds: Sequence[Sequence[Piece]],
+  params: Sequence[Params],
+  crop_size: int,
+) -> tuple[tuple[Trial, ...], bool]:
+  """The trials of all folds, and whether the annotated images' statistics are to be kept.
+
+  Args:
+    start: what the networks of all folds have in common.
+    images: the annotated images.
+    folds: what was held out in turn.
+    params: of the network that has not seen the fold, for each.
+    crop_size: side of the pieces whose statistics are taken.
+  """
+  shapes = [image.grey.shape for image in images]
+  by_choice = {}
+  for keep in (False, True):
+    trials = []
+    for fold, of_fold in zip(folds, params, strict=True):
+      segmenter = dataclasses.replace(start, params=of_fold)
+      if keep:
+        seen = [_part(images[p.image].grey, p) for p in pieces_outside(fold, shapes)]
+        segmenter = with_statistics(segmenter, seen, crop_size)
+      trials += [_try(segmenter, images[piece.image], piece) for piece in fold]
+    by_choice[keep] = tuple(trials)
+  total = {keep: sum(trial.iou for trial in trials) for keep, trials in by_choice.items()}
+  keep = total[True] > total[False]
+  return by_choice[keep], keep
+
+
+def with_statistics(
+  segmenter: Segmenter, images: Sequence[np.ndarray], crop_size: int
+) -> Segmenter:
+  """The segmenter with the batch-norm statistics of (H, W) uint8 images kept."""
+  count = -(-STATISTICS_CROPS // len(images))
+  samples = [tiles.sample(fill_up(image, crop_size), count, crop_size) for image in images]
+  return dataclasses.replace(
+    segmenter, statistics=statistics_of(segmenter, np.concatenate(samples))
+  )
+
+
+def learn_splitting(trials: Sequence[Trial], scale: float) -> Splitting:
+  """The best splitting of the trials, in pixels of the user's images."""
+  labels = [trial.labels for trial in trials]
+  diameter = typical_diameter(labels)
+  found = objects.learn_splitting([trial.probability for trial in trials], labels, diameter)
+  distance = None if found.distance is None else found.distance / scale
+  return Splitting(found.threshold, distance, max(1, round(found.min_area / scale**2)))
+
+
+def score_again(trials: Sequence[Trial], threshold: float) -> tuple[Trial, ...]:
+  """The trials at another threshold."""
+  return tuple(
+    trial._replace(iou=_iou(trial.probability, trial.labels, threshold)) for trial in trials
+  )
+
+
+def _try(segmenter: Segmenter, image: Annotated, piece: Piece) -> Trial:
+  grey, labels = _part(image.grey, piece), _part(image.labels, piece)
+  probability = predict_grey(segmenter, grey)
+  iou = _iou(probability, labels, segmenter.splitting.threshold)
+  return Trial(image.name, grey, labels, probability, iou)
+
+
+def _part(array: np.ndarray, piece: Piece) -> np.ndarray:
+  return array[piece.rows, piece.columns]
+
+
+def _iou(probability: np.ndarray, labels: np.ndarray, threshold: float) -> float:
+  return float(metrics.iou(probability > threshold, labels > 0))

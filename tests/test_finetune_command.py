@@ -1,0 +1,75 @@
+"""What `experiments.finetune` reads: stacks, channels, options out of bounds; a tiny network."""
+
+import jax
+import numpy as np
+import pytest
+import tifffile
+from test_finetuning import cells
+
+from experiments import finetune
+from fscs.checkpoint import save_init
+from fscs.errors import InputError
+from fscs.models import init_params, make_model
+from fscs.segmenter import Segmenter
+
+
+@pytest.fixture
+def folder(tmp_path):
+  model = make_model('fcrn', widths=(8, 8, 16, 16), kernel_init='he')
+  params = init_params(model, jax.random.key(0))
+  save_init(tmp_path / 'init', params, {'architecture': 'fcrn', 'object_diameter': 16.0})
+  (tmp_path / 'images').mkdir()
+  return tmp_path
+
+
+def config(folder, **options):
+  paths = {'images': 'images', 'init': 'init', 'workdir': 'run'}
+  paths = {name: str(folder / path) for name, path in paths.items()}
+  return finetune.Config(**{**paths, 'steps': 2, 'crop_size': 32, 'report': False, **options})
+
+
+def write_stack(folder, pages, masks):
+  tifffile.imwrite(folder / 'images' / 'a.tif', np.stack(pages), photometric='minisblack')
+  tifffile.imwrite(folder / 'images' / 'a_mask.tif', np.stack(masks), photometric='minisblack')
+
+
+def test_pages_of_a_stack_without_marks_or_contrast_are_named_and_left_out(folder, capsys):
+  pages, labels = zip(*(cells(seed) for seed in range(4)), strict=True)
+  pages, labels = list(pages), [page.astype(np.uint8) for page in labels]
+  labels[1][:] = 0
+  pages[3][:] = 7
+  write_stack(folder, pages, labels)
+  finetune.finetune(config(folder))
+  printed = capsys.readouterr()
+  assert 'left out: a.tif, page 1: nothing is marked' in printed.err
+  assert 'left out: a.tif, page 3: all pixels have the same grey value' in printed.err
+  assert 'held out: a.tif, page 0' in printed.out
+  assert 'page 1' not in printed.out
+
+
+def test_the_chosen_channel_stays_with_the_model(folder):
+  image, labels = cells(0)
+  noise = np.random.default_rng(0).integers(0, 999, image.shape).astype(np.uint16)
+  colours = np.stack([noise, image, noise], axis=-1)
+  tifffile.imwrite(folder / 'images' / 'a.tif', colours, photometric='rgb')
+  tifffile.imwrite(folder / 'images' / 'a_mask.tif', labels.astype(np.uint8))
+  finetune.finetune(config(folder, channel=1))
+  segmenter = Segmenter.load(folder / 'run' / 'model')
+  np.testing.assert_array_equal(segmenter.predict(colours), segmenter.predict(image))
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'seed': -1}, '--seed is -1: 0 to'),
+    ({'seed': 2**32}, '--seed is 4294967296: 0 to'),
+    ({'scale': 0.001}, r'a.tif: resized by 0.001, .* \(--scale\)'),
+    ({'channel': 4}, 'no image with its mask can be used; see above'),
+  ],
+)
+def test_options_out_of_bounds(folder, options, message):
+  image, labels = cells(0)
+  tifffile.imwrite(folder / 'images' / 'a.tif', image)
+  tifffile.imwrite(folder / 'images' / 'a_mask.tif', labels.astype(np.uint8))
+  with pytest.raises(InputError, match=message):
+    finetune.finetune(config(folder, **options))
