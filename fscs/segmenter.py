@@ -12,7 +12,9 @@ import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from skimage.transform import resize
 
@@ -21,6 +23,7 @@ from fscs.checkpoint import load_init, save_init
 from fscs.episodes import normalise
 from fscs.errors import InputError
 from fscs.models import make_model
+from fscs.models.layers import BatchNorm, Convolution
 from fscs.objects import Splitting
 from fscs.own_images import rescale, scaled_shape, stretch, to_grey
 from fscs.types import Params
@@ -126,12 +129,24 @@ def _read_facts(facts: dict[str, Any]) -> dict[str, Any]:
 
 @functools.lru_cache
 def _functions(architecture: str, widths: tuple[int, ...]):
-  """Compiled: probability (variables, (B, H, W) uint8) and batch statistics (params, the same)."""
+  """Compiled functions of (B, H, W) uint8 images: probability, and batch statistics.
+
+  Probability takes (variables, images, shape). Without statistics among the variables, images count
+  as if they ended at that shape, rounded up to the network's stride: the rest, which they were
+  filled up with, has no part in their statistics, and convolutions see zeros there.
+  """
   model = make_model(architecture, widths=widths, affine=True)
 
   @jax.jit
-  def probability(variables: Params, images: jax.Array) -> jax.Array:
-    return jax.nn.sigmoid(model.apply(variables, normalise(images)[..., None])[0][..., 0])
+  def probability(variables: Params, images: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    inputs = normalise(images)[..., None]
+    if 'statistics' in variables:
+      logits, _ = model.apply(variables, inputs)
+    else:
+      part = tuple(-(-size // model.stride) * model.stride for size in shape)
+      with nn.intercept_methods(_only_part(part, images.shape[1:])):
+        (logits, _), _ = model.apply(variables, inputs, mutable=['statistics'])
+    return jax.nn.sigmoid(logits[..., 0])
 
   @jax.jit
   def statistics(params: Params, images: jax.Array) -> Params:
@@ -139,6 +154,36 @@ def _functions(architecture: str, widths: tuple[int, ...]):
     return model.apply({'params': params}, inputs, mutable=['statistics'])[1]['statistics']
 
   return probability, statistics
+
+
+def _only_part(part: tuple[int, int], whole: tuple[int, int]):
+  """A Flax interceptor that makes layers see the upper left part of their (B, H, W, C) images.
+
+  Args:
+    part: height and width of the part; may be traced, so that one program serves all of them.
+    whole: height and width of the images that the network is given.
+  """
+
+  def in_part(images: jax.Array) -> jax.Array:
+    """(h, w, 1), 1 inside; the layer may see images smaller than the network does."""
+    places = zip(images.shape[1:3], part, whole, strict=True)
+    rows, columns = (jnp.arange(seen) * total < size * seen for seen, size, total in places)
+    return jnp.outer(rows, columns)[..., None].astype(jnp.float32)
+
+  def intercept(call, images, options, context):
+    layer = context.module
+    if isinstance(layer, Convolution):
+      images = [x * in_part(x) for x in images]
+    if isinstance(layer, BatchNorm):
+      inside = in_part(images[0])
+      count = len(images[0]) * inside.sum()
+      mean = (images[0] * inside).sum((0, 1, 2)) / count
+      variance = (jnp.square(images[0]) * inside).sum((0, 1, 2)) / count - jnp.square(mean)
+      layer.put_variable('statistics', 'mean', mean)
+      layer.put_variable('statistics', 'variance', jnp.maximum(variance, 0.0))
+    return call(*images, **options)
+
+  return intercept
 
 
 def statistics_of(segmenter: Segmenter, images: np.ndarray) -> Params:
@@ -150,8 +195,10 @@ def statistics_of(segmenter: Segmenter, images: np.ndarray) -> Params:
 def predict_grey(segmenter: Segmenter, grey: np.ndarray) -> np.ndarray:
   """(H, W) uint8 at the working scale to (H, W) float32 probabilities.
 
-  An image of more than one tile is normalised by the statistics of a sample of it, so that its
-  tiles fit together.
+  Without kept statistics an image is normalised by its own, and what it is filled up with, so that
+  the network is compiled for few sizes, does not count; only the U-Net's up-sampling, which depends
+  on the size, sees it. An image of more than one tile is normalised by the statistics of a sample
+  of it, so that its tiles fit together.
   """
   probability, _ = _functions(segmenter.architecture, segmenter.widths)
   variables = {'params': segmenter.params}
@@ -161,5 +208,5 @@ def predict_grey(segmenter: Segmenter, grey: np.ndarray) -> np.ndarray:
   if kept is not None:
     variables['statistics'] = kept
   return tiles.predict_by_tiles(
-    lambda part: np.asarray(probability(variables, part[None])[0]), grey
+    lambda part: np.asarray(probability(variables, part[None], grey.shape)[0]), grey
   )

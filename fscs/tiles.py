@@ -12,7 +12,8 @@ import numpy as np
 TILE = 1024  # largest side that is predicted at once
 OVERLAP = 64  # pixels that neighbouring tiles share
 MARGIN = 24  # of which each tile's outermost do not count: so far FCRN sees to one side
-SMALL_STEP, LARGE_STEP = 128, 512  # sides are rounded up to multiples of these, below and above 512
+SMALL_STEP, LARGE_STEP = 128, 256  # sides are rounded up to multiples of these,
+LARGE = 512  # below and above this one
 SAMPLE_TILES, SAMPLE_SIDE = 16, 256  # what stands for a large image where its statistics are taken
 
 
@@ -25,7 +26,7 @@ class Span(NamedTuple):
 
 def padded_side(size: int) -> int:
   """The side that an image of that side is filled up to."""
-  step = SMALL_STEP if size <= LARGE_STEP else LARGE_STEP
+  step = SMALL_STEP if size <= LARGE else LARGE_STEP
   return -(-size // step) * step
 
 

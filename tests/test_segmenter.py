@@ -1,0 +1,48 @@
+"""What an image is filled up with does not count, and images of many sizes take few programs."""
+
+import numpy as np
+import pytest
+from tiny_segmenter import WIDTHS, tiny_segmenter
+
+from fscs import segmenter as module
+from fscs import tiles
+from fscs.segmenter import predict_grey
+
+
+def noise(shape):
+  return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+
+
+@pytest.mark.parametrize('shape', [(104, 72), (41, 9)])
+def test_how_much_an_image_is_filled_up_does_not_change_its_own_statistics(shape, monkeypatch):
+  segmenter, grey = tiny_segmenter(keep_statistics=False), noise(shape)
+  filled = predict_grey(segmenter, grey)
+  monkeypatch.setattr(tiles, 'padded_side', lambda size: -(-size // 8) * 8)
+  assert filled.shape == shape
+  np.testing.assert_allclose(filled, predict_grey(segmenter, grey), atol=1e-5)
+
+
+@pytest.mark.parametrize('architecture', ['fcrn', 'unet'])
+def test_an_image_that_needs_no_filling_is_seen_as_the_plain_network_sees_it(architecture):
+  segmenter, grey = tiny_segmenter(architecture, keep_statistics=False), noise((128, 128))
+  filled = predict_grey(segmenter, grey)
+  probability, statistics = module._functions(architecture, WIDTHS[architecture])
+  kept = statistics(segmenter.params, grey[None])
+  variables = {'params': segmenter.params, 'statistics': kept}
+  plain = probability(variables, grey[None], grey.shape)[0]
+  np.testing.assert_allclose(filled, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize('keep_statistics', [False, True])
+def test_twelve_sizes_take_two_programs(keep_statistics):
+  segmenter = tiny_segmenter(keep_statistics=keep_statistics)
+  probability, _ = module._functions('fcrn', WIDTHS['fcrn'])
+  probability.clear_cache()
+  for n in range(12):
+    predict_grey(segmenter, noise((150 + 5 * n, 240 + 3 * n)))
+  assert probability._cache_size() == 2
+
+
+def test_sides_are_filled_up_to_few_lengths():
+  sides = {tiles.padded_side(size) for size in range(1, tiles.TILE + 1)}
+  assert sides == {128, 256, 384, 512, 768, 1024}
