@@ -77,7 +77,6 @@ def test_tiff_of_any_type(tmp_path, dtype, compression):
 
 
 def test_tiff_compressed_by_lzw(tmp_path):
-  pytest.importorskip('imagecodecs')
   page = random((30, 40), 'uint16')
   tifffile.imwrite(tmp_path / 'a.tif', page, compression='lzw', predictor=True, tile=(16, 16))
   assert_reads(tmp_path / 'a.tif', page[None])
