@@ -376,6 +376,13 @@ def test_one_folder_of_images_and_masks():
   assert (pairs, without) == ([tuple(both[:2]), tuple(both[2:4]), tuple(both[4:])], [])
 
 
+def test_a_folder_of_images_and_masks_is_sorted():
+  both = paths('d', 'a.tif a_mask.tif b_img.tif b_seg.tif c_mask.tif d.tif')
+  assert images.separate(both, both) == ([both[0], both[2], *both[4:]], [both[1], both[3]])
+  assert images.separate(both[:1], both[1:2]) == (both[:1], both[1:2])
+  assert images.separate([], []) == ([], [])
+
+
 def test_a_mask_with_the_name_of_an_image_is_for_that_one():
   pairs, _ = images.match(paths('i', 'a.tif a_seg.tif'), paths('m', 'a.tif a_seg.tif'))
   assert [(image.name, mask.name) for image, mask in pairs] == [('a.tif',) * 2, ('a_seg.tif',) * 2]

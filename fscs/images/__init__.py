@@ -1,13 +1,13 @@
 """Reads images and masks as microscopists have them: formats, dtypes, axes, names.
 
-`find_files` lists a folder, `match` pairs images with masks, `open_image` reads grey values region
-by region and `read_mask` tells which pixels are objects. What cannot be used raises
-`fscs.errors.InputError` with one line.
+`find_files` lists a folder, `separate` tells masks from images, `match` pairs them, `open_image`
+reads grey values region by region and `read_mask` tells which pixels are objects. What cannot be
+used raises `fscs.errors.InputError` with one line.
 """
 
 from fscs.images.files import IMAGE_SUFFIXES, find_files
 from fscs.images.masks import MASK_SUFFIXES, Mask, mask_pages, read_mask
-from fscs.images.pairing import IMAGE_ENDINGS, MASK_ENDINGS, Pair, match
+from fscs.images.pairing import IMAGE_ENDINGS, MASK_ENDINGS, Pair, match, separate
 from fscs.images.reading import ImageFile, open_image, require_finite
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
   'open_image',
   'read_mask',
   'require_finite',
+  'separate',
 ]

@@ -45,7 +45,7 @@ def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], li
   Raises:
     InputError: two images have one name or one mask, an image has two masks, or none has a mask.
   """
-  images, masks = _separate(images, masks)
+  images, masks = separate(images, masks)
   by_name: dict[str, Path] = {}
   for image in images:
     if (other := by_name.setdefault(_stem(image), image)) is not image:
@@ -70,8 +70,17 @@ def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], li
   return pairs, without_mask
 
 
-def _separate(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-  """Takes the files that are on both sides out of one of them."""
+def separate(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+  """Takes the files that are on both sides out of one of them; never fails.
+
+  Args:
+    images: files.
+    masks: files. Those that are among the images too are masks if they are named as the mask of
+      another image, and images otherwise; so `separate(files, files)` sorts a folder of both.
+
+  Returns:
+    The images and the masks, in their order.
+  """
   shared = {path.resolve() for path in images} & {path.resolve() for path in masks}
   named_as_mask = {
     other for image in images for other in _mask_names(_stem(image)) if other != _stem(image)
