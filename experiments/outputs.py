@@ -1,9 +1,15 @@
-"""What prediction writes for an image: TIFFs, overlay, ROIs and a table of objects."""
+"""What prediction writes for an image: TIFFs, overlay, ROIs and a table of objects.
+
+All files of an image are made in a folder beside and appear together, or none of them does.
+"""
 
 import contextlib
 import csv
+import hashlib
+import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +20,13 @@ from PIL import Image
 from skimage.measure import find_contours, regionprops_table
 from skimage.segmentation import find_boundaries
 
+from fscs import blocks
+from fscs.errors import InputError
+
 OVERLAY_COLOUR = (0, 168, 232)
 OVERLAY_SIDE = 2048  # longest side of an overlay in pixels
+TILE_SIDE = 512  # of tiled TIFFs
+LARGEST_CLASSIC = 2**31  # bytes of pixels in a TIFF; more make a BigTIFF
 PROPERTIES = (
   'label',
   'area',
@@ -41,10 +52,15 @@ COLUMNS = (
 )
 
 
+ENDINGS = (  # of files, after the name of the image; the table, last, says that all are there
+  *('probability.tif', 'mask.tif', 'labels.tif', 'overlay.png', 'rois.zip', 'objects.csv'),
+)
+
+
 @contextlib.contextmanager
 def whole_or_not(path: Path) -> Iterator[Path]:
   """A path to write to beside `path`, which takes its place at the end, or vanishes on failure."""
-  temporary = path.with_name(f'.{os.getpid()}-{path.name}'[-250:])
+  temporary = path.with_name(f'.{os.getpid()}-{path.name}')
   try:
     yield temporary
     temporary.replace(path)
@@ -52,34 +68,84 @@ def whole_or_not(path: Path) -> Iterator[Path]:
     temporary.unlink(missing_ok=True)
 
 
-def write_pages(path: Path, pages: Sequence[np.ndarray]) -> None:
-  """A compressed TIFF, a page per array; arrays of one size and type."""
-  stack = pages[0] if len(pages) == 1 else np.stack(pages)
-  with whole_or_not(path) as temporary:
-    tifffile.imwrite(temporary, stack, compression='zlib', photometric='minisblack')
+def output_path(out: Path, stem: str, ending: str) -> Path:
+  """Where a result of an image is."""
+  return out / f'{stem}_{ending}'
 
 
-def write_blocks(
-  path: Path, parts: Iterable[np.ndarray], shape: tuple[int, int], side: int, dtype: Any
+def require_short_name(out: Path, image: Path) -> None:
+  """Raises InputError where the file system cannot hold the names of an image's results."""
+  longest = output_path(out, image.stem, max(ENDINGS, key=len))
+  try:
+    longest.lstat()
+  except FileNotFoundError:
+    pass
+  except OSError as error:
+    raise InputError(
+      f'{image}: its results would have names of {len(os.fsencode(longest.name))} bytes'
+      f' ({error.strerror}); give the image a shorter name'
+    ) from error
+
+
+@contextlib.contextmanager
+def all_or_none(out: Path, stem: str) -> Iterator[Path]:
+  """A folder to write to; at the end its files of `ENDINGS` become the results of an image.
+
+  What an earlier attempt that was killed left there is removed.
+  """
+  folder = out / f'.unfinished-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:12]}'
+  shutil.rmtree(folder, ignore_errors=True)
+  folder.mkdir()
+  try:
+    yield folder
+    output_path(out, stem, ENDINGS[-1]).unlink(missing_ok=True)
+    for ending in ENDINGS:
+      if (folder / ending).exists():
+        (folder / ending).replace(output_path(out, stem, ending))
+      else:
+        output_path(out, stem, ending).unlink(missing_ok=True)
+  finally:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+  """An array of zeros: in memory, or in a file if it is larger than an image predicted whole."""
+  if math.prod(shape) <= blocks.LARGEST_WHOLE:
+    return np.zeros(shape, dtype)
+  array = np.memmap(path, dtype, 'w+', shape=shape)
+  if hasattr(os, 'posix_fallocate'):  # a disk found full only on writing would end the process
+    with path.open('rb+') as file:
+      os.posix_fallocate(file.fileno(), 0, array.nbytes)
+  return array
+
+
+def write_pages(
+  path: Path, pages: np.ndarray, dtype: Any, convert: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-  """A compressed, tiled BigTIFF from blocks of `side` pixels, row by row, the last ones cut."""
+  """A compressed TIFF of pages (N, H, W), each region converted on its way; large ones in tiles."""
+  count, *shape = pages.shape
+  tiled = math.prod(shape) > blocks.LARGEST_WHOLE
 
-  def whole_tiles() -> Iterator[np.ndarray]:
-    for part in parts:
-      missing = [(0, side - size) for size in part.shape]
-      yield np.pad(part, missing).astype(dtype)
+  def tiles_of(page: np.ndarray) -> Iterator[np.ndarray]:
+    for block in blocks.blocks(shape, TILE_SIDE, 0):
+      part = convert(page[block.core])
+      yield np.pad(part, [(0, TILE_SIDE - size) for size in part.shape]).astype(dtype)
 
-  with whole_or_not(path) as temporary:
-    tifffile.imwrite(
-      temporary,
-      whole_tiles(),
-      shape=shape,
-      dtype=dtype,
-      tile=(side, side),
-      compression='zlib',
-      photometric='minisblack',
-      bigtiff=True,
-    )
+  parts = (
+    (tile for page in pages for tile in tiles_of(page))
+    if tiled
+    else (convert(page).astype(dtype) for page in pages)
+  )
+  tifffile.imwrite(
+    path,
+    parts,
+    shape=(count, *shape) if count > 1 else shape,
+    dtype=dtype,
+    tile=(TILE_SIDE, TILE_SIDE) if tiled else None,
+    compression='zlib',
+    photometric='minisblack',
+    bigtiff=pages.size * np.dtype(dtype).itemsize > LARGEST_CLASSIC,
+  )
 
 
 def label_type(count: int) -> type:
@@ -88,13 +154,10 @@ def label_type(count: int) -> type:
 
 
 def write_overlay(path: Path, grey: np.ndarray, labels: np.ndarray) -> None:
-  """A PNG of an 8-bit image with the outlines of its objects; large ones are thinned out."""
-  step = -(-max(grey.shape) // OVERLAY_SIDE)
-  grey, labels = grey[::step, ::step], labels[::step, ::step]
+  """A PNG of an 8-bit image with the outlines of its objects."""
   colours = np.repeat(grey[..., None], 3, axis=-1)
   colours[find_boundaries(labels, mode='inner')] = OVERLAY_COLOUR
-  with whole_or_not(path) as temporary:
-    Image.fromarray(colours).save(temporary, format='PNG')
+  Image.fromarray(colours).save(path)
 
 
 def rois_of(
@@ -115,20 +178,16 @@ def rois_of(
 
 def write_rois(path: Path, rois: Sequence[roifile.ImagejRoi]) -> None:
   """An archive for ImageJ's ROI manager; none where there is no object."""
-  if not rois:
-    path.unlink(missing_ok=True)
-    return
-  with whole_or_not(path.with_suffix('.zip')) as temporary:
-    archive = temporary.with_suffix('.zip')
-    roifile.roiwrite(archive, list(rois), mode='w')
-    if archive != temporary:
-      archive.replace(temporary)
+  if rois:
+    roifile.roiwrite(path, list(rois), mode='w')
 
 
 def measure(
   file: str, page: int, labels: np.ndarray, grey: np.ndarray, offset: tuple[int, int] = (0, 0)
 ) -> list[dict[str, Any]]:
   """A row of `COLUMNS` per object; lengths in pixels, positions from the image's upper left."""
+  if grey.dtype.kind == 'f':  # sums of narrower floats overflow
+    grey = grey.astype(np.float64)
   table = regionprops_table(labels, grey, properties=PROPERTIES)
   rows = []
   for values in zip(*table.values(), strict=True):
@@ -143,8 +202,14 @@ def measure(
 
 def write_measurements(path: Path, rows: Iterable[dict[str, Any]]) -> None:
   """A CSV of all objects."""
-  with whole_or_not(path) as temporary, temporary.open('w', newline='', encoding='utf-8') as file:
+  with path.open('w', newline='', encoding='utf-8', errors='surrogateescape') as file:
     writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
     writer.writeheader()
     for row in rows:
       writer.writerow({k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()})
+
+
+def read_measurements(path: Path) -> Iterator[dict[str, str]]:
+  """The rows of such a file."""
+  with path.open(newline='', encoding='utf-8', errors='surrogateescape') as file:
+    yield from csv.DictReader(file)

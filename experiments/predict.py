@@ -4,23 +4,28 @@
 
 For every image NAME the folder --out gets NAME_probability.tif (0 to 1), NAME_mask.tif (0 or 255),
 NAME_labels.tif (a number per object), NAME_overlay.png, NAME_rois.zip (for ImageJ) and
-NAME_objects.csv (area, position, shape and intensity of every object); objects.csv has all of them.
-Run again, it does what is missing.
+NAME_objects.csv (area, position, shape and intensity of every object). objects.csv has all objects,
+images.csv a line per image, and report.html is a page to look at. Masks among the images are left
+out. Run again, it does what is missing; images that another model segmented are done anew.
 """
 
-import csv
+import contextlib
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from experiments import outputs
+from experiments import outputs, records
 from experiments.options import run
+from experiments.prediction_report import write_report
 from experiments.progress import progress_bar
-from experiments.segmentation import segment_file
+from experiments.runs import versions
+from experiments.segmentation import Summary, segment_file
 from fscs import images as files
 from fscs.errors import InputError
 from fscs.segmenter import Segmenter
+
+_EXAMPLES = 3  # names in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,38 +38,80 @@ class Config:
   """Folder of images to segment."""
   out: str = ''
   """Folder to write to."""
+  report: bool = True
+  """Write report.html, a page to look at."""
   dry_run: bool = False
   """List what would be done, and do nothing."""
 
 
 def predict(config: Config) -> Path:
-  """Segment the images that are not done yet; returns the folder of the results."""
+  """Segment the images that are not done yet; returns the folder of the results.
+
+  Raises:
+    InputError: an option or folder cannot be used, results cannot be written, or, when all others
+      are done, an image could not be segmented.
+  """
   folder, out = _folders(config)
   segmenter = _load(Path(config.model))
-  found = _one_of_each_name(files.find_files(folder, files.IMAGE_SUFFIXES))
-  missing = [path for path in found if not _table(out, path).exists()]
+  found = _images(folder)
+  model = records.digest(segmenter)
+  done = records.read(out, model)
   if config.dry_run:
     for path in found:
-      print(f'{path.name}: {"to do" if path in missing else "done"}')
+      print(f'{path.name}: {"done" if path.name in done else "to do"}')
     return out
-  out.mkdir(parents=True, exist_ok=True)
-  failed = 0
+  with _writing(out):
+    out.mkdir(parents=True, exist_ok=True)
+    records.rewrite(out, done, model)
+    failed = _segment(segmenter, found, out, done, model)
+    records.rewrite(out, done, model)
+    with outputs.whole_or_not(out / 'objects.csv') as path:
+      outputs.write_measurements(path, _all_rows(out, found, done))
+    if config.report:
+      facts = {**dataclasses.asdict(config), 'scale': segmenter.scale, **versions()}
+      write_report(out, found, done, failed, segmenter, facts)
+  print(f'results: {out}')
+  if failed:
+    raise InputError(f'{len(failed)} of {len(found)} images could not be segmented; see above')
+  return out
+
+
+def _segment(
+  segmenter: Segmenter, found: Sequence[Path], out: Path, done: dict[str, Summary], model: str
+) -> dict[str, str]:
+  """Segments what is not done and adds it to `done`; returns why others could not be, by name."""
+  missing = [path for path in found if path.name not in done]
+  failed = {}
   with progress_bar('images', len(found), len(found) - len(missing)) as advance:
     for path in missing:
       try:
         summary = segment_file(segmenter, path, out)
-        outputs.write_measurements(_table(out, path), summary.rows)
-        for doubt in summary.doubts:
-          print(f'warning: {path.name}: {doubt}', file=sys.stderr)
       except InputError as error:
         print(f'left out: {error}', file=sys.stderr)
-        failed += 1
+        failed[path.name] = str(error)
+      except OSError as error:
+        error.filename = path.name  # says more than the name of a temporary file
+        raise
+      else:
+        records.add(out, summary, model)
+        done[path.name] = summary
+        if summary.doubts:
+          print(f'warning: {path.name}: {summary.doubts}', file=sys.stderr)
       advance(1)
-  outputs.write_measurements(out / 'objects.csv', _all_rows(out, found))
-  print(f'results: {out}')
-  if failed:
-    raise InputError(f'{failed} of {len(found)} images could not be segmented; see above')
-  return out
+  return failed
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+  """Raises InputError where results cannot be written."""
+  try:
+    yield
+  except OSError as error:
+    what = f'results of {error.filename}' if error.filename else 'results'
+    raise InputError(
+      f'--out={out}: {what} cannot be written ({error.strerror or error}); make room there or'
+      ' choose a folder that can be written to, and run again: what is done is kept'
+    ) from error
 
 
 def _folders(config: Config) -> tuple[Path, Path]:
@@ -85,29 +132,31 @@ def _load(workdir: Path) -> Segmenter:
   return Segmenter.load(folder if folder.is_dir() else workdir)
 
 
-def _one_of_each_name(found: list[Path]) -> list[Path]:
-  """The images.
+def _images(folder: Path) -> list[Path]:
+  """The images of a folder, without masks.
 
   Raises:
-    InputError: two have one stem, and would write to the same files.
+    InputError: there are none, or two have one stem, and would write to the same files.
   """
+  found = files.find_files(folder, files.IMAGE_SUFFIXES)
+  images, masks = files.separate(found, found)
+  if masks:
+    names = ', '.join(path.name for path in masks[:_EXAMPLES])
+    more = ', ...' if len(masks) > _EXAMPLES else ''
+    print(f'masks of other images, left out: {len(masks)} of {len(found)} files ({names}{more})')
   by_stem: dict[str, Path] = {}
-  for path in found:
+  for path in images:
     if (other := by_stem.setdefault(path.stem, path)) is not path:
       raise InputError(f'{other} and {path.name} would write to the same files: rename one of them')
-  return found
+  return images
 
 
-def _table(out: Path, path: Path) -> Path:
-  """What is written last: an image that has it is done."""
-  return out / f'{path.stem}_objects.csv'
-
-
-def _all_rows(out: Path, found: list[Path]) -> Iterator[dict[str, str]]:
-  for path in found:
-    if _table(out, path).exists():
-      with _table(out, path).open(newline='', encoding='utf-8') as file:
-        yield from csv.DictReader(file)
+def _all_rows(
+  out: Path, images: Sequence[Path], done: Mapping[str, Summary]
+) -> Iterator[dict[str, str]]:
+  for path in images:
+    if path.name in done:
+      yield from outputs.read_measurements(outputs.output_path(out, path.stem, 'objects.csv'))
 
 
 if __name__ == '__main__':

@@ -1,117 +1,157 @@
-"""Segmentation of one file: pages in memory, or block by block where a page is large."""
+"""Segmentation of one file, page by page, in memory that does not grow with the file.
 
-import tempfile
+Pages are predicted whole, or block by block where they are large; what is found is kept in files
+until it is written, where it is large.
+"""
+
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import roifile
 
-from experiments import outputs
+from experiments import outputs, thinning
+from fscs import blocks
 from fscs import images as files
-from fscs.blocks import LABEL_BLOCK, LARGEST_WHOLE, label_blocks, predict_blocks
-from fscs.errors import InputError
+from fscs.blocks import Read, Region
 from fscs.images import ImageFile
 from fscs.objects import find_objects
 from fscs.own_images import stretch
 from fscs.segmenter import Segmenter
 from fscs.trust import doubts
 
+MAX_DOUBTS = 5  # of a file, in words; the others are counted
+
 
 class Summary(NamedTuple):
   """What was found in a file."""
 
+  file: str
+  pages: int
+  height: int
+  width: int
+  objects: int
+  foreground: float  # share of the pixels
+  doubts: str  # why not to trust it; often empty
+
+
+class _Part(NamedTuple):
+  """A part of a page with its objects."""
+
+  seen: Region
+  labels: np.ndarray  # (h, w) int32 of what is seen
+  grey: np.ndarray  # alike
+  core: Region  # what no other part has for its core
+
+
+class _Page(NamedTuple):
+  """What was found on a page, besides its arrays."""
+
   rows: list[dict[str, Any]]  # of `outputs.COLUMNS`, one per object
-  doubts: list[str]  # why not to trust it; often none
+  rois: list[roifile.ImagejRoi]
+  foreground: int  # pixels
+  thin: np.ndarray | None  # of the first page: (h, w) uint8, at most `OVERLAY_SIDE` a side
+  doubts: list[str]
 
 
 def segment_file(segmenter: Segmenter, path: Path, out: Path) -> Summary:
-  """Segment all pages of a file and write everything but the table of objects.
+  """Segment all pages of a file and write everything about it, or nothing.
 
   Raises:
-    InputError: the file cannot be read, or holds pixels that are no numbers.
+    InputError: the file cannot be read, holds pixels that are no numbers, or has too long a name.
+    OSError: the results cannot be written.
   """
-  with files.open_image(path, segmenter.channel) as image:
-    pages, height, width = image.shape
-    if height * width > LARGEST_WHOLE:
-      if pages > 1:
-        raise InputError(f'{path}: {pages} pages of {height} x {width} pixels: split the stack')
-      return _segment_blocks(segmenter, image, path, out)
-    return _segment_pages(segmenter, image, path, out)
-
-
-def _segment_pages(segmenter: Segmenter, image: ImageFile, path: Path, out: Path) -> Summary:
-  pages, height, width = image.shape
-  probabilities, labels, rows, rois, found_doubts = [], [], [], [], []
-  for page in range(pages):
-    grey = image.read(page, slice(0, height), slice(0, width))
-    files.require_finite(grey, path)
-    probability = segmenter.predict(grey)
-    objects = find_objects(probability, segmenter.splitting)
-    found_doubts += [
-      f'page {page}: {doubt}' if pages > 1 else doubt for doubt in doubts(segmenter, grey, objects)
+  outputs.require_short_name(out, path)
+  with (
+    files.open_image(path, segmenter.channel) as image,
+    outputs.all_or_none(out, path.stem) as folder,
+  ):
+    probability = outputs.scratch(folder / 'probability', image.shape, np.float32)
+    labels = outputs.scratch(folder / 'labels', image.shape, np.int32)
+    pages = [
+      _segment_page(segmenter, image, page, probability[page], labels[page])
+      for page in range(image.shape[0])
     ]
-    rows += outputs.measure(path.name, page, objects, grey)
-    rois += outputs.rois_of(objects, page)
-    probabilities.append(probability)
-    labels.append(objects)
-    if page == 0:
-      outputs.write_overlay(out / f'{path.stem}_overlay.png', stretch(grey), objects)
-  kind = outputs.label_type(max(int(page.max()) for page in labels))
-  masks = [
-    np.where(p > segmenter.splitting.threshold, 255, 0).astype(np.uint8) for p in probabilities
+    _write(folder, pages, probability, labels, segmenter.splitting.threshold)
+  return Summary(
+    path.name,
+    *image.shape,
+    sum(len(page.rows) for page in pages),
+    sum(page.foreground for page in pages) / probability.size,
+    _in_words([page.doubts for page in pages]),
+  )
+
+
+def _segment_page(
+  segmenter: Segmenter, image: ImageFile, page: int, probability: np.ndarray, labels: np.ndarray
+) -> _Page:
+  """Fills in the page's (H, W) probability and labels."""
+  rows, rois, foreground = [], [], 0
+  step = thinning.step_for(labels.shape, outputs.OVERLAY_SIDE)
+  thin = np.zeros(thinning.thinned_shape(labels.shape, step), image.dtype)
+  for part in _parts(segmenter, functools.partial(_read, image, page), probability):
+    offset = (part.seen[0].start, part.seen[1].start)
+    target = labels[part.seen]
+    new = (part.labels > 0) & (target == 0)
+    target[new] = part.labels[new]
+    rows += outputs.measure(image.path.name, page, part.labels, part.grey, offset)
+    rois += outputs.rois_of(part.labels, page, offset)
+    foreground += np.count_nonzero(probability[part.core] > segmenter.splitting.threshold)
+    thinning.put_thinned(thin, part.grey, offset, step)
+  found = doubts(segmenter, thin, [row['equivalent_diameter'] for row in rows])
+  return _Page(rows, rois, foreground, stretch(thin) if page == 0 else None, found)
+
+
+def _read(image: ImageFile, page: int, region: Region) -> np.ndarray:
+  grey = image.read(page, *region)
+  files.require_finite(grey, image.path)
+  return grey
+
+
+def _parts(segmenter: Segmenter, read: Read, probability: np.ndarray) -> Iterator[_Part]:
+  """Predicts a page into `probability`, then finds its objects part by part."""
+  height, width = probability.shape
+  if height * width <= blocks.LARGEST_WHOLE:
+    whole = (slice(0, height), slice(0, width))
+    grey = read(whole)
+    probability[:] = segmenter.predict(grey)
+    yield _Part(whole, find_objects(probability, segmenter.splitting), grey, whole)
+    return
+  for region, predicted in blocks.predict_blocks(segmenter, read, probability.shape):
+    probability[region] = predicted
+  largest = segmenter.support.diameters[2]
+  found = blocks.label_blocks(
+    lambda region: probability[region], probability.shape, segmenter.splitting, largest
+  )
+  for seen, labels, core in found:
+    yield _Part(seen, labels, read(seen), core)
+
+
+def _write(
+  folder: Path, pages: list[_Page], probability: np.ndarray, labels: np.ndarray, threshold: float
+) -> None:
+  rows = [row for page in pages for row in page.rows]
+  kind = outputs.label_type(max((row['label'] for row in rows), default=0))
+  outputs.write_pages(folder / 'probability.tif', probability, np.float32, lambda part: part)
+  outputs.write_pages(
+    folder / 'mask.tif', probability, np.uint8, lambda part: np.where(part > threshold, 255, 0)
+  )
+  outputs.write_pages(folder / 'labels.tif', labels, kind, lambda part: part)
+  step = thinning.step_for(labels.shape[1:], outputs.OVERLAY_SIDE)
+  outputs.write_overlay(folder / 'overlay.png', pages[0].thin, labels[0, ::step, ::step])
+  outputs.write_rois(folder / 'rois.zip', [roi for page in pages for roi in page.rois])
+  outputs.write_measurements(folder / 'objects.csv', rows)
+
+
+def _in_words(by_page: list[list[str]]) -> str:
+  """The doubts of all pages."""
+  several = len(by_page) > 1
+  found = [
+    f'page {page}: {doubt}' if several else doubt
+    for page, doubts_of in enumerate(by_page)
+    for doubt in doubts_of
   ]
-  outputs.write_pages(out / f'{path.stem}_probability.tif', probabilities)
-  outputs.write_pages(out / f'{path.stem}_mask.tif', masks)
-  outputs.write_pages(out / f'{path.stem}_labels.tif', [page.astype(kind) for page in labels])
-  outputs.write_rois(out / f'{path.stem}_rois.zip', rois)
-  return Summary(rows, found_doubts)
-
-
-def _segment_blocks(segmenter: Segmenter, image: ImageFile, path: Path, out: Path) -> Summary:
-  """As for pages, in memory of a few blocks; the overlay is of every so many-th pixel."""
-  _, *shape = image.shape
-  shape = tuple(shape)
-
-  def read(region):
-    grey = image.read(0, *region)
-    files.require_finite(grey, path)
-    return grey
-
-  threshold = segmenter.splitting.threshold
-  with tempfile.TemporaryDirectory(dir=out) as scratch:
-    kept = np.lib.format.open_memmap(Path(scratch, 'p.npy'), 'w+', np.float16, shape)
-    for region, probability in predict_blocks(segmenter, read, shape):
-      kept[region] = probability
-    labels = np.lib.format.open_memmap(Path(scratch, 'l.npy'), 'w+', np.int32, shape)
-    rows, rois = [], []
-    largest = segmenter.support.diameters[2]
-    parts = label_blocks(lambda r: kept[r].astype(np.float32), shape, segmenter.splitting, largest)
-    for seen, found, _ in parts:
-      offset = (seen[0].start, seen[1].start)
-      target = labels[seen]
-      target[(found > 0) & (target == 0)] = found[(found > 0) & (target == 0)]
-      rows += outputs.measure(path.name, 0, found, read(seen), offset)
-      rois += outputs.rois_of(found, 0, offset)
-    kind = outputs.label_type(len(rows))
-    tiled = {
-      'probability': (np.float32, lambda r: kept[r]),
-      'mask': (np.uint8, lambda r: np.where(kept[r] > threshold, 255, 0)),
-      'labels': (kind, lambda r: labels[r]),
-    }
-    for name, (dtype, part) in tiled.items():
-      regions = [(r, c) for r in _spans(shape[0]) for c in _spans(shape[1])]
-      target = out / f'{path.stem}_{name}.tif'
-      outputs.write_blocks(target, (part(region) for region in regions), shape, LABEL_BLOCK, dtype)
-    step = -(-max(shape) // outputs.OVERLAY_SIDE)
-    thin = np.concatenate(
-      [read((slice(r, r + 1), slice(0, shape[1])))[:, ::step] for r in range(0, shape[0], step)]
-    )
-    outputs.write_overlay(
-      out / f'{path.stem}_overlay.png', stretch(thin), np.asarray(labels[::step, ::step])
-    )
-  outputs.write_rois(out / f'{path.stem}_rois.zip', rois)
-  return Summary(rows, [])
-
-
-def _spans(size: int) -> list[slice]:
-  return [slice(b, min(b + LABEL_BLOCK, size)) for b in range(0, size, LABEL_BLOCK)]
+  more = [f'and {len(found) - MAX_DOUBTS} more'] if len(found) > MAX_DOUBTS else []
+  return '; '.join(found[:MAX_DOUBTS] + more)

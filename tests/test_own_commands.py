@@ -14,7 +14,7 @@ from conftest import REPOSITORY
 from PIL import Image
 from test_finetuning import cells
 
-from experiments import evaluate, finetune, predict, segmentation
+from experiments import evaluate, finetune, predict
 from fscs import blocks
 from fscs.checkpoint import save_init
 from fscs.errors import InputError
@@ -93,43 +93,13 @@ def test_every_image_gets_its_files_and_scores(folders, capsys):
   assert summary['iou'] > 0.5
 
 
-def test_a_second_run_does_only_what_is_missing(folders, monkeypatch):
-  out = predict.predict(prediction(folders))
-  (out / 'zellen 1 µ_objects.csv').unlink()
-  done = []
-  original = predict.segment_file
-  monkeypatch.setattr(predict, 'segment_file', lambda *a: (done.append(a[1].name), original(*a))[1])
-  predict.predict(prediction(folders))
-  assert done == ['zellen 1 µ.tif']
-
-
-def test_a_dry_run_lists_and_writes_nothing(folders, tmp_path, capsys):
-  predict.predict(prediction(folders, out=str(tmp_path / 'new'), dry_run=True))
-  assert 'zellen 3 µ.tif: to do' in capsys.readouterr().out
-  assert not (tmp_path / 'new').exists()
-
-
-def test_every_page_of_a_stack_is_segmented(folders, tmp_path):
-  pages = [cells(seed)[0] for seed in (7, 8)]
-  (tmp_path / 'in').mkdir()
-  tifffile.imwrite(tmp_path / 'in' / 'stack.tif', np.stack(pages), photometric='minisblack')
-  out = predict.predict(prediction(folders, images=str(tmp_path / 'in'), out=str(tmp_path / 'out')))
-  labels = tifffile.imread(out / 'stack_labels.tif')
-  segmenter = Segmenter.load(folders / 'run' / 'model')
-  for found, page in zip(labels, pages, strict=True):
-    np.testing.assert_array_equal(found, segmenter.labels(page))
-  rows = rows_of(out / 'stack_objects.csv')
-  assert {row['page'] for row in rows} == {'0', '1'}
-
-
 def test_a_large_image_block_by_block_is_like_the_whole(folders, tmp_path, monkeypatch):
-  image, _ = cells(9, shape=(500, 700), count=120)
+  image = np.block([[cells(10 * row + column)[0] for column in range(7)] for row in range(7)])
   (tmp_path / 'in').mkdir()
   tifffile.imwrite(tmp_path / 'in' / 'large.tif', image)
   paths = {'images': str(tmp_path / 'in')}
   whole = predict.predict(prediction(folders, **paths, out=str(tmp_path / 'whole')))
-  monkeypatch.setattr(segmentation, 'LARGEST_WHOLE', 1000)
-  monkeypatch.setattr(segmentation, 'LABEL_BLOCK', 256)
+  monkeypatch.setattr(blocks, 'LARGEST_WHOLE', 1000)
   monkeypatch.setattr(blocks, 'LABEL_BLOCK', 256)
   monkeypatch.setattr(blocks.tiles, 'TILE', 384)
   parts = predict.predict(prediction(folders, **paths, out=str(tmp_path / 'parts')))
@@ -146,73 +116,6 @@ def test_a_large_image_block_by_block_is_like_the_whole(folders, tmp_path, monke
   middle = rows[len(rows) // 2]
   place = tuple(int(float(middle[f'centroid_{axis}'])) for axis in ('row', 'column'))
   assert blockwise[place] == int(middle['label'])
-
-
-def bad_folder(root, case):
-  """One good image and one bad file."""
-  root.mkdir()
-  image, _ = cells(3)
-  tifffile.imwrite(root / 'good.tif', image)
-  if case == 'zero bytes':
-    (root / 'bad.tif').touch()
-  elif case == 'text':
-    (root / 'bad.png').write_text('no image at all')
-  elif case == 'truncated':
-    tifffile.imwrite(root / 'bad.tif', np.random.default_rng(0).random((300, 300)))
-    content = (root / 'bad.tif').read_bytes()
-    (root / 'bad.tif').write_bytes(content[: len(content) // 2])
-  elif case == 'infinite':
-    tifffile.imwrite(root / 'bad.tif', np.where(np.eye(40) > 0, np.inf, 1.0).astype(np.float32))
-  return root
-
-
-@pytest.mark.parametrize('case', ['zero bytes', 'text', 'truncated', 'infinite'])
-def test_one_bad_file_is_named_and_the_rest_goes_on(folders, tmp_path, case, capsys):
-  images = bad_folder(tmp_path / 'in', case)
-  with pytest.raises(InputError, match='1 of 2 images could not be segmented'):
-    predict.predict(prediction(folders, images=str(images), out=str(tmp_path / 'out')))
-  lines = [line for line in capsys.readouterr().err.splitlines() if 'left out' in line]
-  assert len(lines) == 1
-  assert 'bad.' in lines[0]
-  assert (tmp_path / 'out' / 'good_labels.tif').exists()
-
-
-@pytest.mark.parametrize('shape', [(1, 1), (10, 4000), (64, 64)])
-def test_odd_images_are_segmented_too(folders, tmp_path, shape):
-  (tmp_path / 'in').mkdir()
-  constant = np.full(shape, 7, np.uint8)
-  tifffile.imwrite(tmp_path / 'in' / 'odd.tif', constant)
-  out = predict.predict(prediction(folders, images=str(tmp_path / 'in'), out=str(tmp_path / 'out')))
-  assert tifffile.imread(out / 'odd_labels.tif').reshape(shape).shape == shape
-
-
-def test_an_image_unlike_the_annotated_ones_is_doubted(folders, tmp_path, capsys):
-  (tmp_path / 'in').mkdir()
-  tifffile.imwrite(tmp_path / 'in' / 'flat.tif', np.full((64, 64), 3, np.uint8))
-  predict.predict(prediction(folders, images=str(tmp_path / 'in'), out=str(tmp_path / 'out')))
-  assert 'warning: flat.tif: all pixels have the same grey value' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-  ('options', 'message'),
-  [
-    ({'images': ''}, '--images is missing'),
-    ({'model': 'nowhere'}, 'there is no such folder'),
-    ({'images': 'nowhere'}, 'nowhere'),
-    ({'out': '{images}/results'}, r'is inside --images=.*choose a folder elsewhere'),
-  ],
-)
-def test_folders_that_cannot_be_used_for_prediction(folders, options, message):
-  options = {k: v.format(images=folders / 'images') for k, v in options.items()}
-  with pytest.raises(InputError, match=message):
-    predict.predict(prediction(folders, **options))
-
-
-def test_two_images_of_one_stem_are_refused(folders, tmp_path):
-  for end in ('png', 'bmp'):
-    Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / f'a.{end}')
-  with pytest.raises(InputError, match=r'a\.bmp and a\.png would write to the same files'):
-    predict.predict(prediction(folders, images=str(tmp_path)))
 
 
 @pytest.mark.parametrize(

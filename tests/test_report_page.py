@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from skimage.draw import disk
 
-from experiments.report_page import Case, curve, write_page
+from experiments.report_page import Case, _outlines, curve, write_page
 
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'chrome'))), None)
 
@@ -60,6 +60,32 @@ def test_a_curve_goes_from_its_largest_to_its_smallest_value():
   assert '>1<' in svg
 
 
+def test_a_page_without_truth_has_only_the_views_that_exist(tmp_path):
+  labels = np.eye(40, dtype=np.int32)
+  path = tmp_path / 'page.html'
+  table = [('image', 'objects'), ('b.tif', 7), ('<c>', 'left out: "x"')]
+  case = Case('b.tif', '7 objects', labels.astype(np.uint8), None, labels)
+  write_page(path, 'Title', '', (), [case], {}, heading='1 of 2 images', table=table)
+  text = path.read_text()
+  assert re.findall('<input[^>]* value="([a-z]*)"', text) == ['image', 'prediction']
+  assert '<figcaption>b.tif: 7 objects</figcaption>' in text
+  assert '<h2>1 of 2 images</h2>' in text
+  assert '<td>b.tif</td><td class=number>7</td>' in text
+  assert '<td>&lt;c&gt;</td><td>left out: &quot;x&quot;</td>' in text
+  assert 'error' not in text.partition('</style>')[2]
+  assert 'Learning curve' not in text
+
+
+def test_outlines_are_two_pixels_wide_and_finer_than_the_pixels_of_a_small_image():
+  labels = np.zeros((48, 96), np.int32)
+  labels[:, 48:] = 1
+  layer = _outlines(labels, (1, 2, 3))
+  assert layer.shape == (192, 384, 4)
+  (columns,) = np.nonzero(layer[0, :, 3])
+  assert columns.tolist() == [191, 192]
+  assert layer[0, 191].tolist() == [1, 2, 3, 255]
+
+
 @pytest.mark.skipif(BROWSER is None, reason='no Chromium is installed')
 def test_pictures_show_and_views_switch_in_a_browser(page, tmp_path):
   tried = tmp_path / 'tried.html'
@@ -74,7 +100,7 @@ def test_pictures_show_and_views_switch_in_a_browser(page, tmp_path):
   )
   assert 'CONSOLE' not in shown.stderr
   found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', shown.stdout)[1])
-  assert found['pictures'] == [80] * 8
+  assert found['pictures'] == [80, 400, 400, 80] * 2
   on = {'image': (0,), 'truth': (0, 1), 'prediction': (0, 2), 'error': (0, 3)}
   for view, visible in on.items():
     expected = ['visible' if i in visible else 'hidden' for i in range(4)]

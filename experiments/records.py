@@ -1,0 +1,83 @@
+"""images.csv of a prediction: a line for every image that is done, added when it is.
+
+With it a run that was interrupted goes on, and its page tells of images of earlier runs too.
+"""
+
+import csv
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+import jax
+import numpy as np
+
+from experiments.outputs import ENDINGS, output_path, whole_or_not
+from experiments.segmentation import Summary
+from fscs.segmenter import Segmenter
+
+FILE = 'images.csv'
+COLUMNS = (*Summary._fields, 'model')  # the model's `digest`
+
+
+def digest(segmenter: Segmenter) -> str:
+  """8 hexadecimal digits that tell one model from another."""
+  found = hashlib.sha256(repr((segmenter.scale, segmenter.channel, segmenter.splitting)).encode())
+  for leaf in jax.tree.leaves((segmenter.params, segmenter.statistics)):
+    found.update(np.asarray(leaf).tobytes())
+  return found.hexdigest()[:8]
+
+
+def read(out: Path, model: str) -> dict[str, Summary]:
+  """{file name: what was found} of the images that are done with this model.
+
+  An image counts whose other results are there; a line that was cut short does not.
+  """
+  path = out / FILE
+  if not path.exists():
+    return {}
+  done = {}
+  types = Summary.__annotations__
+  with path.open(newline='', encoding='utf-8', errors='surrogateescape') as file:
+    for line in csv.DictReader(file):
+      try:
+        summary = Summary(**{name: types[name](line[name]) for name in Summary._fields})
+      except (KeyError, TypeError, ValueError):
+        continue
+      if line['model'] == model:
+        done[summary.file] = summary
+      else:
+        done.pop(summary.file, None)
+  return {name: found for name, found in done.items() if _has_results(out, name)}
+
+
+def _has_results(out: Path, name: str) -> bool:
+  try:
+    return output_path(out, Path(name).stem, ENDINGS[-1]).exists()
+  except OSError:  # the name is too long
+    return False
+
+
+def add(out: Path, summary: Summary, model: str) -> None:
+  """Add the line of an image to the file that `rewrite` began."""
+  with (out / FILE).open('a', newline='', encoding='utf-8', errors='surrogateescape') as file:
+    _writer(file).writerow(_line(summary, model))
+
+
+def rewrite(out: Path, done: Mapping[str, Summary], model: str) -> None:
+  """All lines anew, each image once, by name."""
+  with (
+    whole_or_not(out / FILE) as path,
+    path.open('w', newline='', encoding='utf-8', errors='surrogateescape') as file,
+  ):
+    writer = _writer(file)
+    writer.writerow(COLUMNS)
+    writer.writerows(_line(done[name], model) for name in sorted(done))
+
+
+def _writer(file: TextIO):
+  return csv.writer(file, lineterminator='\n')
+
+
+def _line(summary: Summary, model: str) -> tuple:
+  return (*summary._replace(foreground=f'{summary.foreground:.6g}'), model)

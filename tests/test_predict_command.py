@@ -1,0 +1,311 @@
+"""predict on folders of all kinds, good and bad, with a network of random parameters."""
+
+import csv
+import errno
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from conftest import REPOSITORY
+from PIL import Image
+from test_finetuning import cells
+from tiny_segmenter import tiny_segmenter
+
+from experiments import outputs, predict
+from fscs.checkpoint import save_init
+from fscs.errors import InputError
+from fscs.images import files
+
+ENDINGS = {'_probability.tif', '_mask.tif', '_labels.tif', '_overlay.png', '_objects.csv'}
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('model')
+  tiny_segmenter().save(folder / 'model')
+  return folder
+
+
+@pytest.fixture
+def run(model, tmp_path):
+  """Predicts tmp_path/in to tmp_path/out; returns the latter."""
+  (tmp_path / 'in').mkdir()
+
+  def run_with(**options):
+    paths = {'images': str(tmp_path / 'in'), 'out': str(tmp_path / 'out'), 'model': str(model)}
+    return predict.predict(predict.Config(**{**paths, **options}))
+
+  return run_with
+
+
+def write(path, seed=3, shape=(72, 96)):
+  tifffile.imwrite(path, cells(seed, shape)[0])
+
+
+def rows_of(path):
+  with path.open(newline='', encoding='utf-8') as file:
+    return list(csv.DictReader(file))
+
+
+def endings_of(out, stem):
+  return {path.name.removeprefix(stem) for path in out.iterdir() if path.name.startswith(stem)}
+
+
+def nothing_unfinished(out):
+  return not [path for path in out.iterdir() if path.name.startswith('.')]
+
+
+def test_masks_in_the_folder_of_the_images_are_left_out(run, tmp_path, capsys):
+  for name in ('a.tif', 'b.tif'):
+    write(tmp_path / 'in' / name)
+  for name in ('a_mask.png', 'b-labels.png'):
+    Image.new('L', (96, 72)).save(tmp_path / 'in' / name)
+  out = run()
+  lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('masks')]
+  assert lines == [
+    'masks of other images, left out: 2 of 4 files (a_mask.png, b-labels.png)',
+  ]
+  assert [row['file'] for row in rows_of(out / 'images.csv')] == ['a.tif', 'b.tif']
+  assert endings_of(out, 'a') - {'_rois.zip'} == ENDINGS
+  assert not endings_of(out, 'a_mask_')
+
+
+def test_images_csv_says_what_objects_csv_and_the_mask_do(run, tmp_path):
+  write(tmp_path / 'in' / 'a.tif')
+  out = run()
+  (row,) = rows_of(out / 'images.csv')
+  mask = tifffile.imread(out / 'a_mask.tif')
+  assert (row['pages'], row['height'], row['width']) == ('1', '72', '96')
+  assert int(row['objects']) == len(rows_of(out / 'objects.csv')) > 0
+  assert float(row['foreground']) == pytest.approx((mask > 0).mean(), rel=1e-4)
+
+
+def count_segmented(monkeypatch):
+  done = []
+  original = predict.segment_file
+  monkeypatch.setattr(predict, 'segment_file', lambda *a: (done.append(a[1].name), original(*a))[1])
+  return done
+
+
+def test_a_second_run_does_only_what_is_missing(run, tmp_path, monkeypatch):
+  for name in ('a.tif', 'b.tif', 'c.tif'):
+    write(tmp_path / 'in' / name)
+  out = run()
+  before = (out / 'images.csv').read_text()
+  (out / 'b_objects.csv').unlink()
+  with (out / 'images.csv').open('a') as file:
+    file.write('c.tif,1,72')  # cut short by a crash
+  done = count_segmented(monkeypatch)
+  run()
+  assert done == ['b.tif']
+  assert (out / 'images.csv').read_text() == before
+  assert 'c.tif' in (out / 'report.html').read_text()
+
+
+def test_images_that_another_model_segmented_are_done_anew(run, tmp_path, monkeypatch):
+  write(tmp_path / 'in' / 'a.tif')
+  run()
+  tiny_segmenter(keep_statistics=False).save(tmp_path / 'other')
+  done = count_segmented(monkeypatch)
+  run(model=str(tmp_path / 'other'))
+  assert done == ['a.tif']
+
+
+def test_a_dry_run_lists_and_writes_nothing(run, tmp_path, capsys):
+  write(tmp_path / 'in' / 'a.tif')
+  run(dry_run=True)
+  assert 'a.tif: to do' in capsys.readouterr().out
+  assert not (tmp_path / 'out').exists()
+
+
+def zero_bytes(path):
+  path.touch()
+
+
+def text(path):
+  path.write_text('no image at all')
+
+
+def truncated(path):
+  tifffile.imwrite(path, np.random.default_rng(0).random((300, 300)))
+  path.write_bytes(path.read_bytes()[:300_000])
+
+
+def infinite(path):
+  tifffile.imwrite(path, np.where(np.eye(40) > 0, np.inf, 1.0).astype(np.float32))
+
+
+def not_a_number(path):
+  tifffile.imwrite(path, np.where(np.eye(40) > 0, np.nan, 1.0).astype(np.float32))
+
+
+def bomb(path):
+  Image.new('1', (400, 400)).save(path)
+
+
+@pytest.mark.parametrize(
+  ('name', 'make', 'message'),
+  [
+    ('bad.tif', zero_bytes, 'found an empty file of 0 bytes; copy or save it again'),
+    ('bad.png', text, 'the file cannot be decoded as .png'),
+    ('bad.tif', truncated, 'the file cannot be decoded as .tif'),
+    ('bad.tif', infinite, 'found 40 pixels that are NaN or infinite'),
+    ('bad.tif', not_a_number, 'found 40 pixels that are NaN or infinite'),
+    ('bad.png', bomb, 'found 160,000 pixels, expected at most 100,000'),
+    ('b' * 245 + '.tif', write, 'names of 261 bytes (File name too long); give the image a sh'),
+    ('ä' * 122 + '.tif', write, 'names of 260 bytes (File name too long); give the image a sh'),
+  ],
+)
+def test_one_bad_file_is_named_and_the_rest_goes_on(
+  run, tmp_path, name, make, message, capsys, monkeypatch
+):
+  monkeypatch.setattr(files, 'MAX_DECODED_PIXELS', 100_000)
+  write(tmp_path / 'in' / 'good.tif')
+  make(tmp_path / 'in' / name)
+  with pytest.raises(InputError, match='1 of 2 images could not be segmented'):
+    run()
+  (line,) = [line for line in capsys.readouterr().err.splitlines() if 'left out' in line]
+  assert line.startswith(f'left out: {tmp_path / "in" / name}: ')
+  assert message in line
+  out = tmp_path / 'out'
+  assert endings_of(out, 'good') - {'_rois.zip'} == ENDINGS
+  assert not endings_of(out, name[:3])
+  assert nothing_unfinished(out)
+  assert message.split('(')[0] in (out / 'report.html').read_text()
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (10, 4000), (100_000, 10), (64, 64)])
+def test_odd_images_are_segmented_too(run, tmp_path, shape, capsys):
+  tifffile.imwrite(tmp_path / 'in' / 'odd.tif', np.full(shape, 7, np.uint8))
+  out = run()
+  assert tifffile.imread(out / 'odd_labels.tif').reshape(shape).shape == shape
+  assert 'warning: odd.tif: all pixels have the same grey value' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  'name',
+  ['zellen µ 細胞.tif', 'a' * 238 + '.tif', '<b>&"\'.tif', 'a\udcff.tif', '-x.tif', 'a%s.tif'],
+)
+def test_odd_names_are_kept(run, tmp_path, name):
+  write(tmp_path / 'in' / name)
+  out = run()
+  stem = name.removesuffix('.tif')
+  assert endings_of(out, stem) - {'_rois.zip'} == ENDINGS
+  assert os.fsencode(name.replace('"', '""')) in (out / 'images.csv').read_bytes()
+  assert nothing_unfinished(out)
+
+
+def test_two_images_of_one_stem_are_refused(run, tmp_path):
+  for end in ('png', 'bmp'):
+    Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / 'in' / f'a.{end}')
+  with pytest.raises(InputError, match=r'a\.bmp and a\.png would write to the same files'):
+    run()
+  assert not (tmp_path / 'out').exists()
+
+
+def prepare(tmp_path):
+  """What the table of folders needs."""
+  write(tmp_path / 'in' / 'a.tif')
+  (tmp_path / 'file').touch()
+  (tmp_path / 'dangling').symlink_to(tmp_path / 'gone')
+  (tmp_path / 'empty').mkdir()
+  segmenter = tiny_segmenter()
+  save_init(tmp_path / 'init', segmenter.params, {'architecture': 'fcrn'})
+  facts = {'kind': 'segmenter', 'format': 99}
+  save_init(tmp_path / 'newer', segmenter.params, facts)
+  segmenter.save(tmp_path / 'damaged')
+  for path in (tmp_path / 'damaged').rglob('*'):
+    if path.is_file() and path.stat().st_size > 500:
+      path.write_bytes(path.read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'images': ''}, '--images is missing'),
+    ({'model': ''}, '--model is missing'),
+    ({'out': ''}, '--out is missing'),
+    ({'images': '{}/nowhere'}, 'nowhere: no such folder'),
+    ({'images': '{}/file'}, 'file: found a file, expected a folder'),
+    ({'images': '{}/dangling'}, 'dangling: no such folder'),
+    ({'images': '{}/empty'}, 'empty: found nothing'),
+    ({'model': '{}/nowhere'}, 'nowhere: there is no such folder'),
+    ({'model': '{}/file'}, 'file: there is no such folder'),
+    ({'model': '{}/empty'}, 'empty cannot be read'),
+    ({'model': '{}/init'}, 'init holds no fine-tuned model: run'),
+    ({'model': '{}/newer'}, 'newer was written in format 99, and this version reads'),
+    ({'model': '{}/damaged'}, 'damaged'),
+    ({'out': '{}/in'}, r'is inside --images=.*choose a folder elsewhere'),
+    ({'out': '{}/in/results'}, r'is inside --images=.*choose a folder elsewhere'),
+    ({'out': '{}/file'}, 'cannot be written .File exists.; make room there or choose a folder'),
+    ({'out': '{}/file/deep'}, 'cannot be written .Not a directory.; make room there or choose'),
+    ({'out': '{}/dangling'}, 'cannot be written .File exists.; make room there or choose'),
+  ],
+)
+def test_folders_that_cannot_be_used(run, tmp_path, options, message):
+  prepare(tmp_path)
+  with pytest.raises(InputError, match=message) as caught:
+    run(**{name: value.format(tmp_path) for name, value in options.items()})
+  assert '\n' not in str(caught.value)
+  assert [path.name for path in (tmp_path / 'in').iterdir()] == ['a.tif']
+
+
+@pytest.mark.parametrize('writer', ['write_pages', 'write_overlay', 'write_rois', 'scratch'])
+@pytest.mark.parametrize('code', [errno.ENOSPC, errno.EROFS])
+def test_a_full_or_read_only_disk_is_named_and_leaves_nothing_half_done(
+  run, tmp_path, monkeypatch, writer, code
+):
+  for name in ('a.tif', 'b.tif'):
+    write(tmp_path / 'in' / name)
+  original = getattr(outputs, writer)
+  room = [3 if writer in ('write_pages', 'scratch') else 1]  # calls of the first image, or some
+
+  def fail(*arguments):
+    if room[0] == 0:
+      raise OSError(code, os.strerror(code))
+    room[0] -= 1
+    return original(*arguments)
+
+  with monkeypatch.context() as patched:
+    patched.setattr(outputs, writer, fail)
+    with pytest.raises(
+      InputError, match=rf'results of b.tif cannot be.*{os.strerror(code)}.*run ag'
+    ):
+      run()
+  out = tmp_path / 'out'
+  assert endings_of(out, 'a') - {'_rois.zip'} == ENDINGS
+  assert not endings_of(out, 'b')
+  assert nothing_unfinished(out)
+  done = count_segmented(monkeypatch)
+  run()
+  assert done == ['b.tif']
+
+
+def test_what_a_killed_run_left_is_removed(run, tmp_path):
+  write(tmp_path / 'in' / 'a.tif')
+  with outputs.all_or_none(tmp_path, 'a') as folder:
+    name = folder.name
+  (tmp_path / 'out' / name).mkdir(parents=True)
+  (tmp_path / 'out' / name / 'rois.zip').write_text('half')
+  out = run()
+  assert nothing_unfinished(out)
+
+
+def test_the_command_ends_with_one_line_and_status_2(model, tmp_path):
+  (tmp_path / 'in').mkdir()
+  (tmp_path / 'file').touch()
+  write(tmp_path / 'in' / 'a.tif')
+  paths = {'model': model, 'images': tmp_path / 'in', 'out': tmp_path / 'file'}
+  shown = subprocess.run(
+    [sys.executable, '-m', 'experiments.predict', *(f'--{n}={path}' for n, path in paths.items())],
+    cwd=REPOSITORY,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert shown.returncode == 2
+  assert len(shown.stderr.strip().splitlines()) == 1
+  assert shown.stderr.startswith(f'error: --out={tmp_path / "file"}: results')
