@@ -52,7 +52,7 @@ def write_report(
     (),
     cases,
     facts,
-    heading=f'{len(cases)} of {len(finished)} images',
+    heading=f'Pictures of {len(cases)} of {len(finished)} images',
     table=[HEADER, *(_row(path.name, done, failed) for path in images)],
   )
 

@@ -25,7 +25,7 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 table { border-collapse: collapse } td, th { padding: .15rem .8rem .15rem 0; text-align: left }
 td { vertical-align: top; overflow-wrap: anywhere }
-td.number { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 fieldset { border: 0; padding: 0; margin: 0 0 1rem } label { margin-right: 1.2rem; cursor: pointer }
 .cases { display: flex; flex-wrap: wrap; gap: 1rem }
 figure { margin: 0; width: min(30rem, 100%) } .stack { position: relative }
@@ -132,10 +132,10 @@ def _figure(case: Case) -> str:
     truth = case.truth[::step, ::step]
     layers = {'truth': _outlines(truth, TRUTH), **layers, 'error': _errors(truth, prediction)}
   title, score = html.escape(case.title), html.escape(case.score)
-  small = ' class="small"' if max(grey.shape) < SHORTEST_SIDE else ''
-  images = f'<img{small} src="{_data(grey)}" alt="{title}">'
+  small = 'small' if max(grey.shape) < SHORTEST_SIDE else ''
+  images = f'<img class="{small}" src="{_data(grey)}" alt="{title}">'
   images += ''.join(
-    f'<img class="{name} small" src="{_data(layer)}" alt="{name} of {title}">'
+    f'<img class="{name} {small}" src="{_data(layer)}" alt="{name} of {title}">'
     for name, layer in layers.items()
   )
   caption = f'{title}: {score}' if case.truth is None else f'{title}: IoU {score}'
@@ -168,7 +168,7 @@ def _paint(areas: Sequence[tuple[np.ndarray, tuple[int, int, int]]], opacity: in
 def _data(pixels: np.ndarray) -> str:
   """An image as the address of itself."""
   file = io.BytesIO()
-  Image.fromarray(pixels).save(file, format='PNG', optimize=True)
+  Image.fromarray(pixels).save(file, format='PNG')
   return 'data:image/png;base64,' + base64.b64encode(file.getvalue()).decode()
 
 
