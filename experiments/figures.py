@@ -16,14 +16,16 @@ from experiments.runs import read_figures
 TRUTH_COLOUR, PREDICTION_COLOUR = '#ffb000', '#00a8e8'
 
 
-def _save(figure: plt.Figure, path: Path, dpi: int = 110) -> None:
+def save(figure: plt.Figure, path: Path, dpi: int = 110) -> None:
+  """Write a PNG, whole or not at all, and close the figure."""
   temporary = path.with_name(f'.{path.stem}.{os.getpid()}.partial.png')
   figure.savefig(temporary, dpi=dpi)
   plt.close(figure)
   temporary.replace(path)
 
 
-def _outline(axes: plt.Axes, mask: np.ndarray, colour: str) -> None:
+def draw_outline(axes: plt.Axes, mask: np.ndarray, colour: str) -> None:
+  """The border of a (H, W) mask."""
   if mask.any() and not mask.all():
     axes.contour(mask, levels=[0.5], colors=colour, linewidths=0.9)
 
@@ -43,10 +45,10 @@ def draw_crops(
   for row, title, crops, truths in zip(grid, titles, images, masks, strict=True):
     for axes, crop, truth in zip(row, crops, truths, strict=True):
       axes.imshow(crop, cmap='gray', vmin=-1, vmax=1)
-      _outline(axes, truth, TRUTH_COLOUR)
+      draw_outline(axes, truth, TRUTH_COLOUR)
       axes.set_axis_off()
     row[0].set_title(title, loc='left')
-  _save(figure, path)
+  save(figure, path)
 
 
 def draw_losses(path: Path, figures_path: Path) -> None:
@@ -65,7 +67,7 @@ def draw_losses(path: Path, figures_path: Path) -> None:
     axes.set(title=title, xlabel='step')
     if axes.has_data():
       axes.legend()
-  _save(figure, path)
+  save(figure, path)
 
 
 def draw_iou_bars(
@@ -97,7 +99,7 @@ def draw_iou_bars(
   axes.grid(axis='y', alpha=0.3)
   axes.legend(fontsize=8)
   figure.tight_layout()
-  _save(figure, path)
+  save(figure, path)
 
 
 def draw_overlays(
@@ -114,10 +116,10 @@ def draw_overlays(
   panels = zip(grid[0], titles, images, truths, predictions, strict=True)
   for axes, title, image, truth, prediction in panels:
     axes.imshow(image, cmap='gray', vmin=0, vmax=255)
-    _outline(axes, truth, TRUTH_COLOUR)
-    _outline(axes, prediction, PREDICTION_COLOUR)
+    draw_outline(axes, truth, TRUTH_COLOUR)
+    draw_outline(axes, prediction, PREDICTION_COLOUR)
     axes.set_title(title, fontsize=9)
     axes.set_axis_off()
   handles = [plt.Line2D([], [], color=c) for c in (TRUTH_COLOUR, PREDICTION_COLOUR)]
   figure.legend(handles, ('truth', 'prediction'), loc='outside lower center', ncols=2)
-  _save(figure, path, dpi=140)
+  save(figure, path, dpi=140)

@@ -196,7 +196,7 @@ def run(
   """
   arguments = sys.argv[1:]
   warnings.showwarning = _show_warning
-  _keep_compiled_programs()
+  keep_compiled_programs()
   try:
     config = _parse(config_class, arguments, defaults or preset_defaults(config_class), main)
     main(config)
@@ -211,7 +211,7 @@ def run(
     _stop('interrupted: the same command goes on from where it was saved last', 130)
 
 
-def _keep_compiled_programs() -> None:
+def keep_compiled_programs() -> None:
   """A command that compiles what an earlier one compiled reads it from disk, in a second."""
   if jax.config.jax_compilation_cache_dir is None:  # $JAX_COMPILATION_CACHE_DIR comes first
     jax.config.update('jax_compilation_cache_dir', str(default_data_dir(None) / 'compiled'))

@@ -1,0 +1,202 @@
+"""How well own images are segmented, tried on published ones: `docs/own-images.md` is made by it.
+
+  python -m experiments.own_images_trial --raw-dir=DIR
+  python -m experiments.own_images_trial --data-sets ssTEM --shots 1 3 5 10
+
+A few images of a data set, drawn at random, are annotated, all others are segmented and scored: by
+fine-tuning as `experiments.finetune` does with its default options, from the shipped initialisation
+and from a random one, by Otsu's threshold, and by a random forest. Run again, it does what is
+missing; the table has all that was done.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments import baselines, data, results, starting
+from experiments.options import Code, DataOptions, run
+from experiments.progress import progress_bar
+from experiments.study.rounds import splitting_of
+from fscs import instances, metrics
+from fscs.errors import InputError
+from fscs.finetuning import finetune_with_trials
+from fscs.objects import find_objects
+from fscs.own_images import objects_of, stretch, to_grey
+from fscs.types import ImageSet
+
+BASELINES = {'otsu': baselines.otsu, 'forest': baselines.forest}
+LABELS = {
+  'pretrained': 'fscs, shipped initialisation',
+  'random': 'fscs, random initialisation',
+  'otsu': "Otsu's threshold",
+  'forest': 'random forest',
+}
+SOURCES = ('B5', 'B39', 'EM', 'TNBC')  # of the shipped initialisation
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Options of the trial."""
+
+  data_sets: tuple[Code, ...] = ('ssTEM', 'TNBC', 'B39')
+  """Whose images are taken for own images."""
+  shots: tuple[int, ...] = (5,)
+  """Numbers of annotated images."""
+  methods: tuple[str, ...] = tuple(LABELS)
+  """pretrained, random, otsu, forest, or workdirs of training runs."""
+  seeds: tuple[int, ...] = (0,)
+  """Which images are drawn; one trial each."""
+  max_test_images: int | None = None
+  """Segment at most so many of the others."""
+  raw_dir: str | None = None
+  """Folder of already downloaded archives or unpacked folders; without it data is downloaded."""
+  data_dir: str | None = None
+  """Where prepared data is kept; $FSCS_DATA_DIR or ~/.cache/fscs by default."""
+  workdir: str = 'runs/own-images'
+  """Where results are kept."""
+
+
+class Row(NamedTuple):
+  """One trial."""
+
+  data_set: str
+  method: str
+  shots: int
+  seed: int
+  iou: float  # of the foreground, mean over images
+  average_precision: float  # of objects at IoU 0.5, mean over images
+  expected: float  # IoU that fine-tuning announced; NaN where a method announces none
+  seconds_to_learn: float
+  seconds_per_image: float
+  num_test_images: int
+
+  @property
+  def key(self) -> tuple:
+    """What makes the trial a different one."""
+    return tuple(self)[:4]
+
+
+class Learned(NamedTuple):
+  """A method that has seen the annotated images."""
+
+  segment: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # to foreground and objects
+  expected: float
+
+
+def trial(config: Config) -> Path:
+  """Do the trials that are missing; returns the workdir."""
+  workdir = Path(config.workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  path = workdir / 'results.csv'
+  rows = results.read_rows(path, Row)
+  wanted = list(_keys(config))
+  missing = [key for key in wanted if key not in {row.key for row in rows}]
+  options = DataOptions(raw_dir=config.raw_dir, data_dir=config.data_dir)
+  sets = {code: data.load_set(code, options) for code in {key[0] for key in missing}}
+  with progress_bar('trials', len(wanted), len(wanted) - len(missing)) as advance:
+    for key in missing:
+      rows.append(_try(key, sets[key[0]], config.max_test_images))
+      results.write_table(path, rows, Row._fields)
+      advance(1, IoU=rows[-1].iou)
+  text = table(rows)
+  results.write_text(workdir / 'table.md', text)
+  print(text)
+  return workdir
+
+
+def _keys(config: Config) -> Iterator[tuple[str, str, int, int]]:
+  for code in config.data_sets:
+    for shots in config.shots:
+      for seed in config.seeds:
+        for method in config.methods:
+          yield code, method, shots, seed
+
+
+def _try(key: tuple[str, str, int, int], images: ImageSet, most: int | None) -> Row:
+  code, method, shots, seed = key
+  if shots >= len(images.images):
+    raise InputError(f'--shots {shots}: {code} has {len(images.images)} images')
+  order = np.random.default_rng(seed).permutation(len(images.images))
+  support, test = order[:shots], order[shots:][:most]
+  truth = [_truth(images, i) for i in range(len(images.images))]
+  begin = time.perf_counter()
+  learned = _learn(method, [images.images[i] for i in support], [truth[i] for i in support], seed)
+  middle = time.perf_counter()
+  found = [learned.segment(images.images[i]) for i in test]
+  end = time.perf_counter()
+  pairs = [(mask, labels, truth[i]) for (mask, labels), i in zip(found, test, strict=True)]
+  return Row(
+    *key,
+    iou=float(np.mean([metrics.iou(mask, true > 0) for mask, _, true in pairs])),
+    average_precision=float(
+      np.mean([instances.average_precision(labels, true, (0.5,))[0] for _, labels, true in pairs])
+    ),
+    expected=learned.expected,
+    seconds_to_learn=middle - begin,
+    seconds_per_image=(end - middle) / len(test),
+    num_test_images=len(test),
+  )
+
+
+def _truth(images: ImageSet, index: int) -> np.ndarray:
+  """Objects where the data set has them, else the connected regions of the foreground."""
+  mask = images.masks[index] if images.labels is None else images.labels[index]
+  return objects_of(mask)[0]
+
+
+def _learn(method: str, images: list[np.ndarray], masks: list[np.ndarray], seed: int) -> Learned:
+  if method in BASELINES:
+    return _learn_baseline(method, images, masks)
+  start = starting.load_start(method)
+  segmenter = finetune_with_trials(start, images, masks).segmenter
+
+  def segment(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    probability = segmenter.predict(image)
+    labels = find_objects(probability, segmenter.splitting)
+    return probability > segmenter.splitting.threshold, labels
+
+  return Learned(segment, float('nan') if segmenter.estimate is None else segmenter.estimate)
+
+
+def _learn_baseline(method: str, images: list[np.ndarray], masks: list[np.ndarray]) -> Learned:
+  grey = lambda image: stretch(to_grey(image))  # noqa: E731
+  predict = BASELINES[method]([grey(image) for image in images], [mask > 0 for mask in masks])
+  splitting = splitting_of(masks)
+
+  def segment(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    probability = predict(grey(image))
+    return probability > splitting.threshold, find_objects(probability, splitting)
+
+  return Learned(segment, float('nan'))
+
+
+def table(rows: list[Row]) -> str:
+  """Markdown: means over seeds."""
+  groups: dict[tuple, list[Row]] = {}
+  for row in rows:
+    groups.setdefault((row.data_set, row.shots, row.method), []).append(row)
+  lines = [
+    '| data set | K | method | IoU | announced | AP at 0.5 | to learn, s | per image, s | images |',
+    '|---|---:|---|---:|---:|---:|---:|---:|---:|',
+  ]
+  for (code, shots, method), group in sorted(groups.items(), key=lambda item: item[0][:2]):
+    mean = {
+      name: float(np.mean([getattr(row, name) for row in group]))
+      for name in Row._fields[Row._fields.index('iou') :]
+    }
+    expected = '' if np.isnan(mean['expected']) else f'{mean["expected"]:.3f}'
+    lines.append(
+      f'| {code}{" (a source)" if code in SOURCES else ""} | {shots} | {LABELS.get(method, method)}'
+      f' | {mean["iou"]:.3f} | {expected} | {mean["average_precision"]:.3f}'
+      f' | {mean["seconds_to_learn"]:.0f} | {mean["seconds_per_image"]:.2f}'
+      f' | {mean["num_test_images"]:.0f} |'
+    )
+  return '\n'.join(lines) + '\n'
+
+
+if __name__ == '__main__':
+  run(trial, Config, lambda _: Config())

@@ -1,0 +1,1 @@
+"""A comparison of many methods on equal terms: `python -m experiments.study`."""

@@ -1,0 +1,70 @@
+"""One experiment of a study each: a contestant that adapts to some images and is scored on others.
+
+A cell is a file, written whole once it is done; so a study goes on where it stopped, and several
+processes may share the work.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.runs import write_text
+from fscs.errors import InputError
+
+FOLDER = 'cells'
+
+
+class Cell(NamedTuple):
+  """What makes an experiment different from others."""
+
+  target: str
+  contestant: str
+  shots: int
+  selection: int
+  seed: int
+  steps: int  # of adaptation; 0 for contestants that take none
+
+  @property
+  def file(self) -> Path:
+    """Where it is kept, below the folder of the study."""
+    name = f'K{self.shots}-selection{self.selection}-s{self.seed}-{self.steps}steps.json'
+    return Path(FOLDER, self.target, self.contestant, name)
+
+
+class Result(NamedTuple):
+  """What came of a cell."""
+
+  cell: Cell
+  support: tuple[str, ...]  # names of the annotated images
+  images: tuple[str, ...]  # and of those scored
+  iou: tuple[float, ...]  # of each
+  sections: tuple[int, ...] | None  # from each to the nearest annotated one; None: no stack
+  average_precision: tuple[float, ...] | None  # at IoU 0.5; None where objects are not told apart
+  seconds: float  # to adapt, compilation included
+  seconds_per_image: float  # to predict
+  peak_mb: float  # of the process until then
+  losses: tuple[float, ...]  # the first and the mean of the last ten
+
+
+def write(workdir: Path, result: Result) -> None:
+  """Keep a result."""
+  path = workdir / result.cell.file
+  path.parent.mkdir(parents=True, exist_ok=True)
+  content = {**result._asdict(), 'cell': result.cell._asdict()}
+  write_text(path, json.dumps(content, indent=1) + '\n')
+
+
+def read(path: Path) -> Result:
+  """Raises InputError where the file is damaged."""
+  try:
+    content: dict[str, Any] = json.loads(path.read_text())
+    content['cell'] = Cell(**content['cell'])
+    lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
+    return Result(**{**content, **lists})
+  except (ValueError, TypeError, KeyError) as error:
+    raise InputError(f'{path} is damaged ({error}): remove it to do this part again') from error
+
+
+def read_all(workdir: Path) -> list[Result]:
+  """All results of a study, in the order of their names."""
+  return [read(path) for path in sorted((workdir / FOLDER).glob('*/*/*.json'))]

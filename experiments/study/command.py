@@ -1,0 +1,147 @@
+"""Compare methods on real data on equal terms; `experiments.report` makes the page of it.
+
+  python -m experiments.study --workdir=runs/study
+  python -m experiments.study --protocol=paper --shard=3/40
+
+Every experiment is a file of its own below --workdir, so the command goes on where it stopped, and
+several of them, on one machine or many, can share the work (--shard).
+"""
+
+import dataclasses
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from experiments.options import Code, DataOptions, from_preset, keep_compiled_programs
+from experiments.progress import progress_bar
+from experiments.results import shard_of
+from experiments.selection_files import PAPER, choose_selections
+from experiments.study import cells, protocols
+from experiments.study.cells import Cell
+from experiments.study.protocols import CONTESTANTS, FOLLOWED, PROTOCOLS, Protocol
+from experiments.study.rounds import do_cell
+from fscs.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Options of the study; empty ones mean all that the protocol has."""
+
+  protocol: protocols.Name = 'cpu-small'
+  """On which terms: cpu-small (two cores, many hours), paper (GPU) or smoke."""
+  workdir: str = 'runs/study'
+  """Where trainings and results are kept."""
+  raw_dir: str | None = None
+  """Folder of already downloaded archives or unpacked folders; without it data is downloaded."""
+  data_dir: str | None = None
+  """Where prepared data is kept; $FSCS_DATA_DIR or ~/.cache/fscs by default."""
+  simulated: bool = False
+  """Simulated images in place of the published ones, to try the command."""
+  selections_file: str = PAPER
+  """A file of selections (.json or .pkl), or paper for the published ones."""
+  contestants: tuple[str, ...] = ()
+  """Only these; see experiments/study/protocols.py."""
+  targets: tuple[Code, ...] = ()
+  """Only these data sets."""
+  shots: tuple[int, ...] = ()
+  """Only these numbers of annotated images."""
+  selections: tuple[int, ...] = ()
+  """Only these selections."""
+  curve: bool = True
+  """Also follow the score over the steps of adaptation."""
+  shard: str | None = None
+  """Do only the i-th of n parts (i/n), beside other processes that do the others."""
+
+
+def study(config: Config) -> Path:
+  """Do what is missing; returns the workdir."""
+  protocol = PROTOCOLS[config.protocol]
+  workdir = Path(config.workdir)
+  wanted = list(_cells(config, protocol))
+  index, count = shard_of(config.shard)
+  groups = _groups(wanted)[index - 1 :: count]
+  total = sum(map(len, groups))
+  missing = [[cell for cell in group if not (workdir / cell.file).exists()] for group in groups]
+  with progress_bar('experiments', total, total - sum(map(len, missing))) as advance:
+    for group in filter(None, missing):
+      _do_group(group, config, protocol, workdir, advance)
+  print(f'results: {workdir}; python -m experiments.report --workdir={workdir} shows them')
+  return workdir
+
+
+def _cells(config: Config, protocol: Protocol) -> Iterator[Cell]:
+  """Everything to do, what tells most first: all contestants on one selection, then the next."""
+  for name in config.contestants:
+    if name not in CONTESTANTS:
+      raise InputError(f'--contestants has {name}: one of {" ".join(CONTESTANTS)} is expected')
+  for seed in protocol.seeds:
+    for selection in config.selections or protocol.selections:
+      for name in config.contestants or CONTESTANTS:
+        for target in config.targets or protocol.targets:
+          for shots in config.shots or protocol.shots:
+            network = CONTESTANTS[name].tuning is not None
+            yield Cell(target, name, shots, selection, seed, protocol.steps if network else 0)
+            if config.curve and name in FOLLOWED and shots in protocol.curve_shots:
+              for steps in protocol.curve:
+                yield Cell(target, name, shots, selection, seed, steps)
+
+
+def _groups(wanted: Sequence[Cell]) -> list[list[Cell]]:
+  """What one process does: the cells of a contestant on one selection."""
+  groups: dict[tuple, list[Cell]] = {}
+  for cell in wanted:
+    groups.setdefault((cell.seed, cell.selection, cell.contestant), []).append(cell)
+  return list(groups.values())
+
+
+def _do_group(group: Sequence[Cell], config: Config, protocol: Protocol, workdir, advance) -> None:
+  """In a process of its own, so that its memory is the contestant's, and given back."""
+  spawn = multiprocessing.get_context('spawn')
+  with ProcessPoolExecutor(1, spawn, keep_compiled_programs) as pool:
+    for cell in group:
+      result, predictions = pool.submit(_do, cell, config, protocol).result()
+      if cell.steps in (0, protocol.steps):
+        keep_predictions(workdir / cell.file, predictions)
+      cells.write(workdir, result)
+      advance(1, IoU=float(np.mean(result.iou)))
+
+
+def _do(cell: Cell, config: Config, protocol: Protocol):
+  options = data_options(config, protocol)
+  selections = choose_selections(
+    config.selections_file,
+    (),
+    cell.target,
+    shots=protocol.shots,
+    selections=protocol.selections,
+    seed=0,
+    data_dir=config.data_dir,
+  )
+  return do_cell(cell, options, protocol, selections, Path(config.workdir))
+
+
+def data_options(config: Config, protocol: Protocol) -> DataOptions:
+  """How images are read and prepared."""
+  return dataclasses.replace(
+    from_preset(DataOptions, protocol.preset),
+    data='simulated' if config.simulated else 'real',
+    raw_dir=config.raw_dir,
+    data_dir=config.data_dir,
+  )
+
+
+def keep_predictions(path: Path, predictions: np.ndarray) -> None:
+  """(N, H, W) booleans beside the file of a cell, a bit per pixel."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  packed = np.packbits(predictions)
+  np.savez_compressed(path.with_suffix('.npz'), packed=packed, shape=predictions.shape)
+
+
+def read_predictions(path: Path) -> np.ndarray:
+  """What `keep_predictions` wrote beside the file of a cell."""
+  with np.load(path.with_suffix('.npz')) as content:
+    shape = tuple(content['shape'])
+    return np.unpackbits(content['packed'])[: np.prod(shape)].reshape(shape).astype(bool)

@@ -1,0 +1,157 @@
+"""The contestants that are networks: training on sources, adaptation, prediction."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import initialisations, meta_train, pretrain
+from experiments.data import finetune_stride
+from experiments.options import (
+  DataOptions,
+  NetworkOptions,
+  from_preset,
+  learning_rate,
+  make_network,
+)
+from experiments.study.protocols import CONTESTANTS, Protocol
+from experiments.study.targets import Target
+from fscs import evaluate
+from fscs.adapt import inner_optimizer
+from fscs.augmentation import make_augment
+from fscs.datasets import CODES
+from fscs.errors import InputError
+from fscs.evaluate import FineTuning
+from fscs.losses import PIXEL_LOSSES
+from fscs.models import FCRN, UNet, with_affine_norms
+from fscs.predict import make_predict
+from fscs.types import Params
+
+_COMMANDS = {
+  'pretrain': (pretrain.pretrain, pretrain.Config),
+  'meta_train': (meta_train.meta_train, meta_train.Config),
+}
+
+
+def network_options(name: str, seed: int) -> NetworkOptions:
+  """The contestant's network."""
+  contestant = CONTESTANTS[name]
+  return NetworkOptions(arch=contestant.arch, kernel_init=contestant.kernel_init, seed=seed)
+
+
+def start(
+  name: str,
+  target: str,
+  seed: int,
+  options: DataOptions,
+  protocol: Protocol,
+  workdir: Path,
+) -> Params:
+  """Where adaptation starts: random parameters, or those of a training on the other data sets.
+
+  A training is done, or goes on, where its folder below `workdir` says that it is not finished.
+  """
+  network = network_options(name, seed)
+  if CONTESTANTS[name].training is None:
+    return initialisations.load(initialisations.RANDOM, network, target=target).params
+  folder = workdir / 'training' / f'{target}-{name}-s{seed}'
+  if not (folder / 'init').is_dir():
+    _train(name, target, network, options, protocol, folder)
+  return initialisations.load(str(folder), network, target=target).params
+
+
+def _train(
+  name: str,
+  target: str,
+  network: NetworkOptions,
+  options: DataOptions,
+  protocol: Protocol,
+  folder: Path,
+) -> None:
+  command, chosen = CONTESTANTS[name].training
+  run, config_class = _COMMANDS[command]
+  config = dataclasses.replace(
+    from_preset(config_class, protocol.preset),
+    **{**dataclasses.asdict(options), **dataclasses.asdict(network), **chosen},
+    target=target,
+    workdir=str(folder),
+  )
+  run(dataclasses.replace(config, **_length(config, protocol)))
+
+
+def _length(config: pretrain.Config | meta_train.Config, protocol: Protocol) -> dict[str, Any]:
+  """Options that give the protocol's number of gradient steps, on as many crops each.
+
+  Raises:
+    InputError: whole meta-epochs do not make this number.
+  """
+  if isinstance(config, pretrain.Config):
+    return {
+      'pretrain_steps': protocol.training_steps,
+      'pretrain_epochs': protocol.training_steps,  # a pass over all crops takes a step at least
+      'pretrain_batch_size': protocol.training_crops,
+      'pretrain_block_steps': max(1, protocol.training_steps // 12),
+    }
+  tasks = (len(config.sources) or len(CODES) - 1) * config.task_batch
+  per_epoch = tasks * protocol.inner_steps
+  epochs, rest = divmod(protocol.training_steps, per_epoch)
+  if rest:
+    raise InputError(
+      f'{protocol.training_steps} training steps are no multiple of the {per_epoch} of a meta-epoch'
+    )
+  return {
+    'meta_epochs': epochs,
+    'num_inner_steps': protocol.inner_steps,
+    'num_crops': protocol.training_crops,
+  }
+
+
+@functools.cache
+def make_adapt(
+  name: str, crop_size: int, batch_size: int, steps: int, seed: int
+) -> Callable[[Params, evaluate.Target, Sequence[int]], tuple[Params, np.ndarray]]:
+  """A function from (params, target, support) to adapted parameters and the losses of all steps."""
+  tuning = CONTESTANTS[name].tuning
+  rate = learning_rate(tuning.learning_rate, tuning.schedule, max(steps, 1))
+  model = _model(name, seed)
+  finetune = evaluate.make_finetune(
+    model,
+    FineTuning(
+      inner_optimizer(rate),
+      crop_size,
+      batch_size,
+      num_epochs=max(steps, 1),  # a pass over all crops takes a step at least
+      max_steps=steps,
+      seed=seed,
+      pixel_loss=PIXEL_LOSSES[tuning.loss],
+      augment=make_augment(tuning.augmentation),
+    ),
+  )
+  return lambda params, target, support: finetune(
+    with_affine_norms(model, params), target, [support]
+  )[0]
+
+
+@functools.cache
+def make_probability(name: str, seed: int) -> Callable[[Params, np.ndarray], np.ndarray]:
+  """A function from adapted parameters and (N, H, W) uint8 images to probabilities alike."""
+  return make_predict(_model(name, seed))
+
+
+def _model(name: str, seed: int) -> FCRN | UNet:
+  options = network_options(name, seed)
+  return make_network(options, affine=True, norm_scale=CONTESTANTS[name].tuning.norm_scale)
+
+
+def on_device(target: Target, options: DataOptions) -> evaluate.Target:
+  """The target's images and crops for training."""
+  grey_set = target.grey_set
+  return evaluate.make_target(
+    grey_set,
+    crop_size=options.crop_size,
+    stride=finetune_stride(grey_set.code, options.downscale),
+    min_foreground=options.min_foreground,
+  )

@@ -1,0 +1,128 @@
+"""Pictures of a study: scores over annotated images, over steps, over cost; predictions."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from experiments.figures import PREDICTION_COLOUR, TRUTH_COLOUR, draw_outline, save
+from experiments.study.tables import Mean
+
+PANEL = 3.2  # inches
+
+
+def draw_over_shots(
+  path: Path,
+  table: Mapping[tuple[str, str, int], Mean],
+  targets: Sequence[str],
+  labels: Mapping[str, str],
+  ylabel: str = 'IoU',
+) -> None:
+  """A panel per target: mean and deviation over the number of annotated images."""
+  figure, panels = plt.subplots(
+    1, len(targets), figsize=(PANEL * len(targets), 4.6), squeeze=False, layout='constrained'
+  )
+  for axes, target in zip(panels[0], targets, strict=True):
+    for index, (name, label) in enumerate(labels.items()):
+      points = sorted(
+        (k, m) for (who, where, k), m in table.items() if (who, where) == (name, target)
+      )
+      if points:
+        shots, means = zip(*points, strict=True)
+        axes.errorbar(
+          np.array(shots) * 1.015 ** (index - len(labels) / 2),  # side by side
+          [m.mean for m in means],
+          [m.deviation for m in means],
+          **_style(index),
+          capsize=2,
+          label=label,
+        )
+    shown = sorted({k for _, where, k in table if where == target})
+    axes.set(title=target, xscale='log', xlabel='annotated images')
+    axes.set_xticks(shown, [str(k) for k in shown])
+    axes.minorticks_off()
+  panels[0][0].set_ylabel(ylabel)
+  _legend_below(figure, panels[0])
+  save(figure, path)
+
+
+def draw_over_steps(
+  path: Path,
+  curves: Mapping[str, Mapping[str, Mapping[int, float]]],
+  labels: Mapping[str, str],
+  title: str,
+) -> None:
+  """A panel per target of {target: {contestant: {steps: IoU}}}."""
+  figure, panels = plt.subplots(
+    1, len(curves), figsize=(PANEL * len(curves), 4.2), squeeze=False, layout='constrained'
+  )
+  for axes, (target, by_name) in zip(panels[0], curves.items(), strict=True):
+    for index, (name, points) in enumerate(by_name.items()):
+      axes.plot(points.keys(), points.values(), **_style(index), label=labels[name])
+    axes.set(title=target, xlabel='steps of adaptation', xscale='symlog')
+    ticks = sorted({steps for points in by_name.values() for steps in points})
+    axes.set_xticks(ticks, [str(steps) for steps in ticks])
+  panels[0][0].set_ylabel('IoU')
+  figure.suptitle(title)
+  _legend_below(figure, panels[0])
+  save(figure, path)
+
+
+def draw_over_cost(
+  path: Path, points: Mapping[str, tuple[float, float]], labels: Mapping[str, str]
+) -> None:
+  """Mean IoU over the seconds to adapt to one set of annotated images, a point per contestant."""
+  figure, axes = plt.subplots(figsize=(7, 4.4), layout='constrained')
+  for index, (name, (seconds, score)) in enumerate(points.items()):
+    axes.plot([max(seconds, 0.01)], [score], **{**_style(index), 'linestyle': ''})
+    axes.annotate(
+      labels[name], (max(seconds, 0.01), score), (5, 3), textcoords='offset points', fontsize=8
+    )
+  axes.set(xscale='log', xlabel='seconds to adapt', ylabel='mean IoU over targets and shots')
+  save(figure, path)
+
+
+def draw_predictions(
+  path: Path,
+  title: str,
+  image: np.ndarray,
+  truth: np.ndarray,
+  predictions: Mapping[str, tuple[str, np.ndarray]],
+) -> None:
+  """One image with its truth, then as every contestant sees it: {label: (score, (H, W) bool)}."""
+  figure, panels = plt.subplots(
+    1,
+    1 + len(predictions),
+    figsize=(PANEL * (1 + len(predictions)), PANEL + 0.5),
+    layout='constrained',
+  )
+  panels[0].set_title(f'{title}\nannotated', fontsize=9)
+  for axes, (label, (score, prediction)) in zip(panels[1:], predictions.items(), strict=True):
+    axes.set_title(f'{label}\nIoU {score}', fontsize=9)
+    draw_outline(axes, prediction, PREDICTION_COLOUR)
+  for axes in panels:
+    axes.imshow(image, cmap='gray', vmin=0, vmax=255)
+    axes.set_axis_off()
+  draw_outline(panels[0], truth, TRUTH_COLOUR)
+  save(figure, path, dpi=90)
+
+
+def _style(index: int) -> dict:
+  """Colours and marks that stay apart for twenty contestants."""
+  colours = plt.get_cmap('tab10').colors
+  return {
+    'color': colours[index % 10],
+    'marker': 'osD^vP*X<>'[index % 10],
+    'linestyle': '-' if index < 10 else '--',
+    'markersize': 5,
+    'linewidth': 1.3,
+  }
+
+
+def _legend_below(figure: plt.Figure, panels: Sequence[plt.Axes]) -> None:
+  entries: dict[str, object] = {}
+  for axes in panels:
+    for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+      entries.setdefault(label, handle)
+  figure.legend(entries.values(), entries.keys(), loc='outside lower center', ncols=5, fontsize=8)

@@ -1,0 +1,112 @@
+"""Does the cells of a study: adapts, predicts, scores."""
+
+import functools
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from experiments import baselines
+from experiments.options import DataOptions
+from experiments.study import networks, targets
+from experiments.study.cells import Cell, Result
+from experiments.study.protocols import Protocol
+from experiments.study.targets import Split, Target
+from fscs import instances, metrics
+from fscs.objects import Splitting, find_objects, whole_regions
+from fscs.own_images import typical_diameter
+from fscs.selections import Selections
+from fscs.types import Params
+
+BASELINES = {'otsu': baselines.otsu, 'forest': baselines.forest}
+LAST_LOSSES = 10
+SPLIT_SHARE = 0.5  # least distance of the centres of touching objects, in typical diameters
+
+PredictAll = Callable[[np.ndarray], np.ndarray]  # (N, H, W) uint8 to probabilities alike
+
+
+def do_cell(
+  cell: Cell, options: DataOptions, protocol: Protocol, selections: Selections, workdir: Path
+) -> tuple[Result, np.ndarray]:
+  """The result of a cell, and (N, H, W) boolean foreground of the images scored."""
+  target = targets.load(cell.target, options)
+  split = targets.split(target, selections, protocol, selection=cell.selection, shots=cell.shots)
+  params = _start(cell, options, protocol, workdir)
+  begin = time.perf_counter()
+  predict, losses = _adapt(cell, params, target, split, options, protocol)
+  adapted = time.perf_counter()
+  probabilities = predict(target.grey_set.images[split.test])
+  predicted = time.perf_counter()
+  names = target.grey_set.names
+  truth = target.grey_set.masks[split.test] > 0
+  result = Result(
+    cell,
+    support=tuple(names[i] for i in split.support),
+    images=tuple(names[i] for i in split.test),
+    iou=_rounded(metrics.iou(probabilities > 0.5, truth)),
+    sections=targets.sections(target, split),
+    average_precision=_average_precision(target, split, probabilities),
+    seconds=round(adapted - begin, 2),
+    seconds_per_image=round((predicted - adapted) / len(split.test), 4),
+    peak_mb=_peak_mb(),
+    losses=_rounded([losses[0], np.mean(losses[-LAST_LOSSES:])] if len(losses) else []),
+  )
+  return result, probabilities > 0.5
+
+
+def _start(cell: Cell, options, protocol, workdir: Path) -> Params | None:
+  """Parameters to adapt, after a training on sources if the contestant has one."""
+  if cell.contestant in BASELINES:
+    return None
+  return networks.start(cell.contestant, cell.target, cell.seed, options, protocol, workdir)
+
+
+def _adapt(
+  cell: Cell, params: Params | None, target: Target, split: Split, options, protocol
+) -> tuple[PredictAll, np.ndarray]:
+  if params is None:
+    images, masks = (x[split.support] for x in (target.grey_set.images, target.grey_set.masks))
+    predict = BASELINES[cell.contestant](images, masks)
+    return lambda images: np.stack([predict(image) for image in images]), np.zeros(0)
+  name, seed = cell.contestant, cell.seed
+  adapt = networks.make_adapt(name, options.crop_size, protocol.batch_size, cell.steps, seed)
+  params, losses = adapt(params, _on_device(cell.target, options), split.support)
+  return functools.partial(networks.make_probability(name, seed), params), losses
+
+
+@functools.lru_cache(maxsize=1)
+def _on_device(code: str, options: DataOptions):
+  return networks.on_device(targets.load(code, options), options)
+
+
+def _average_precision(
+  target: Target, split: Split, probabilities: np.ndarray
+) -> tuple[float, ...] | None:
+  """At IoU 0.5, of every image; objects are found alike for all contestants."""
+  if target.labels is None:
+    return None
+  splitting = splitting_of(target.labels[split.support])
+  return _rounded(
+    instances.average_precision(find_objects(p, splitting), t, (0.5,))[0]
+    for p, t in zip(probabilities, target.labels[split.test], strict=True)
+  )
+
+
+def splitting_of(labels: np.ndarray) -> Splitting:
+  """How objects are found, from those that are annotated."""
+  labels = list(labels)
+  distance = SPLIT_SHARE * typical_diameter(labels)
+  return whole_regions(labels)._replace(distance=distance)
+
+
+def _rounded(values) -> tuple[float, ...]:
+  return tuple(round(float(value), 5) for value in values)
+
+
+def _peak_mb() -> float:
+  """Of this process so far; kilobytes on Linux, bytes on macOS."""
+  unit = 1e6 if sys.platform == 'darwin' else 1e3
+  return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 0)

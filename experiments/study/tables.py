@@ -1,0 +1,142 @@
+"""Means, deviations and paired differences of a study's results. Numbers only."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.study.cells import Result
+
+Score = Callable[[Result], Sequence[float]]  # of every test image
+
+NUM_RESAMPLES = 2000
+
+
+class Mean(NamedTuple):
+  """Of one contestant on one target with one number of annotated images."""
+
+  mean: float  # over selections (and seeds) of the mean over images
+  deviation: float  # over selections (and seeds); 0 where there is one
+  count: int  # of selections (and seeds)
+
+
+class Difference(NamedTuple):
+  """Of two contestants on the same images, positive where the first is better."""
+
+  mean: float
+  low: float  # of the 95 % interval, by bootstrap over images
+  high: float
+  cells: int  # compared: pairs of target, shots, selection and seed
+
+
+def iou(result: Result) -> Sequence[float]:
+  """Foreground IoU of every test image."""
+  return result.iou
+
+
+def average_precision(result: Result) -> Sequence[float]:
+  """AP at 0.5 of every test image; none where objects are not told apart."""
+  return result.average_precision or ()
+
+
+def distant_iou(sections: int) -> Score:
+  """IoU of the test images that are at least so many sections from every annotated one."""
+
+  def score(result: Result) -> Sequence[float]:
+    if result.sections is None:
+      return ()
+    pairs = zip(result.iou, result.sections, strict=True)
+    return [value for value, distance in pairs if distance >= sections]
+
+  return score
+
+
+def at_end(results: Iterable[Result]) -> list[Result]:
+  """Those of the most steps of each contestant: the others only follow its way there."""
+  results = list(results)
+  most: dict[str, int] = {}
+  for result in results:
+    cell = result.cell
+    most[cell.contestant] = max(cell.steps, most.get(cell.contestant, 0))
+  return [r for r in results if r.cell.steps == most[r.cell.contestant]]
+
+
+def means(results: Iterable[Result], score: Score = iou) -> dict[tuple[str, str, int], Mean]:
+  """{(contestant, target, shots): mean}; without those that have no score."""
+  groups: dict[tuple[str, str, int], list[float]] = {}
+  for result in results:
+    values = score(result)
+    if len(values):
+      key = (result.cell.contestant, result.cell.target, result.cell.shots)
+      groups.setdefault(key, []).append(float(np.mean(values)))
+  return {key: _mean(values) for key, values in groups.items()}
+
+
+def _mean(values: Sequence[float]) -> Mean:
+  deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+  return Mean(float(np.mean(values)), deviation, len(values))
+
+
+def difference(
+  results: Iterable[Result], first: str, second: str, score: Score = iou, *, seed: int = 0
+) -> Difference | None:
+  """Paired over images, the mean over cells of the mean over a cell's images; None: no cell.
+
+  Images are drawn anew with replacement within every cell; cells are as they are.
+  """
+  pairs = _pairs(results, first, second, score)
+  if not pairs:
+    return None
+  random = np.random.default_rng(seed)
+  resampled = np.mean(
+    [
+      values[random.integers(0, len(values), (NUM_RESAMPLES, len(values)))].mean(1)
+      for values in pairs
+    ],
+    axis=0,
+  )
+  low, high = np.quantile(resampled, (0.025, 0.975))
+  mean = float(np.mean([values.mean() for values in pairs]))
+  return Difference(mean, float(low), float(high), len(pairs))
+
+
+def _pairs(results: Iterable[Result], first: str, second: str, score: Score) -> list[np.ndarray]:
+  """The differences on every image, an array for every cell that both have done."""
+  found: dict[str, dict[tuple, Result]] = {first: {}, second: {}}
+  for result in results:
+    cell = result.cell
+    if cell.contestant in found:
+      key = (cell.target, cell.shots, cell.selection, cell.seed)
+      found[cell.contestant][key] = result
+  both = sorted(found[first].keys() & found[second].keys())
+  pairs = [np.subtract(score(found[first][key]), score(found[second][key])) for key in both]
+  return [values for values in pairs if len(values)]
+
+
+def losses_first(
+  table: Mapping[tuple[str, str, int], Mean], ours: str
+) -> list[tuple[float, str, int, str]]:
+  """(difference, target, shots, best other contestant) of ours to the best other, worst first."""
+  rows = []
+  for (name, target, shots), mean in table.items():
+    if name != ours:
+      continue
+    others = {
+      other: value.mean
+      for (other, where, k), value in table.items()
+      if (where, k) == (target, shots) and other != ours
+    }
+    if others:
+      best = max(others, key=others.get)
+      rows.append((mean.mean - others[best], target, shots, best))
+  return sorted(rows)
+
+
+def curve(results: Iterable[Result], contestant: str, target: str, shots: int) -> dict[int, float]:
+  """{steps: mean IoU} over the selections that have all of them."""
+  groups: dict[int, list[float]] = {}
+  for result in results:
+    cell = result.cell
+    if (cell.contestant, cell.target, cell.shots) == (contestant, target, shots):
+      groups.setdefault(cell.steps, []).append(float(np.mean(result.iou)))
+  return {steps: float(np.mean(groups[steps])) for steps in sorted(groups)}

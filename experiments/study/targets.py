@@ -1,0 +1,84 @@
+"""The images that a study adapts to and scores on."""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments import data
+from experiments.options import DataOptions
+from experiments.study.protocols import Protocol
+from fscs.own_images import rescale_labels
+from fscs.preprocessing import GreySet, prepare
+from fscs.selections import Selections, support_indices, support_names
+
+STACKS = ('EM', 'ssTEM')  # whose images are the sections of one block of tissue, in order
+
+
+class Target(NamedTuple):
+  """A data set as all contestants see it."""
+
+  grey_set: GreySet
+  labels: np.ndarray | None  # (N, H, W) int32 objects, where the data set tells them apart
+
+
+class Split(NamedTuple):
+  """Indices into a target."""
+
+  support: list[int]  # annotated
+  test: np.ndarray  # to score, ascending
+
+
+@functools.cache
+def load(code: str, options: DataOptions) -> Target:
+  """Read and prepare a target."""
+  image_set = data.load_set(code, options)
+  grey_set = prepare(image_set, protocol=options.protocol, downscale=options.downscale)
+  if image_set.labels is None:
+    return Target(grey_set, None)
+  shape = grey_set.masks.shape[1:]
+  cut = [size * options.downscale for size in shape]
+  labels = [rescale_labels(image[: cut[0], : cut[1]], shape) for image in image_set.labels]
+  return Target(grey_set, np.stack(labels))
+
+
+def split(
+  target: Target, selections: Selections, protocol: Protocol, *, selection: int, shots: int
+) -> Split:
+  """Annotated images of a selection, and those to score, the same for all shots of a selection.
+
+  Test images are drawn, with a seed that is fixed, from those that the selection names for none of
+  the protocol's shots.
+
+  Raises:
+    InputError: the selection names images that are not there, or leaves none to score.
+  """
+  names, code = target.grey_set.names, target.grey_set.code
+  supports = {
+    k: support_indices(
+      names, support_names(selections, selection=selection, shots=k, code=code), code, shots=k
+    )
+    for k in protocol.shots
+  }
+  return Split(supports[shots], test_images(len(names), supports.values(), protocol, selection))
+
+
+def test_images(
+  num_images: int, supports: Sequence[Sequence[int]], protocol: Protocol, selection: int
+) -> np.ndarray:
+  """Indices of the images to score: none of the supports', and at most so many."""
+  named = {index for support in supports for index in support}
+  order = np.random.default_rng([0, selection]).permutation(num_images)
+  free = order[~np.isin(order, sorted(named))]
+  return np.sort(free[: protocol.max_test_images])
+
+
+def sections(target: Target, split: Split) -> tuple[int, ...] | None:
+  """How many sections each test image is from the nearest annotated one; None: no stack.
+
+  Neighbours in a stack are nearly copies of each other.
+  """
+  if target.grey_set.code not in STACKS:
+    return None
+  return tuple(int(d) for d in np.abs(split.test[:, None] - np.array(split.support)).min(1))

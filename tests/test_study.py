@@ -1,0 +1,284 @@
+"""The study: its numbers by hand, its cells on disk, and the commands on tiny simulated images."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from skimage.draw import disk
+
+from experiments import baselines, meta_train, pretrain, report
+from experiments.options import from_preset
+from experiments.study import cells, command, document, networks, tables, targets
+from experiments.study.cells import Cell, Result
+from experiments.study.protocols import CONTESTANTS, FOLLOWED, PROTOCOLS
+from experiments.study.targets import Split, Target
+from fscs.errors import InputError
+from fscs.preprocessing import GreySet
+from fscs.selections import random_selections
+
+
+def result(contestant, target, iou, *, shots=1, selection=1, steps=250, **fields):
+  cell = Cell(target, contestant, shots, selection, 0, steps)
+  names = tuple(f'image {i}' for i in range(len(iou)))
+  standard = {
+    'support': ('support',),
+    'images': names,
+    'sections': None,
+    'average_precision': None,
+    'seconds': 2.0,
+    'seconds_per_image': 0.5,
+    'peak_mb': 100.0,
+    'losses': (1.0, 0.5),
+  }
+  return Result(cell, iou=tuple(iou), **{**standard, **fields})
+
+
+def test_means_are_over_images_and_then_over_selections():
+  results = [
+    result('forest', 'EM', [0.2, 0.4]),
+    result('forest', 'EM', [0.5], selection=2),
+    result('otsu', 'EM', [0.1]),
+  ]
+  table = tables.means(results)
+  mean = table['forest', 'EM', 1]
+  assert mean.mean == pytest.approx(0.4)
+  assert mean.deviation == pytest.approx(np.std([0.3, 0.5], ddof=1))
+  assert mean.count == 2
+  assert table['otsu', 'EM', 1].deviation == 0
+
+
+def test_differences_are_paired_and_their_interval_holds_them():
+  random = np.random.default_rng(0)
+  base = random.uniform(0, 1, 30)
+  gain = random.uniform(0.05, 0.15, 30)
+  results = [result('scratch', 'EM', base + gain), result('otsu', 'EM', base)]
+  results += [result('scratch', 'B5', [0.9]), result('forest', 'TNBC', [0.3])]
+  found = tables.difference(results, 'scratch', 'otsu')
+  assert found.mean == pytest.approx(gain.mean())
+  assert 0.05 < found.low < found.mean < found.high < 0.15
+  assert found.cells == 1
+  back = tables.difference(results, 'otsu', 'scratch')
+  np.testing.assert_allclose(
+    [back.mean, back.low, back.high], [-found.mean, -found.high, -found.low], atol=1e-3
+  )
+  assert tables.difference(results, 'scratch', 'forest') is None
+
+
+def test_where_a_contestant_loses_comes_first():
+  results = [
+    result('scratch', 'EM', [0.5]),
+    result('forest', 'EM', [0.4]),
+    result('scratch', 'B5', [0.7]),
+    result('forest', 'B5', [0.9]),
+    result('otsu', 'B5', [0.8]),
+  ]
+  rows = tables.losses_first(tables.means(results), 'scratch')
+  assert [(row[1], row[3]) for row in rows] == [('B5', 'forest'), ('EM', 'forest')]
+  np.testing.assert_allclose([row[0] for row in rows], [-0.2, 0.1])
+
+
+def test_only_the_last_step_counts_in_tables_and_all_in_curves():
+  results = [result('scratch', 'EM', [0.1 * i], steps=s) for i, s in enumerate((0, 25, 250))]
+  results.append(result('otsu', 'EM', [0.3], steps=0))
+  assert [(r.cell.contestant, r.cell.steps) for r in tables.at_end(results)] == [
+    ('scratch', 250),
+    ('otsu', 0),
+  ]
+  assert tables.curve(results, 'scratch', 'EM', 1) == pytest.approx({0: 0.0, 25: 0.1, 250: 0.2})
+
+
+def test_neighbours_of_annotated_sections_can_be_left_out():
+  found = result('otsu', 'EM', [0.9, 0.5, 0.1], sections=(1, 10, 12))
+  assert tables.distant_iou(10)(found) == [0.5, 0.1]
+  assert ('otsu', 'EM', 1) not in tables.means([found], tables.distant_iou(13))
+  assert tables.distant_iou(3)(result('otsu', 'B5', [0.9])) == ()
+
+
+def grey_set(code='EM', count=9):
+  names = tuple(f'{i}.png' for i in range(count))
+  images = np.zeros((count, 8, 8), np.uint8)
+  return GreySet(code, images, images, names)
+
+
+def test_sections_count_to_the_nearest_annotated_one():
+  split = Split([2, 7], np.array([0, 3, 5, 8]))
+  assert targets.sections(Target(grey_set(), None), split) == (2, 1, 2, 1)
+  assert targets.sections(Target(grey_set('B5'), None), split) is None
+
+
+def test_test_images_are_annotated_for_no_number_of_shots_and_the_same_for_all():
+  protocol = PROTOCOLS['cpu-small']._replace(shots=(1, 3), max_test_images=4)
+  target = Target(grey_set(count=12), None)
+  drawn = random_selections(target.grey_set.names, 'EM', shots=(1, 3), num_selections=2, seed=0)
+  splits = [
+    targets.split(target, drawn, protocol, selection=2, shots=shots) for shots in protocol.shots
+  ]
+  assert [len(split.support) for split in splits] == [1, 3]
+  np.testing.assert_array_equal(splits[0].test, splits[1].test)
+  assert len(splits[0].test) == 4
+  assert not set(splits[0].test) & {i for split in splits for i in split.support}
+
+
+def test_all_trainings_take_as_many_steps_on_as_many_crops():
+  protocol = PROTOCOLS['cpu-small']
+  for contestant in CONTESTANTS.values():
+    if contestant.training is None:
+      continue
+    name, chosen = contestant.training
+    config_class = {'pretrain': pretrain.Config, 'meta_train': meta_train.Config}[name]
+    config = dataclasses.replace(from_preset(config_class, protocol.preset), **chosen)
+    config = dataclasses.replace(config, **networks._length(config, protocol))
+    if name == 'pretrain':
+      steps, crops = config.pretrain_steps, config.pretrain_batch_size
+    else:
+      steps = config.meta_epochs * 4 * config.task_batch * config.num_inner_steps
+      crops = config.num_crops
+    assert (steps, crops) == (protocol.training_steps, protocol.training_crops)
+  with pytest.raises(InputError, match='2401 training steps are no multiple of the 120'):
+    networks._length(from_preset(meta_train.Config, 'cpu'), protocol._replace(training_steps=2401))
+
+
+def test_a_result_is_read_as_it_was_written(tmp_path):
+  written = result('forest', 'TNBC', [0.25, 0.5], average_precision=(0.1, 0.2))
+  cells.write(tmp_path, written)
+  assert cells.read_all(tmp_path) == [written]
+  (tmp_path / written.cell.file).write_text('{"cell": 3}')
+  with pytest.raises(InputError, match=r'250steps.json is damaged .*: remove it'):
+    cells.read_all(tmp_path)
+
+
+def disks(dark):
+  truth = np.zeros((2, 60, 60), bool)
+  for mask, centre in zip(truth, ((20, 20), (35, 40)), strict=True):
+    mask[disk(centre, 12)] = True
+  noise = np.random.default_rng(0).normal(0, 8, truth.shape)
+  images = np.clip(120 + (-60 if dark else 60) * truth + noise, 0, 255).astype(np.uint8)
+  return images, truth
+
+
+@pytest.mark.parametrize('dark', [False, True])
+@pytest.mark.parametrize('baseline', [baselines.otsu, baselines.forest])
+def test_baselines_learn_from_one_image_what_is_foreground(baseline, dark):
+  images, truth = disks(dark)
+  probability = baseline(images[:1], truth[:1])(images[1])
+  assert probability.dtype == np.float32
+  agreed = (probability > 0.5) == truth[1]
+  assert agreed.mean() > 0.97
+
+
+def test_a_document_says_the_same_in_both_forms(tmp_path):
+  from PIL import Image
+
+  Image.new('L', (3, 3)).save(tmp_path / 'a.png')
+  parts = [
+    document.Heading('One < two'),
+    document.Table(('x', 'y'), [('1', '2'), ('3', '4')], frozenset({(1, 0)})),
+    document.Code('run me'),
+    document.Picture(tmp_path / 'a.png', 'dots'),
+  ]
+  document.write_markdown(tmp_path / 'a.md', 'T', parts)
+  document.write_html(tmp_path / 'a.html', 'T', parts)
+  markdown, page = ((tmp_path / name).read_text() for name in ('a.md', 'a.html'))
+  assert '| **3** | 4 |' in markdown and '![dots](a.png)' in markdown
+  assert '<h2>One &lt; two</h2>' in page and '<td><b>3</b></td>' in page
+  assert 'src="data:image/png;base64,' in page and 'http' not in page
+
+
+@pytest.fixture(scope='module')
+def studied(tmp_path_factory):
+  """A study of a few contestants on simulated images, in this process."""
+  root = tmp_path_factory.mktemp('study')
+  protocol = PROTOCOLS['smoke']
+  from experiments.options import DataOptions
+  from fscs.datasets.simulated import simulate
+
+  options = dataclasses.replace(
+    from_preset(DataOptions, protocol.preset), data='simulated', simulated_images=6
+  )
+  names = simulate('TNBC', num_images=6, seed=0).names
+  drawn = random_selections(names, 'TNBC', shots=protocol.shots, num_selections=1, seed=0)
+  selections = root / 'selections.json'
+  selections.write_text(json.dumps(drawn))
+  return root, options, selections
+
+
+def config(studied, **chosen):
+  root, _, selections = studied
+  standard = {'protocol': 'smoke', 'workdir': str(root / 'run'), 'simulated': True}
+  return command.Config(**{**standard, 'selections_file': str(selections), **chosen})
+
+
+@pytest.fixture(scope='module')
+def in_process(studied):
+  """The command without processes of its own, which take seconds to start."""
+  patch = pytest.MonkeyPatch()
+  done = []
+
+  class Pool:
+    def __init__(self, *_):
+      pass
+
+    def __enter__(self):
+      return self
+
+    def __exit__(self, *_):
+      pass
+
+    def submit(self, function, cell, *arguments):
+      done.append(cell)
+      value = function(cell, *arguments)
+      return type('Done', (), {'result': lambda _: value})()
+
+  patch.setattr(command, 'ProcessPoolExecutor', Pool)
+  patch.setattr(command, 'data_options', lambda *_: studied[1])
+  yield done
+  patch.undo()
+
+
+def test_a_study_goes_on_and_its_report_has_every_contestant(studied, in_process, capsys):
+  chosen = ('otsu', 'scratch', 'transfer', 'bce')
+  workdir = command.study(config(studied, contestants=chosen))
+  followed = len(PROTOCOLS['smoke'].curve) * sum(name in FOLLOWED for name in chosen)
+  assert len(in_process) == len(cells.read_all(workdir)) == 2 * len(chosen) + followed
+  in_process.clear()
+  command.study(config(studied, contestants=chosen))
+  assert in_process == []
+  trained = {path.name for path in (workdir / 'training').iterdir()}
+  assert trained == {'TNBC-transfer-s0', 'TNBC-bce-s0'}
+
+  out = report.report(report.Config(workdir=str(workdir), protocol='smoke', predictions=False))
+  text = (out / 'results.md').read_text()
+  for name in chosen:
+    assert CONTESTANTS[name].label in text
+  assert (out / 'iou.png').exists() and (out / 'steps-K1.png').exists()
+  assert 'otsu' in (out / 'differences.csv').read_text()
+  assert 'report: ' in capsys.readouterr().out
+
+
+def test_scores_of_a_cell_are_those_of_its_kept_predictions(studied, in_process):
+  workdir = command.study(config(studied, contestants=('otsu',)))
+  found = next(r for r in cells.read_all(workdir) if r.cell.contestant == 'otsu')
+  kept = command.read_predictions(workdir / found.cell.file)
+  grey_set = targets.load('TNBC', studied[1]).grey_set
+  truth = grey_set.masks[[grey_set.names.index(name) for name in found.images]] > 0
+  overlap, union = (kept & truth).sum((1, 2)), (kept | truth).sum((1, 2))
+  np.testing.assert_allclose(found.iou, overlap / union, atol=1e-4)
+  assert not set(found.support) & set(found.images)
+
+
+def test_shards_share_out_everything(studied, in_process):
+  chosen = {'contestants': ('otsu', 'scratch'), 'curve': False}
+  in_process.clear()
+  for shard in ('1/2', '2/2'):
+    command.study(config(studied, workdir=str(studied[0] / 'shards'), shard=shard, **chosen))
+  assert len(in_process) == len(set(in_process)) == 4
+
+
+def test_bad_options(studied, tmp_path):
+  with pytest.raises(InputError, match='--contestants has nobody: one of otsu'):
+    command.study(config(studied, contestants=('nobody',)))
+  with pytest.raises(InputError, match='--shard is 3/2'):
+    command.study(config(studied, shard='3/2'))
+  with pytest.raises(InputError, match='has no results: run python'):
+    report.report(report.Config(workdir=str(tmp_path)))
