@@ -137,6 +137,17 @@ def test_each_colour_is_an_object(tmp_path, name):
   assert_mask(write(tmp_path / name, TABLE[disks()]), order[disks()], instances=True)
 
 
+def test_few_colours_in_many_pieces_only_tell_neighbours_apart(tmp_path):
+  squares = np.kron(np.arange(1, 26).reshape(5, 5), np.ones((4, 4), int))  # they touch
+  squares[:, ::4] = 0
+  colours = TABLE[np.where(squares > 0, 1 + squares % 2 + 2 * ((squares - 1) // 5 % 2), 0)]
+  path = write(tmp_path / 'a.png', colours)
+  mask = images.read_mask(path, squares.shape)
+  assert mask.instances
+  assert len(np.unique(mask.labels)) == 26
+  assert len(np.unique(np.stack([mask.labels, squares]).reshape(2, -1), axis=1).T) == 26
+
+
 def test_transparent_is_background_whatever_its_colour(tmp_path):
   labels = disks()
   rgba = np.dstack([TABLE[labels], np.where(labels == 2, 0, 255)]).astype('uint8')

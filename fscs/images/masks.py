@@ -12,8 +12,9 @@ A mask of one value per pixel is, by the values it holds:
   pieces, but more than four on average are taken for classes or noise.
 
 In a mask of colours each colour is an object, and black or fully transparent pixels are background;
-a single colour makes a binary mask, and equal red, green and blue make a mask of one value. Of a
-palette, PNG and BMP files give the colours and TIFF files the indices.
+where colours are in more than four pieces on average, they only tell neighbours apart, and each
+piece is an object. A single colour makes a binary mask, and equal red, green and blue make a mask
+of one value. Of a palette, PNG and BMP files give the colours and TIFF files the indices.
 
 ImageJ ROIs of areas are objects each, in the order of the archive; where they overlap, the earlier
 one keeps its pixels. A pixel belongs to an area that its centre is in. Rounded corners are square,
@@ -38,6 +39,7 @@ from fscs.images.reading import open_raster, require_finite
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.roi', '.zip')
 MAX_OBJECTS = 65_535
+MAX_PIECES = 4  # on average, of an object
 
 _ROI_SUFFIXES = ('.roi', '.zip')
 _ROI_AREAS = ('POLYGON', 'FREEHAND', 'TRACED', 'RECT', 'OVAL')
@@ -133,7 +135,7 @@ def _of_values(path: Path, values: np.ndarray) -> Mask:
       'from 0 on; save the labels as integers'
     )
   pieces = label(index, connectivity=2, return_num=True)[1]
-  if pieces > 4 * (len(levels) - 1):
+  if pieces > MAX_PIECES * (len(levels) - 1):
     raise InputError(
       f'{path}: found {len(levels) - 1} values in {pieces:,} pieces, as of classes or noise, '
       'expected one value for each object; save the objects of one class, or their labels'
@@ -162,7 +164,11 @@ def _of_colours(path: Path, values: np.ndarray) -> Mask:
       f'{path}: found {len(colours):,} colours, most of them on soft edges, expected one for each '
       'object; save it as PNG without smoothing'
     )
-  return Mask(index + (colours[0] > 0), instances=True)
+  labels = (index + (colours[0] > 0)).astype(np.int32)
+  pieces, count = label(labels, connectivity=1, return_num=True)
+  if count > MAX_PIECES * labels.max():  # a few colours in turn, so that neighbours differ
+    labels = pieces.astype(np.int32)
+  return Mask(labels, instances=True)
 
 
 def _on_slopes(height: np.ndarray, index: np.ndarray, count: int) -> np.ndarray:
