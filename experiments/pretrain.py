@@ -9,6 +9,7 @@ takes the checkpoint with the best validation loss.
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,14 @@ from fscs.episodes import Bank
 from fscs.errors import InputError
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import init_params
-from fscs.supervised import Recipe, crop_stream, make_loss, make_train, num_training_steps
+from fscs.supervised import (
+  Recipe,
+  crop_stream,
+  make_loss,
+  make_train,
+  num_training_steps,
+  source_stream,
+)
 from fscs.types import MetaState
 
 
@@ -54,6 +62,9 @@ class Config(DataOptions, NetworkOptions, SourceOptions, LossOptions):
   """Learning rate of Adam."""
   pretrain_schedule: Schedule = 'constant'
   """constant, or cosine: it falls to 0, and the number of steps is final."""
+  batches: Literal['mixed', 'source'] = 'mixed'
+  """Crops of a step: of all sources together, or of one source, another at every step, so that
+  batch-norm statistics are of one kind of image as in fine-tuning."""
   weight_decay: float = 5e-4
   """Weight decay, added to the gradient."""
   pretrain_block_steps: int = 500
@@ -110,8 +121,7 @@ def _train(config, codes, state, num_steps, data, model, optimizer, checkpoints,
   train = make_train(apply, recipe)
   validation_loss = make_loss(apply, crop_size=config.crop_size, pixel_loss=pixel_loss)
   validation_stream = _validation_stream(data.validation, config)
-  crops = np.arange(len(data.training.corner))
-  stream = crop_stream(config.seed, crops, config.pretrain_batch_size, num_steps)
+  stream = _training_stream(data.training, config, num_steps)
   step = int(state.step)
   with (
     FigureLog(workdir, ('loss', 'validation_loss'), first_step=step) as log,
@@ -139,6 +149,16 @@ def _train(config, codes, state, num_steps, data, model, optimizer, checkpoints,
       log.write(step, {'loss': float(losses.mean()), 'validation_loss': validation})
       checkpoints.save(step, state, validation_loss=validation)
       advance(len(block), loss=float(losses.mean()), validation=validation)
+
+
+def _training_stream(bank: Bank, config: Config, num_steps: int) -> np.ndarray:
+  """(num_steps, batch size) numbers of crops."""
+  if config.batches == 'mixed':
+    crops = np.arange(len(bank.corner))
+    return crop_stream(config.seed, crops, config.pretrain_batch_size, num_steps)
+  sources = zip(np.asarray(bank.first), np.asarray(bank.count), strict=True)
+  by_source = [first + np.arange(count) for first, count in sources]
+  return source_stream(config.seed, by_source, config.pretrain_batch_size, num_steps)
 
 
 def _validation_stream(bank: Bank, config: Config) -> np.ndarray:

@@ -40,6 +40,31 @@ def crop_stream(seed: int, crops: np.ndarray, batch_size: int, num_steps: int) -
   return stream.reshape(num_steps, batch_size).astype(np.int32)
 
 
+def source_stream(
+  seed: int, sources: Sequence[np.ndarray], batch_size: int, num_steps: int
+) -> np.ndarray:
+  """As `crop_stream`, with the crops of one source in every batch.
+
+  All sources take their turn, in a new random order every time, before one comes again.
+
+  Args:
+    seed: of the permutations.
+    sources: (C,) int32 each, numbers of a source's crops in a bank's table.
+    batch_size: crops a step.
+    num_steps: number of steps.
+
+  Returns:
+    (num_steps, batch_size) int32.
+  """
+  rounds = -(-num_steps // len(sources))
+  streams = np.stack([crop_stream(seed, crops, batch_size, rounds) for crops in sources], axis=1)
+  order = np.random.default_rng([seed, 0, 1]).permuted(
+    np.tile(np.arange(len(sources)), (rounds, 1)), axis=1
+  )
+  turns = np.take_along_axis(streams, order[..., None], axis=1)
+  return turns.reshape(-1, batch_size)[:num_steps]
+
+
 def num_training_steps(
   num_crops: int, batch_size: int, num_epochs: int, max_steps: int | None
 ) -> int:

@@ -14,7 +14,14 @@ from fscs.evaluate import FineTuning, make_finetune, make_score, make_target
 from fscs.models import init_params, make_model, with_affine_norms
 from fscs.predict import make_predict
 from fscs.preprocessing import prepare
-from fscs.supervised import STEPS_PER_CALL, Recipe, crop_stream, make_train, num_training_steps
+from fscs.supervised import (
+  STEPS_PER_CALL,
+  Recipe,
+  crop_stream,
+  make_train,
+  num_training_steps,
+  source_stream,
+)
 
 MODEL = make_model('fcrn', widths=WIDTHS['fcrn'], affine=True, norm_scale=1.0, lowering='xla')
 
@@ -143,3 +150,15 @@ def test_held_out_images_are_none_of_those_trained_on():
 def test_one_image_cannot_be_split():
   with pytest.raises(InputError, match='B5: 1 image is there'):
     hold_out(prepare(disk_set(num_images=1)), seed=0)
+
+
+def test_every_batch_is_of_one_source_and_all_take_their_turn():
+  sources = [np.arange(10), np.arange(10, 17), np.arange(17, 40)]
+  stream = source_stream(3, sources, 4, 20)
+  assert stream.shape == (20, 4)
+  turns = np.searchsorted([10, 17], stream, side='right')
+  assert (turns == turns[:, :1]).all()
+  for begin in range(0, 18, 3):
+    assert sorted(turns[begin : begin + 3, 0]) == [0, 1, 2]
+  assert len({tuple(turns[begin : begin + 3, 0]) for begin in range(0, 18, 3)}) > 1
+  np.testing.assert_array_equal(source_stream(3, sources, 4, 7), stream[:7])

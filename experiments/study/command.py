@@ -79,7 +79,7 @@ def _cells(config: Config, protocol: Protocol) -> Iterator[Cell]:
       raise InputError(f'--contestants has {name}: one of {" ".join(CONTESTANTS)} is expected')
   for seed in protocol.seeds:
     for selection in config.selections or protocol.selections:
-      for name in config.contestants or CONTESTANTS:
+      for name in config.contestants or protocol.contestants:
         for target in config.targets or protocol.targets:
           for shots in config.shots or protocol.shots:
             network = CONTESTANTS[name].tuning is not None

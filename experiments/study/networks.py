@@ -17,7 +17,7 @@ from experiments.options import (
   learning_rate,
   make_network,
 )
-from experiments.study.protocols import CONTESTANTS, Protocol
+from experiments.study.protocols import CONTESTANTS, TRAININGS, Protocol, Training
 from experiments.study.targets import Target
 from fscs import evaluate
 from fscs.adapt import inner_optimizer
@@ -39,7 +39,9 @@ _COMMANDS = {
 def network_options(name: str, seed: int) -> NetworkOptions:
   """The contestant's network."""
   contestant = CONTESTANTS[name]
-  return NetworkOptions(arch=contestant.arch, kernel_init=contestant.kernel_init, seed=seed)
+  trained = contestant.training
+  kernel_init = TRAININGS[trained].kernel_init if trained else contestant.kernel_init
+  return NetworkOptions(arch=contestant.arch, kernel_init=kernel_init, seed=seed)
 
 
 def start(
@@ -55,27 +57,27 @@ def start(
   A training is done, or goes on, where its folder below `workdir` says that it is not finished.
   """
   network = network_options(name, seed)
-  if CONTESTANTS[name].training is None:
+  training = CONTESTANTS[name].training
+  if training is None:
     return initialisations.load(initialisations.RANDOM, network, target=target).params
-  folder = workdir / 'training' / f'{target}-{name}-s{seed}'
+  folder = workdir / 'training' / f'{target}-{training}-s{seed}'
   if not (folder / 'init').is_dir():
-    _train(name, target, network, options, protocol, folder)
+    _train(TRAININGS[training], target, network, options, protocol, folder)
   return initialisations.load(str(folder), network, target=target).params
 
 
 def _train(
-  name: str,
+  training: Training,
   target: str,
   network: NetworkOptions,
   options: DataOptions,
   protocol: Protocol,
   folder: Path,
 ) -> None:
-  command, chosen = CONTESTANTS[name].training
-  run, config_class = _COMMANDS[command]
+  run, config_class = _COMMANDS[training.command]
   config = dataclasses.replace(
     from_preset(config_class, protocol.preset),
-    **{**dataclasses.asdict(options), **dataclasses.asdict(network), **chosen},
+    **{**dataclasses.asdict(options), **dataclasses.asdict(network), **training.options},
     target=target,
     workdir=str(folder),
   )

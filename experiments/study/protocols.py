@@ -12,7 +12,7 @@ from fscs.augmentation import AugmentationName
 from fscs.losses import PixelLossName
 from fscs.models import Architecture, KernelInit
 
-Name = Literal['cpu-small', 'paper', 'smoke']
+Name = Literal['cpu-small', 'rehearsal', 'paper', 'smoke']
 
 
 class Tuning(NamedTuple):
@@ -25,14 +25,77 @@ class Tuning(NamedTuple):
   norm_scale: float = 1.0
 
 
+class Training(NamedTuple):
+  """A training on the sources, all data sets but the target."""
+
+  command: Literal['pretrain', 'meta_train']
+  options: Mapping[str, Any]  # beside those of the protocol's preset
+  kernel_init: KernelInit = 'he'
+
+
 class Contestant(NamedTuple):
   """A way from annotated images to predictions."""
 
   label: str  # in tables
-  arch: Architecture = 'fcrn'
-  kernel_init: KernelInit = 'normal'
-  training: tuple[str, Mapping[str, Any]] | None = None  # command and its options
   tuning: Tuning | None = None  # None: no network, see `experiments.baselines`
+  training: str | None = None  # name in `TRAININGS`; None: random parameters
+  kernel_init: KernelInit = 'he'  # of random parameters
+  arch: Architecture = 'fcrn'
+
+
+_DICE = {'loss': 'bce_dice'}
+_SUPERVISED = {**_DICE, 'pretrain_lr': 3e-3, 'pretrain_schedule': 'cosine'}
+_SOURCEWISE = {**_SUPERVISED, 'batches': 'source'}
+_REPTILE = {**_DICE, 'objective': 'bce', 'inner_lr': 3e-3, 'meta_schedule': 'linear'}
+_OBJECTIVES = ('bce', 'bce_entropy', 'bce_distillation', 'combined')
+
+TRAININGS: dict[str, Training] = {
+  'transfer': Training('pretrain', {}, 'normal'),
+  **{name: Training('meta_train', {'objective': name}, 'normal') for name in _OBJECTIVES},
+  'supervised-mild': Training('pretrain', {**_SUPERVISED, 'augmentation': 'mild'}),
+  'supervised-strong': Training('pretrain', {**_SUPERVISED, 'augmentation': 'strong'}),
+  'sourcewise-mild': Training('pretrain', {**_SOURCEWISE, 'augmentation': 'mild'}),
+  'sourcewise-strong': Training('pretrain', {**_SOURCEWISE, 'augmentation': 'strong'}),
+  'reptile-mild': Training('meta_train', {**_REPTILE, 'augmentation': 'mild'}),
+  'reptile-strong': Training('meta_train', {**_REPTILE, 'augmentation': 'strong'}),
+}
+
+# Chosen on rehearsals, which share no image with those that are reported.
+_PAPER = Tuning(learning_rate=1e-2)
+_STRONG = Tuning(1e-3, 'cosine', 'bce_dice', 'mild')
+_FASTER = _STRONG._replace(learning_rate=3e-3)
+
+CONTESTANTS: dict[str, Contestant] = {
+  'otsu': Contestant("Otsu's threshold"),
+  'forest': Contestant('random forest'),
+  'scratch': Contestant('strong scratch', _STRONG),
+  'transfer': Contestant('transfer', _PAPER, 'transfer'),
+  **{name: Contestant(f'meta-learned, {name}', _PAPER, name) for name in _OBJECTIVES},
+  'random-normal': Contestant('random, N(0, 1)', _PAPER, kernel_init='normal'),
+  'random-he': Contestant('random, He', _PAPER),
+  'unet-normal': Contestant('U-Net, random, N(0, 1)', _PAPER, kernel_init='normal', arch='unet'),
+  'unet-he': Contestant('U-Net, random, He', _PAPER, arch='unet'),
+}
+
+# What the recipe was chosen from.
+ABLATIONS: dict[str, Contestant] = {
+  'scratch-3e-3': Contestant('scratch, 3e-3', _FASTER),
+  **{
+    f'{kind}-{augmentation}{rate}': Contestant(
+      f'{kind}, {augmentation}{rate.replace("-", ", ", 1)}', tuning, f'{kind}-{augmentation}'
+    )
+    for kind in ('supervised', 'sourcewise', 'reptile')
+    for augmentation in ('mild', 'strong')
+    for rate, tuning in (('', _STRONG), ('-3e-3', _FASTER))
+  },
+}
+
+OURS = 'recommended'
+COMPARED = tuple(CONTESTANTS)
+CONTESTANTS |= ABLATIONS
+
+# Those whose score is followed over the steps of adaptation.
+FOLLOWED = ('scratch', 'transfer', OURS, *ABLATIONS)
 
 
 class Protocol(NamedTuple):
@@ -51,38 +114,27 @@ class Protocol(NamedTuple):
   batch_size: int = 8
   curve: tuple[int, ...] = (0, 5, 10, 25, 60, 150)  # further numbers of steps, for K in curve_shots
   curve_shots: tuple[int, ...] = (5,)
+  contestants: tuple[str, ...] = COMPARED
+  rehearsal: bool = False  # annotate and score images that 'cpu-small' does not score
 
 
-# Chosen on rehearsals that share no image with the reported ones; see docs/study.md.
-_PAPER = Tuning(learning_rate=1e-2)
-_STRONG = Tuning(1e-3, 'cosine', 'bce_dice', 'mild')
-
-CONTESTANTS: dict[str, Contestant] = {
-  'otsu': Contestant("Otsu's threshold"),
-  'forest': Contestant('random forest'),
-  'random-normal': Contestant('random, N(0, 1)', tuning=_PAPER),
-  'random-he': Contestant('random, He', kernel_init='he', tuning=_PAPER),
-  'transfer': Contestant('transfer', training=('pretrain', {}), tuning=_PAPER),
-  **{
-    objective: Contestant(
-      f'meta-learned, {objective}',
-      training=('meta_train', {'objective': objective}),
-      tuning=_PAPER,
-    )
-    for objective in ('bce', 'bce_entropy', 'bce_distillation', 'combined')
-  },
-  'scratch': Contestant('strong scratch', kernel_init='he', tuning=_STRONG),
-  'unet-normal': Contestant('U-Net, random, N(0, 1)', arch='unet', tuning=_PAPER),
-  'unet-he': Contestant('U-Net, random, He', arch='unet', kernel_init='he', tuning=_PAPER),
-}
-
-OURS = 'recommended'
-
-# Those whose score is followed over the steps of adaptation.
-FOLLOWED = ('scratch', 'transfer')
+REPORTED = 'cpu-small'
 
 PROTOCOLS: dict[Name, Protocol] = {
   'cpu-small': Protocol('cpu'),
+  'rehearsal': Protocol(
+    'cpu',
+    shots=(1, 5),
+    selections=(0,),
+    max_test_images=10,
+    training_steps=1500,
+    inner_steps=15,
+    steps=100,
+    curve=(25,),
+    curve_shots=(1, 5),
+    contestants=('scratch', *ABLATIONS),
+    rehearsal=True,
+  ),
   'paper': Protocol(
     'paper',
     selections=tuple(range(1, 11)),

@@ -8,7 +8,8 @@ import numpy as np
 
 from experiments import data
 from experiments.options import DataOptions
-from experiments.study.protocols import Protocol
+from experiments.study.protocols import PROTOCOLS, REPORTED, Protocol
+from fscs.errors import InputError
 from fscs.own_images import rescale_labels
 from fscs.preprocessing import GreySet, prepare
 from fscs.selections import Selections, support_indices, support_names
@@ -54,6 +55,15 @@ def split(
   Raises:
     InputError: the selection names images that are not there, or leaves none to score.
   """
+  if protocol.rehearsal:
+    return _rehearsal(target, selections, protocol, selection, shots)
+  return _reported(target, selections, protocol, selection)[shots]
+
+
+def _reported(
+  target: Target, selections: Selections, protocol: Protocol, selection: int
+) -> dict[int, Split]:
+  """{shots: split} of a published selection."""
   names, code = target.grey_set.names, target.grey_set.code
   supports = {
     k: support_indices(
@@ -61,7 +71,25 @@ def split(
     )
     for k in protocol.shots
   }
-  return Split(supports[shots], test_images(len(names), supports.values(), protocol, selection))
+  test = test_images(len(names), supports.values(), protocol, selection)
+  return {k: Split(support, test) for k, support in supports.items()}
+
+
+def _rehearsal(
+  target: Target, selections: Selections, protocol: Protocol, selection: int, shots: int
+) -> Split:
+  """Drawn from the images that the reported protocol scores in none of its selections."""
+  reported = PROTOCOLS[REPORTED]
+  scored = [
+    next(iter(_reported(target, selections, reported, number).values())).test
+    for number in reported.selections
+  ]
+  order = np.random.default_rng([1, selection]).permutation(len(target.grey_set.names))
+  free = order[~np.isin(order, np.concatenate(scored))]
+  most = min(max(protocol.shots), len(free) - 1)
+  if shots > most:
+    raise InputError(f'{target.grey_set.code}: {len(free)} images are left to rehearse on')
+  return Split(sorted(free[:shots].tolist()), np.sort(free[most:][: protocol.max_test_images]))
 
 
 def test_images(
