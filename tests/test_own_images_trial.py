@@ -1,0 +1,73 @@
+"""The trial of own images: every method learns, scores are those of the others, tables add up."""
+
+import math
+
+import numpy as np
+import pytest
+from test_finetuning import cells
+
+from experiments import own_images_trial
+from experiments.own_images_trial import Config, Row, table, trial
+from experiments.results import read_rows
+from fscs.errors import InputError
+from fscs.types import ImageSet
+
+
+@pytest.fixture
+def images(monkeypatch):
+  """Five images of bright disks in place of a data set; fine-tuning is left to its own tests."""
+  grey, labels = zip(*(cells(seed) for seed in range(5)), strict=True)
+  masks = tuple(image > 0 for image in labels)
+  found = ImageSet('TNBC', grey, masks, tuple('abcde'), labels)
+  monkeypatch.setattr(own_images_trial.data, 'load_set', lambda *_: found)
+  return found
+
+
+def test_baselines_are_tried_once_and_kept(images, tmp_path, monkeypatch, capsys):
+  config = Config(
+    data_sets=('TNBC',), shots=(1, 2), methods=('otsu', 'forest'), workdir=str(tmp_path)
+  )
+  trial(config)
+  rows = read_rows(tmp_path / 'results.csv', Row)
+  assert [(row.method, row.shots, row.num_test_images) for row in rows] == [
+    ('otsu', 1, 4),
+    ('forest', 1, 4),
+    ('otsu', 2, 3),
+    ('forest', 2, 3),
+  ]
+  assert min(row.iou for row in rows) > 0.8
+  assert all(math.isnan(row.expected) for row in rows)
+  monkeypatch.setattr(own_images_trial, '_try', None)
+  trial(config)
+  assert "| TNBC (a source) | 1 | Otsu's threshold |" in capsys.readouterr().out
+
+
+def test_fine_tuning_is_scored_at_its_own_threshold_and_announces_an_iou(images, monkeypatch):
+  class Segmenter:
+    splitting = own_images_trial.splitting_of(np.stack(images.labels))._replace(threshold=0.3)
+    estimate = 0.75
+
+    def predict(self, image):
+      return np.where(image > 850, 0.4, 0.1)
+
+  result = type('Result', (), {'segmenter': Segmenter()})
+  monkeypatch.setattr(own_images_trial, 'finetune_with_trials', lambda *_: result)
+  row = own_images_trial._try(('TNBC', 'random', 2, 0), images, None)
+  assert row.expected == 0.75
+  assert row.iou > 0.7
+
+
+def test_more_shots_than_images_are_refused(images, tmp_path):
+  with pytest.raises(InputError, match='--shots 5: TNBC has 5 images'):
+    trial(Config(data_sets=('TNBC',), shots=(5,), methods=('otsu',), workdir=str(tmp_path)))
+
+
+def test_the_table_has_means_over_seeds():
+  rows = [
+    Row('ssTEM', 'random', 5, seed, iou, 0.1, 0.5, 60.0, 1.0, 15)
+    for seed, iou in enumerate((0.2, 0.4))
+  ]
+  last = table(rows).splitlines()[-1]
+  assert (
+    last == '| ssTEM | 5 | fscs, random initialisation | 0.300 | 0.500 | 0.100 | 60 | 1.00 | 15 |'
+  )
