@@ -142,7 +142,7 @@ _SMALLEST = {
   ),
   1,
 )
-_ABOVE_ZERO = ('inner_lr', 'meta_lr', 'pretrain_lr', 'finetune_lr')
+_ABOVE_ZERO = ('object_diameter', 'inner_lr', 'meta_lr', 'pretrain_lr', 'finetune_lr')
 _LARGEST = {'seed': 2**32 - 1, 'data_seed': 2**32 - 1}
 
 

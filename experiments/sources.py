@@ -1,7 +1,6 @@
 """What both ways of training on sources share: their options, their images, their pictures."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from experiments.options import Code
 from fscs.datasets import CODES
 from fscs.episodes import Bank, make_bank, sample_crops
 from fscs.errors import InputError
-from fscs.own_images import typical_diameter
+from fscs.own_images import resize_set, typical_diameter
 from fscs.preprocessing import GreySet
 
 CROPS_IN_FIGURE = 5
@@ -29,6 +28,9 @@ class SourceOptions:
   """The data set that is left out, to adapt to later."""
   sources: tuple[Code, ...] = ()
   """Data sets to learn from; all but the target by default."""
+  object_diameter: float | None = None
+  """Every source is resized so that its objects are typically so many pixels wide; as they are by
+  default."""
 
 
 class Sources(NamedTuple):
@@ -60,8 +62,14 @@ def codes_of(config: SourceOptions) -> tuple[str, ...]:
 def load(config, codes: tuple[str, ...]) -> Sources:
   """Load, prepare and split the sources, and put them on the device."""
   grey_sets, fingerprints = data.load_prepared(codes, config)
-  parts = [data.hold_out(grey_set, config.seed) for grey_set in grey_sets]
+  diameters = [_object_diameter(grey_set) for grey_set in grey_sets]
   strides = [data.source_stride(code, config.downscale) for code in codes]
+  if config.object_diameter is not None:
+    scales = [config.object_diameter / diameter for diameter in diameters]
+    diameters = [config.object_diameter] * len(codes)
+    grey_sets = [resize_set(*pair) for pair in zip(grey_sets, scales, strict=True)]
+    strides = [_scaled(*pair) for pair in zip(strides, scales, strict=True)]
+  parts = [data.hold_out(grey_set, config.seed) for grey_set in grey_sets]
   banks = []
   for purpose, sets in zip(('training', 'validation'), zip(*parts, strict=True), strict=True):
     try:
@@ -71,17 +79,18 @@ def load(config, codes: tuple[str, ...]) -> Sources:
     except InputError as error:
       raise InputError(f'images for {purpose}: {error}') from error
     banks.append(bank)
-  return Sources(*banks, fingerprints, _object_diameter(grey_sets))
+  return Sources(*banks, fingerprints, float(np.median(diameters)))
 
 
-def _object_diameter(grey_sets: Sequence[GreySet]) -> float:
-  """The median over sources of their objects' typical diameter, from a few images of each."""
-  diameters = []
-  for grey_set in grey_sets:
-    chosen = np.linspace(0, len(grey_set.masks) - 1, IMAGES_MEASURED).astype(int)
-    labels = [label(grey_set.masks[i], connectivity=1) for i in sorted(set(chosen))]
-    diameters.append(typical_diameter(labels))
-  return float(np.median(diameters))
+def _object_diameter(grey_set: GreySet) -> float:
+  """Typical diameter in pixels of the objects of a source, from a few of its images."""
+  chosen = np.linspace(0, len(grey_set.masks) - 1, IMAGES_MEASURED).astype(int)
+  return typical_diameter([label(grey_set.masks[i], connectivity=1) for i in sorted(set(chosen))])
+
+
+def _scaled(stride: tuple[int, int], scale: float) -> tuple[int, int]:
+  rows, columns = (max(1, round(distance * scale)) for distance in stride)
+  return rows, columns
 
 
 def draw_crops(path: Path, bank: Bank, codes: tuple[str, ...], config) -> None:

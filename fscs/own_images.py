@@ -8,7 +8,7 @@ from skimage.measure import label, regionprops_table
 from skimage.transform import resize
 
 from fscs.errors import InputError
-from fscs.preprocessing import LUMA
+from fscs.preprocessing import LUMA, GreySet
 
 PERCENTILES = (0.1, 99.9)  # of grey values, which become 0 and 255
 SCALES = (1 / 8, 8.0)  # smallest and largest factor that object sizes may ask for
@@ -97,6 +97,15 @@ def rescale_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     for new, old in zip(shape, labels.shape, strict=True)
   )
   return labels[np.ix_(rows, columns)]
+
+
+def resize_set(grey_set: GreySet, scale: float) -> GreySet:
+  """All images and masks of a set resampled."""
+  shape = scaled_shape(grey_set.images.shape[1:], scale)
+  return grey_set._replace(
+    images=np.stack([rescale(image, shape) for image in grey_set.images]),
+    masks=np.stack([rescale_labels(mask, shape) for mask in grey_set.masks]),
+  )
 
 
 def fill_up(image: np.ndarray, size: int, stride: int | None = None) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from skimage.measure import label
 
 from experiments import initialisations, meta_train, pretrain
 from experiments.data import finetune_stride
@@ -18,7 +19,6 @@ from experiments.options import (
   make_network,
 )
 from experiments.study.protocols import CONTESTANTS, TRAININGS, Protocol, Training
-from experiments.study.targets import Target
 from fscs import evaluate
 from fscs.adapt import inner_optimizer
 from fscs.augmentation import make_augment
@@ -27,7 +27,9 @@ from fscs.errors import InputError
 from fscs.evaluate import FineTuning
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import FCRN, UNet, with_affine_norms
+from fscs.own_images import typical_diameter
 from fscs.predict import make_predict
+from fscs.preprocessing import GreySet
 from fscs.types import Params
 
 _COMMANDS = {
@@ -148,9 +150,16 @@ def _model(name: str, seed: int) -> FCRN | UNet:
   return make_network(options, affine=True, norm_scale=CONTESTANTS[name].tuning.norm_scale)
 
 
-def on_device(target: Target, options: DataOptions) -> evaluate.Target:
-  """The target's images and crops for training."""
-  grey_set = target.grey_set
+def scale_for(name: str, masks: np.ndarray) -> float:
+  """The factor by which images are resized, from (N, H, W) annotated masks."""
+  diameter = CONTESTANTS[name].tuning.object_diameter
+  if diameter is None:
+    return 1.0
+  return diameter / typical_diameter([label(mask, connectivity=1) for mask in masks])
+
+
+def on_device(grey_set: GreySet, options: DataOptions) -> evaluate.Target:
+  """Annotated images and their crops, for training."""
   return evaluate.make_target(
     grey_set,
     crop_size=options.crop_size,

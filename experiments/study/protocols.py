@@ -23,6 +23,7 @@ class Tuning(NamedTuple):
   loss: PixelLossName = 'weighted_bce'
   augmentation: AugmentationName = 'none'
   norm_scale: float = 1.0
+  object_diameter: float | None = None  # to which annotated objects, and so images, are resized
 
 
 class Training(NamedTuple):
@@ -43,21 +44,33 @@ class Contestant(NamedTuple):
   arch: Architecture = 'fcrn'
 
 
-_DICE = {'loss': 'bce_dice'}
-_SUPERVISED = {**_DICE, 'pretrain_lr': 3e-3, 'pretrain_schedule': 'cosine'}
-_SOURCEWISE = {**_SUPERVISED, 'batches': 'source'}
-_REPTILE = {**_DICE, 'objective': 'bce', 'inner_lr': 3e-3, 'meta_schedule': 'linear'}
 _OBJECTIVES = ('bce', 'bce_entropy', 'bce_distillation', 'combined')
+_DIAMETER = 32.0
+_WAYS: dict[str, tuple[Literal['pretrain', 'meta_train'], dict[str, Any]]] = {
+  'supervised': ('pretrain', {'pretrain_lr': 3e-3, 'pretrain_schedule': 'cosine'}),
+  'sourcewise': (
+    'pretrain',
+    {'pretrain_lr': 3e-3, 'pretrain_schedule': 'cosine', 'batches': 'source'},
+  ),
+  'reptile': ('meta_train', {'objective': 'bce', 'inner_lr': 3e-3, 'meta_schedule': 'linear'}),
+}
+_SIZES = {'': None, '-sized': _DIAMETER}
+
+
+def _ours(command, options: Mapping[str, Any], augmentation: str, diameter) -> Training:
+  own = {'loss': 'bce_dice', 'augmentation': augmentation, 'object_diameter': diameter}
+  return Training(command, {**options, **own})
+
 
 TRAININGS: dict[str, Training] = {
   'transfer': Training('pretrain', {}, 'normal'),
   **{name: Training('meta_train', {'objective': name}, 'normal') for name in _OBJECTIVES},
-  'supervised-mild': Training('pretrain', {**_SUPERVISED, 'augmentation': 'mild'}),
-  'supervised-strong': Training('pretrain', {**_SUPERVISED, 'augmentation': 'strong'}),
-  'sourcewise-mild': Training('pretrain', {**_SOURCEWISE, 'augmentation': 'mild'}),
-  'sourcewise-strong': Training('pretrain', {**_SOURCEWISE, 'augmentation': 'strong'}),
-  'reptile-mild': Training('meta_train', {**_REPTILE, 'augmentation': 'mild'}),
-  'reptile-strong': Training('meta_train', {**_REPTILE, 'augmentation': 'strong'}),
+  **{
+    f'{way}-{augmentation}{size}': _ours(*_WAYS[way], augmentation, diameter)
+    for way in _WAYS
+    for augmentation in ('mild', 'strong')
+    for size, diameter in _SIZES.items()
+  },
 }
 
 # Chosen on rehearsals, which share no image with those that are reported.
@@ -79,15 +92,15 @@ CONTESTANTS: dict[str, Contestant] = {
 
 # What the recipe was chosen from.
 ABLATIONS: dict[str, Contestant] = {
-  'scratch-3e-3': Contestant('scratch, 3e-3', _FASTER),
-  **{
-    f'{kind}-{augmentation}{rate}': Contestant(
-      f'{kind}, {augmentation}{rate.replace("-", ", ", 1)}', tuning, f'{kind}-{augmentation}'
-    )
-    for kind in ('supervised', 'sourcewise', 'reptile')
-    for augmentation in ('mild', 'strong')
-    for rate, tuning in (('', _STRONG), ('-3e-3', _FASTER))
-  },
+  f'{training or "scratch"}{size}{rate}': Contestant(
+    f'{training or "scratch"}{size}{rate}',
+    tuning._replace(object_diameter=diameter),
+    f'{training}{size}' if training else None,
+  )
+  for training in (None, *(f'{way}-{kind}' for way in _WAYS for kind in ('mild', 'strong')))
+  for size, diameter in _SIZES.items()
+  for rate, tuning in (('', _STRONG), ('-fast', _FASTER))
+  if training or size or rate  # that is the contestant named scratch
 }
 
 OURS = 'recommended'

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from skimage.transform import resize
 
 from experiments import baselines
 from experiments.options import DataOptions
@@ -15,9 +16,9 @@ from experiments.study import networks, targets
 from experiments.study.cells import Cell, Result
 from experiments.study.protocols import Protocol
 from experiments.study.targets import Split, Target
-from fscs import instances, metrics
+from fscs import instances, metrics, preprocessing
 from fscs.objects import Splitting, find_objects, whole_regions
-from fscs.own_images import typical_diameter
+from fscs.own_images import rescale, resize_set, scaled_shape, typical_diameter
 from fscs.selections import Selections
 from fscs.types import Params
 
@@ -67,19 +68,27 @@ def _start(cell: Cell, options, protocol, workdir: Path) -> Params | None:
 def _adapt(
   cell: Cell, params: Params | None, target: Target, split: Split, options, protocol
 ) -> tuple[PredictAll, np.ndarray]:
+  support = preprocessing.split(target.grey_set, split.support)
   if params is None:
-    images, masks = (x[split.support] for x in (target.grey_set.images, target.grey_set.masks))
-    predict = BASELINES[cell.contestant](images, masks)
+    predict = BASELINES[cell.contestant](support.images, support.masks)
     return lambda images: np.stack([predict(image) for image in images]), np.zeros(0)
   name, seed = cell.contestant, cell.seed
+  scale = networks.scale_for(name, support.masks)
   adapt = networks.make_adapt(name, options.crop_size, protocol.batch_size, cell.steps, seed)
-  params, losses = adapt(params, _on_device(cell.target, options), split.support)
-  return functools.partial(networks.make_probability(name, seed), params), losses
+  crops = networks.on_device(resize_set(support, scale), options)
+  params, losses = adapt(params, crops, range(len(split.support)))
+  probability = functools.partial(networks.make_probability(name, seed), params)
+  return functools.partial(_predict_at, scale, probability), losses
 
 
-@functools.lru_cache(maxsize=1)
-def _on_device(code: str, options: DataOptions):
-  return networks.on_device(targets.load(code, options), options)
+def _predict_at(scale: float, probability: PredictAll, images: np.ndarray) -> np.ndarray:
+  """Probabilities of images that the network sees resized, at their own size."""
+  if scale == 1:
+    return probability(images)
+  shape = scaled_shape(images.shape[1:], scale)
+  found = probability(np.stack([rescale(image, shape) for image in images]))
+  smaller = scale > 1
+  return np.stack([resize(p, images.shape[1:], order=1, anti_aliasing=smaller) for p in found])
 
 
 def _average_precision(
