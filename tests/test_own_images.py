@@ -14,10 +14,12 @@ from fscs.own_images import (
   choose_scale,
   objects_of,
   rescale_labels,
+  resize_set,
   stretch,
   to_grey,
   typical_diameter,
 )
+from fscs.preprocessing import GreySet
 
 
 def disks(*places, size=100):
@@ -177,3 +179,14 @@ def test_splitting_is_learned_where_annotated_objects_touch():
   assert learned.distance is not None
   assert find_objects(probability, learned).max() == 3
   assert own_images.object_diameters(find_objects(probability, learned)).min() > 20
+
+
+def test_a_set_is_resized_as_a_whole():
+  grey = np.full((2, 30, 40), 90, np.uint8)
+  masks = np.zeros_like(grey)
+  masks[:, 10:20, 10:20] = 1
+  found = resize_set(GreySet('EM', grey, masks, ('a', 'b')), 1.5)
+  assert found.images.shape == found.masks.shape == (2, 45, 60)
+  assert (found.images == 90).all()
+  assert found.masks.sum((1, 2)).tolist() == [225, 225]
+  assert found.names == ('a', 'b')

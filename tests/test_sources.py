@@ -1,0 +1,64 @@
+"""What training on sources is given: their sizes, and batches of one source each."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import pretrain, sources
+from experiments.options import check_bounds, from_preset
+from fscs.errors import InputError
+
+
+@pytest.fixture(scope='module')
+def config():
+  simulated = {'data': 'simulated', 'simulated_images': 4, 'target': 'TNBC'}
+  return dataclasses.replace(from_preset(pretrain.Config, 'smoke'), **simulated)
+
+
+@pytest.fixture(scope='module')
+def as_they_are(config):
+  return sources.load(config, ('B39', 'ssTEM'))
+
+
+def test_sources_can_be_resized_to_objects_of_one_size(config, as_they_are):
+  wanted = as_they_are.object_diameter * 1.5
+  resized = sources.load(dataclasses.replace(config, object_diameter=wanted), ('B39', 'ssTEM'))
+  assert resized.object_diameter == wanted
+  assert resized.fingerprints == as_they_are.fingerprints
+  assert len(resized.training.pixels) != len(as_they_are.training.pixels)
+  foreground = [float(bank.training.masks.mean()) for bank in (as_they_are, resized)]
+  assert 0.3 < foreground[1] / foreground[0] < 3
+
+
+def test_batches_of_one_source_hold_no_crop_of_another(config, as_they_are):
+  chosen = dataclasses.replace(config, batches='source', pretrain_batch_size=3)
+  bank = as_they_are.training
+  stream = pretrain._training_stream(bank, chosen, 8)
+  of_source = np.searchsorted(np.asarray(bank.first), stream, side='right') - 1
+  assert stream.shape == (8, 3)
+  assert (of_source == of_source[:, :1]).all()
+  assert sorted(of_source[:2, 0]) == [0, 1]
+  mixed = pretrain._training_stream(bank, config, 8)
+  assert mixed.shape == (8, config.pretrain_batch_size)
+
+
+def test_a_run_says_how_wide_its_objects_were(config, tmp_path):
+  from fscs.checkpoint import load_init
+
+  chosen = dataclasses.replace(
+    config, sources=('B39', 'ssTEM'), object_diameter=14.0, workdir=str(tmp_path / 'run')
+  )
+  chosen = dataclasses.replace(
+    chosen, loss='bce_dice', augmentation='strong', pretrain_schedule='cosine', batches='source'
+  )
+  workdir = pretrain.pretrain(chosen)
+  params, metadata = load_init(workdir / 'init')
+  assert metadata['object_diameter'] == 14
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+
+
+def test_a_diameter_must_be_above_zero(config):
+  with pytest.raises(InputError, match='--object-diameter is 0: it must be above 0'):
+    check_bounds(dataclasses.replace(config, object_diameter=0))
