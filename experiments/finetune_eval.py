@@ -52,6 +52,7 @@ def finetune_eval(config: Config) -> Path:
   inits = initialisations.load_all(
     config.init, config, target=config.target, which=config.checkpoint
   )
+  initialisations.require_own_size(config.init)
   (grey_set,), fingerprints = data.load_prepared([config.target], config)
   selections = choose_selections(
     config.selections_file,

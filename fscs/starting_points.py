@@ -13,7 +13,7 @@ from fscs.errors import InputError
 from fscs.models import Architecture, init_params, make_model
 from fscs.types import Params
 
-OBJECT_DIAMETER = 24.0  # pixels; of objects where an initialisation does not say what it knows
+OBJECT_DIAMETER = 32.0  # pixels; of objects where an initialisation does not say what it knows
 SHIPPED = 'pretrained.npz'
 
 
