@@ -33,7 +33,8 @@ class DataOptions:
   """Which images, and how they are prepared."""
 
   preset: Preset = 'paper'
-  """Sizes of everything: paper (GPU), cpu (two cores), demo (minutes) or smoke (under one)."""
+  """Sizes of everything: paper (GPU), cpu (two cores), recommended (as cpu, a better
+  recipe than the paper's), demo (minutes) or smoke (under one)."""
   data: Literal['real', 'simulated'] = 'real'
   """Published images, or simulated ones of the same five kinds, made from --data-seed."""
   raw_dir: str | None = None

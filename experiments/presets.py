@@ -9,7 +9,7 @@ smaller `cpu` for simulated images, and `smoke` only shows that everything runs.
 
 from typing import Any, Literal
 
-Preset = Literal['paper', 'cpu', 'demo', 'smoke']
+Preset = Literal['paper', 'cpu', 'recommended', 'demo', 'smoke']
 
 PRESETS: dict[str, dict[str, Any]] = {
   'paper': {
@@ -104,4 +104,26 @@ PRESETS: dict[str, dict[str, Any]] = {
     'max_test_images': 3,
     'simulated_images': 8,
   },
+}
+
+# What rehearsals chose (`experiments/study/protocols.py`), at the sizes of `cpu`: He's kernels,
+# cross-entropy + Dice, augmentation, every source resized to objects of one size, every batch from
+# one source. The shipped initialisation is made with it.
+PRESETS['recommended'] = {
+  **PRESETS['cpu'],
+  'kernel_init': 'he',
+  'loss': 'bce_dice',
+  'augmentation': 'mild',
+  'object_diameter': 32.0,
+  'batches': 'source',
+  'pretrain_steps': 4000,
+  'pretrain_batch_size': 8,
+  'pretrain_block_steps': 250,
+  'pretrain_lr': 3e-3,
+  'pretrain_schedule': 'cosine',
+  'num_crops': 8,
+  'num_inner_steps': 15,
+  'inner_lr': 3e-3,
+  'meta_epochs': 67,
+  'meta_schedule': 'linear',
 }

@@ -362,7 +362,7 @@ def test_presets_have_the_same_fields_and_all_are_options():
     for field in dataclasses.fields(config_class)
   }
   for values in PRESETS.values():
-    assert values.keys() == PRESETS['paper'].keys() <= fields
+    assert PRESETS['paper'].keys() <= values.keys() <= fields
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(monkeypatch, capsys, tmp_path):

@@ -104,6 +104,9 @@ ABLATIONS: dict[str, Contestant] = {
 }
 
 OURS = 'recommended'
+CONTESTANTS[OURS] = Contestant(
+  'ours', _FASTER._replace(object_diameter=_DIAMETER), 'sourcewise-mild-sized'
+)
 COMPARED = tuple(CONTESTANTS)
 CONTESTANTS |= ABLATIONS
 
