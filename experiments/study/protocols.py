@@ -105,7 +105,7 @@ ABLATIONS: dict[str, Contestant] = {
 
 OURS = 'recommended'
 CONTESTANTS[OURS] = Contestant(
-  'ours', _FASTER._replace(object_diameter=_DIAMETER), 'sourcewise-mild-sized'
+  'ours', _FASTER._replace(object_diameter=_DIAMETER), 'reptile-mild-sized'
 )
 COMPARED = tuple(CONTESTANTS)
 CONTESTANTS |= ABLATIONS
