@@ -106,10 +106,10 @@ PRESETS: dict[str, dict[str, Any]] = {
   },
 }
 
-# What rehearsals chose so far (`experiments/study/protocols.py`), at the sizes of `cpu`: Reptile with
-# He's kernels, cross-entropy + Dice, augmented crops, sources resized to objects of one size, an
-# outer rate that falls to 0; for supervised training as many steps, each on crops of one source. The
-# shipped initialisation is `experiments.meta_train --target=ssTEM --preset=recommended`.
+# What rehearsals chose so far (`experiments/study/protocols.py`), at the sizes of `cpu`: Reptile
+# with He's kernels, cross-entropy + Dice, augmented crops, sources resized to objects of one size,
+# an outer rate that falls to 0; for supervised training as many steps, each on crops of one source.
+# The shipped initialisation is `experiments.meta_train --target=ssTEM --preset=recommended`.
 PRESETS['recommended'] = {
   **PRESETS['cpu'],
   'kernel_init': 'he',
