@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from skimage.measure import label
 
 from experiments import baselines, data, results, starting
 from experiments.options import Code, DataOptions, run
@@ -25,7 +26,7 @@ from fscs import instances, metrics
 from fscs.errors import InputError
 from fscs.finetuning import finetune_with_trials
 from fscs.objects import find_objects
-from fscs.own_images import objects_of, stretch, to_grey
+from fscs.own_images import stretch, to_grey
 from fscs.types import ImageSet
 
 BASELINES = {'otsu': baselines.otsu, 'forest': baselines.forest}
@@ -121,7 +122,8 @@ def _try(key: tuple[str, str, int, int], images: ImageSet, most: int | None) -> 
   if shots >= len(images.images):
     raise InputError(f'--shots {shots}: {code} has {len(images.images)} images')
   order = np.random.default_rng(seed).permutation(len(images.images))
-  support, test = order[:shots], order[shots:][:most]
+  support = [i for i in order if images.masks[i].any()][:shots]  # nobody annotates an empty image
+  test = order[~np.isin(order, support)][:most]
   truth = [_truth(images, i) for i in range(len(images.images))]
   begin = time.perf_counter()
   learned = _learn(method, [images.images[i] for i in support], [truth[i] for i in support], seed)
@@ -144,8 +146,9 @@ def _try(key: tuple[str, str, int, int], images: ImageSet, most: int | None) -> 
 
 def _truth(images: ImageSet, index: int) -> np.ndarray:
   """Objects where the data set has them, else the connected regions of the foreground."""
-  mask = images.masks[index] if images.labels is None else images.labels[index]
-  return objects_of(mask)[0]
+  if images.labels is None:
+    return label(images.masks[index], connectivity=1)
+  return images.labels[index]
 
 
 def _learn(method: str, images: list[np.ndarray], masks: list[np.ndarray], seed: int) -> Learned:

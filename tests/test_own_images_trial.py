@@ -57,6 +57,16 @@ def test_fine_tuning_is_scored_at_its_own_threshold_and_announces_an_iou(images,
   assert row.iou > 0.7
 
 
+def test_an_image_without_objects_is_scored_and_never_annotated(images, monkeypatch):
+  empty = np.zeros_like(images.labels[0])
+  labels = (*images.labels[:4], empty)
+  found = images._replace(labels=labels, masks=tuple(image > 0 for image in labels))
+  for seed in range(4):
+    row = own_images_trial._try(('TNBC', 'otsu', 4, seed), found, None)
+    assert row.num_test_images == 1
+    assert row.iou < 0.01  # Otsu's threshold always finds something
+
+
 def test_more_shots_than_images_are_refused(images, tmp_path):
   with pytest.raises(InputError, match='--shots 5: TNBC has 5 images'):
     trial(Config(data_sets=('TNBC',), shots=(5,), methods=('otsu',), workdir=str(tmp_path)))
