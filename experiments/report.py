@@ -115,6 +115,10 @@ def _summary(results: Sequence[Result], config: Config) -> Iterator[Part]:
       for d, t, k, o in rows
     ],
   )
+  yield from _paired(results, labels)
+
+
+def _paired(results: Sequence[Result], labels: dict[str, str]) -> Iterator[Part]:
   yield Heading('Paired differences of ours to every other')
   yield Text('Mean over all targets and K of the difference on the same images, 95 % interval.')
   yield Table(
