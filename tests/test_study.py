@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from skimage.draw import disk
 
-from experiments import baselines, meta_train, pretrain, report
+from experiments import baselines, meta_train, report
 from experiments.options import from_preset
-from experiments.study import cells, command, document, networks, tables, targets
+from experiments.study import cells, command, document, networks, rounds, tables, targets
 from experiments.study.cells import Cell, Result
-from experiments.study.protocols import CONTESTANTS, FOLLOWED, PROTOCOLS
+from experiments.study.protocols import CONTESTANTS, FOLLOWED, PROTOCOLS, TRAININGS
 from experiments.study.targets import Split, Target
 from fscs.errors import InputError
 from fscs.preprocessing import GreySet
@@ -120,16 +120,55 @@ def test_test_images_are_annotated_for_no_number_of_shots_and_the_same_for_all()
   assert not set(splits[0].test) & {i for split in splits for i in split.support}
 
 
+def test_rehearsals_share_no_image_with_those_that_are_scored():
+  reported, rehearsal = PROTOCOLS['cpu-small'], PROTOCOLS['rehearsal']
+  target = Target(grey_set(count=90), None)
+  drawn = random_selections(
+    target.grey_set.names, 'EM', shots=reported.shots, num_selections=3, seed=0
+  )
+  scored = {
+    index
+    for number in reported.selections
+    for index in targets.split(target, drawn, reported, selection=number, shots=1).test
+  }
+  splits = [
+    targets.split(target, drawn, rehearsal, selection=0, shots=shots) for shots in rehearsal.shots
+  ]
+  for split in splits:
+    assert not scored & {*split.support, *split.test}
+    assert not set(split.support) & set(split.test)
+    assert len(split.test) == rehearsal.max_test_images
+  assert set(splits[0].support) < set(splits[1].support)
+  np.testing.assert_array_equal(splits[0].test, splits[1].test)
+
+
+def test_a_target_that_is_resized_is_scored_at_its_own_size():
+  seen = []
+
+  def probability(images):
+    seen.append(images.shape)
+    return images / np.float32(255)
+
+  images = np.zeros((2, 20, 30), np.uint8)
+  images[:, 5:15, 5:15] = 255
+  found = rounds._predict_at(2.0, probability, images)
+  assert seen == [(2, 40, 60)]
+  assert found.shape == images.shape
+  np.testing.assert_array_equal(found > 0.5, images > 0)
+  masks = np.zeros((1, 100, 100), np.uint8)
+  masks[0][disk((50, 50), 16)] = 1
+  wanted = CONTESTANTS['scratch-sized'].tuning.object_diameter
+  assert networks.scale_for('scratch-sized', masks) == pytest.approx(wanted / 32, rel=0.05)
+  assert networks.scale_for('scratch', masks) == 1
+
+
 def test_all_trainings_take_as_many_steps_on_as_many_crops():
   protocol = PROTOCOLS['cpu-small']
-  for contestant in CONTESTANTS.values():
-    if contestant.training is None:
-      continue
-    name, chosen = contestant.training
-    config_class = {'pretrain': pretrain.Config, 'meta_train': meta_train.Config}[name]
-    config = dataclasses.replace(from_preset(config_class, protocol.preset), **chosen)
+  for training in TRAININGS.values():
+    config_class = networks._COMMANDS[training.command][1]
+    config = dataclasses.replace(from_preset(config_class, protocol.preset), **training.options)
     config = dataclasses.replace(config, **networks._length(config, protocol))
-    if name == 'pretrain':
+    if training.command == 'pretrain':
       steps, crops = config.pretrain_steps, config.pretrain_batch_size
     else:
       steps = config.meta_epochs * 4 * config.task_batch * config.num_inner_steps
