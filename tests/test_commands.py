@@ -268,7 +268,7 @@ def test_no_test_image_is_a_support_image():
     ({'arch': 'unet', 'widths': WIDTHS['unet']}, r'holds another network: .*--arch'),
     ({'widths': (4, 4, 4, 4)}, r'holds another network: .*--widths'),
     ({'shots': (12,)}, '12 --shots are asked for and 12 images are there'),
-    ({'finetune_steps': 0}, '--finetune-steps is 0'),
+    ({'finetune_steps': -1}, '--finetune-steps is -1'),
     ({'shots': ()}, '--shots needs at least one value'),
     ({'selections': (0,)}, '--selections counts from 1'),
     ({'init': ('nowhere',)}, r'nowhere/config\.json: No such file'),

@@ -276,7 +276,7 @@ def in_process(studied):
 
 
 def test_a_study_goes_on_and_its_report_has_every_contestant(studied, in_process, capsys):
-  chosen = ('otsu', 'scratch', 'transfer', 'bce')
+  chosen = ('otsu', 'scratch', 'bce')
   workdir = command.study(config(studied, contestants=chosen))
   followed = len(PROTOCOLS['smoke'].curve) * sum(name in FOLLOWED for name in chosen)
   assert len(in_process) == len(cells.read_all(workdir)) == 2 * len(chosen) + followed
@@ -284,7 +284,7 @@ def test_a_study_goes_on_and_its_report_has_every_contestant(studied, in_process
   command.study(config(studied, contestants=chosen))
   assert in_process == []
   trained = {path.name for path in (workdir / 'training').iterdir()}
-  assert trained == {'TNBC-transfer-s0', 'TNBC-bce-s0'}
+  assert trained == {'TNBC-bce-s0'}
 
   out = report.report(report.Config(workdir=str(workdir), protocol='smoke', predictions=False))
   text = (out / 'results.md').read_text()
