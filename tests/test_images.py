@@ -395,3 +395,11 @@ def test_find_files_sorts_and_leaves_out_hidden_files_folders_and_other_kinds(tm
       images.find_files(folder)
   with pytest.raises(InputError, match=r'found 4 entries, none of the kinds \.npy; put'):
     images.find_files(tmp_path, ('.npy',))
+
+
+def test_a_link_to_nowhere_is_found_and_named(tmp_path):
+  (tmp_path / 'a.tif').symlink_to(tmp_path / 'nowhere.tif')
+  (tmp_path / 'b.tif').mkdir()
+  (path,) = images.find_files(tmp_path)
+  with pytest.raises(InputError, match=r'a\.tif: no such file; correct the path'):
+    images.open_image(path)

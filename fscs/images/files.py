@@ -33,7 +33,7 @@ def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[P
   kinds = ', '.join(suffixes)
   try:
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
-    files = [path for path in entries if path.suffix.lower() in suffixes and path.is_file()]
+    files = [path for path in entries if path.suffix.lower() in suffixes and not path.is_dir()]
   except FileNotFoundError as error:
     raise InputError(
       f'{folder}: no such folder, expected one with files of the kinds {kinds}; correct the path'
