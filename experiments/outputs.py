@@ -7,6 +7,7 @@ import contextlib
 import csv
 import hashlib
 import math
+import mmap
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -119,6 +120,14 @@ def scratch(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
   return array
 
 
+def release(array: np.ndarray) -> None:
+  """Let memory go that holds parts of a file of `scratch`; they are read again when asked for."""
+  while isinstance(array, np.ndarray):
+    array = array.base
+  if isinstance(array, mmap.mmap) and hasattr(mmap, 'MADV_DONTNEED'):
+    array.madvise(mmap.MADV_DONTNEED)
+
+
 def write_pages(
   path: Path, pages: np.ndarray, dtype: Any, convert: Callable[[np.ndarray], np.ndarray]
 ) -> None:
@@ -129,6 +138,7 @@ def write_pages(
   def tiles_of(page: np.ndarray) -> Iterator[np.ndarray]:
     for block in blocks.blocks(shape, TILE_SIDE, 0):
       part = convert(page[block.core])
+      release(page)
       yield np.pad(part, [(0, TILE_SIDE - size) for size in part.shape]).astype(dtype)
 
   parts = (

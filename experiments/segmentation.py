@@ -100,6 +100,8 @@ def _segment_page(
     rois += outputs.rois_of(part.labels, page, offset)
     foreground += np.count_nonzero(probability[part.core] > segmenter.splitting.threshold)
     thinning.put_thinned(thin, part.grey, offset, step)
+    outputs.release(probability)
+    outputs.release(labels)
   found = doubts(segmenter, thin, [row['equivalent_diameter'] for row in rows])
   return _Page(rows, rois, foreground, stretch(thin) if page == 0 else None, found)
 
@@ -121,6 +123,7 @@ def _parts(segmenter: Segmenter, read: Read, probability: np.ndarray) -> Iterato
     return
   for region, predicted in blocks.predict_blocks(segmenter, read, probability.shape):
     probability[region] = predicted
+    outputs.release(probability)
   largest = segmenter.support.diameters[2]
   found = blocks.label_blocks(
     lambda region: probability[region], probability.shape, segmenter.splitting, largest

@@ -1,7 +1,9 @@
 """Files of many and of large pages: block by block, in bounded memory, as if they were whole."""
 
 import dataclasses
+import os
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,3 +128,20 @@ def test_the_doubts_of_many_pages_are_counted():
   assert _in_words([[], ['dark']]) == 'page 1: dark'
   words = _in_words([['dark']] * (MAX_DOUBTS + 3))
   assert words.endswith('page 4: dark; and 3 more')
+
+
+@pytest.mark.skipif(not Path('/proc/self/statm').exists(), reason='Linux tells resident memory')
+def test_a_scratch_file_keeps_its_values_when_memory_is_let_go(tmp_path, small_blocks):
+  array = outputs.scratch(tmp_path / 'scratch', (2, 4096, 2048), np.float32)  # 64 MiB
+  array[:] = 3
+  before = resident_bytes()
+  outputs.release(array[1])
+  assert before - resident_bytes() > array.nbytes / 2
+  assert (array[:, ::512, ::512] == 3).all()
+  small = np.ones(3)
+  outputs.release(small)
+  assert small.sum() == 3
+
+
+def resident_bytes():
+  return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
