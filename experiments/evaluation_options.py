@@ -7,15 +7,20 @@ from typing import Any, Literal
 import tyro
 
 from experiments.initialisations import RANDOM, Which, run_of
-from experiments.options import Code, DataOptions, NetworkOptions, Schedule, from_preset
+from experiments.options import (
+  Code,
+  DataOptions,
+  LossOptions,
+  NetworkOptions,
+  Schedule,
+  from_preset,
+)
 from experiments.presets import Preset
 from experiments.runs import newest_run
-from fscs.augmentation import AugmentationName
-from fscs.losses import PixelLossName
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(DataOptions, NetworkOptions):
+class Config(LossOptions, DataOptions, NetworkOptions):
   """Options of the evaluation; defaults are the paper's."""
 
   init: tuple[str, ...] = ()
@@ -51,10 +56,9 @@ class Config(DataOptions, NetworkOptions):
   """Learning rate of Adam."""
   finetune_schedule: Schedule = 'constant'
   """constant, or cosine: it falls to 0 over --finetune-steps."""
-  loss: PixelLossName = 'weighted_bce'
-  """Segmentation loss: the paper's weighted_bce, or bce_dice, which keeps rare foreground small."""
-  finetune_augmentation: AugmentationName = 'none'
-  """Of crops at every step: none, mild (like the images themselves) or strong."""
+  object_diameter: float | None = None
+  """Images are resized such that the annotated objects get this diameter in pixels; the run's own
+  by default, and none where the run has none."""
   weight_decay: float = 5e-4
   """Weight decay, added to the gradient."""
   norm_scale: float = 0.1
@@ -95,4 +99,5 @@ def _of_run(run: dict[str, Any] | None, *, preset_given: bool) -> dict[str, Any]
   if not preset_given:
     names |= {field.name for field in dataclasses.fields(DataOptions)}
   values = {name: run['config'][name] for name in names}
+  values['object_diameter'] = run['config'].get('object_diameter')  # runs of old have none
   return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}

@@ -31,9 +31,10 @@ from experiments.selection_files import choose_selections, save_selections
 from fscs.adapt import inner_optimizer
 from fscs.augmentation import make_augment
 from fscs.errors import InputError
-from fscs.evaluate import FineTuning, Scores, Target, make_finetune, make_score, make_target
+from fscs.evaluate import Adapted, FineTuning, Scores, make_finetune, make_score
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import with_affine_norms
+from fscs.preprocessing import GreySet, split
 from fscs.selections import Selections, support_indices, support_names
 
 # Options that span the grid; with others, a workdir gets further rows.
@@ -52,7 +53,6 @@ def finetune_eval(config: Config) -> Path:
   inits = initialisations.load_all(
     config.init, config, target=config.target, which=config.checkpoint
   )
-  initialisations.require_own_size(config.init)
   (grey_set,), fingerprints = data.load_prepared([config.target], config)
   selections = choose_selections(
     config.selections_file,
@@ -64,18 +64,12 @@ def finetune_eval(config: Config) -> Path:
     data_dir=config.data_dir,
   )
   supports = _supports(config, selections, grey_set.names)
-  target = make_target(
-    grey_set,
-    crop_size=config.crop_size,
-    stride=data.finetune_stride(config.target, config.downscale),
-    min_foreground=config.min_foreground,
-  )
   workdir = default_workdir(config, f'{config.target}-{config.arch}-eval')
   facts = {'command': 'finetune_eval', 'data_fingerprints': fingerprints}
   open_workdir(workdir, config, facts, free=GRID)
   save_selections(workdir / 'selections.json', selections)
   try:
-    _fill_grid(config, inits, target, supports, workdir)
+    _fill_grid(config, inits, grey_set, supports, workdir)
   finally:
     rows = results.read_all(workdir)
     if rows:
@@ -109,7 +103,7 @@ def _supports(
   return supports
 
 
-def _fill_grid(config, inits, target: Target, supports, workdir: Path) -> None:
+def _fill_grid(config, inits, grey_set: GreySet, supports, workdir: Path) -> None:
   """Run every cell of this shard that no results file has; write its own file anew after each."""
   path = results.table_path(workdir, config.shard)
   everything = results.read_all(workdir)
@@ -131,10 +125,11 @@ def _fill_grid(config, inits, target: Target, supports, workdir: Path) -> None:
       init = group[0][0]
       begin = time.perf_counter()
       params = with_affine_norms(model, init.params)
-      tuned = finetune(params, target, [supports[shots, number] for _, shots, number in group])
+      annotated = [split(grey_set, sorted(supports[k, number])) for _, k, number in group]
+      tuned = finetune(params, annotated)
       seconds = (time.perf_counter() - begin) / len(group)
       for cell, result in zip(group, tuned, strict=True):
-        rows.append(_score(config, cell, result, target, supports, score, seconds, workdir))
+        rows.append(_score(config, cell, result, grey_set, supports, score, seconds, workdir))
         results.write_table(path, rows, Row._fields)
         advance(1, IoU=rows[-1].iou)
   if config.shard is None:
@@ -154,22 +149,21 @@ def _at_once_by_default() -> int:
 
 
 def _score(
-  config, cell: tuple, tuned: tuple, target: Target, supports, score, seconds: float, workdir: Path
+  config, cell: tuple, tuned: Adapted, grey_set: GreySet, supports, score, seconds, workdir: Path
 ) -> Row:
   """The row of one fine-tuning; draws its overlays if it is of the first selection."""
   init, shots, selection = cell
-  params, losses = tuned
   begin = time.perf_counter()
   if config.finetune_steps != 0:
-    _check_losses(losses, f'{config.target}, {shots} shots, selection {selection}', init.name)
-  indices = test_images(len(target.grey_set.names), supports[shots, selection], config)
-  scores, predictions = score(params, target.grey_set, indices)
+    _check_losses(tuned.losses, f'{config.target}, {shots} shots, selection {selection}', init.name)
+  indices = test_images(len(grey_set.names), supports[shots, selection], config)
+  scores, predictions = score(tuned.params, grey_set, indices, tuned.scale)
   if selection == config.selections[0]:
     picture = workdir / f'overlays-{init.name}-{shots}shot-selection{selection}.png'
-    _draw_overlays(picture, target, scores, predictions)
+    _draw_overlays(picture, grey_set, scores, predictions)
   means = (float(np.mean(s)) for s in (scores.iou, scores.dice, scores.foreground_accuracy))
   seconds += time.perf_counter() - begin
-  return Row(*_key(config, *cell), *means, len(losses), len(indices), seconds)
+  return Row(*_key(config, *cell), *means, len(tuned.losses), len(indices), seconds)
 
 
 def _finetuning(config: Config) -> FineTuning:
@@ -179,12 +173,15 @@ def _finetuning(config: Config) -> FineTuning:
   return FineTuning(
     inner_optimizer(rate, config.weight_decay),
     config.crop_size,
+    data.finetune_stride(config.target, config.downscale),
+    config.min_foreground,
     config.finetune_batch_size,
     config.finetune_epochs,
     config.finetune_steps,
     config.seed,
     PIXEL_LOSSES[config.loss],
-    make_augment(config.finetune_augmentation),
+    make_augment(config.augmentation),
+    config.object_diameter,
   )
 
 
@@ -230,7 +227,7 @@ def _write_summary(workdir: Path, rows: Sequence[Row], title: str) -> None:
   figures.draw_iou_bars(workdir / 'iou.png', title, table)
 
 
-def _draw_overlays(path: Path, target: Target, scores: Scores, predictions: np.ndarray) -> None:
+def _draw_overlays(path: Path, grey_set: GreySet, scores: Scores, predictions: np.ndarray) -> None:
   """The test images of best, median and worst IoU."""
   order = np.argsort(scores.iou)
   places = [order[-1], order[len(order) // 2], order[0]]
@@ -238,11 +235,11 @@ def _draw_overlays(path: Path, target: Target, scores: Scores, predictions: np.n
   figures.draw_overlays(
     path,
     [
-      f'{word}: {target.grey_set.names[image][:28]}\nIoU {scores.iou[place]:.3f}'
+      f'{word}: {grey_set.names[image][:28]}\nIoU {scores.iou[place]:.3f}'
       for word, image, place in zip(OVERLAYS, images, places, strict=True)
     ],
-    target.grey_set.images[images],
-    target.grey_set.masks[images] > 0,
+    grey_set.images[images],
+    grey_set.masks[images] > 0,
     predictions[places],
   )
 

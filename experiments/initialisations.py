@@ -47,23 +47,6 @@ def run_of(init: str) -> dict[str, Any] | None:
   return run
 
 
-def require_own_size(inits: Sequence[str]) -> None:
-  """For commands that show images to networks as large as they are.
-
-  Raises:
-    InputError: one has learned from images that were resized.
-  """
-  for init in inits:
-    run = run_of(init)
-    diameter = run and run['config'].get('object_diameter')
-    if diameter:
-      raise InputError(
-        f'--init={init} has learned from images that were resized to objects of {diameter:g}'
-        ' pixels, which this command does not do: evaluate it with experiments.study or'
-        ' experiments.own_images_trial'
-      )
-
-
 def load_all(
   inits: Sequence[str], network: NetworkOptions, *, target: str, which: Which
 ) -> list[Initialisation]:

@@ -128,4 +128,8 @@ PRESETS['recommended'] = {
   'inner_lr': 3e-3,
   'meta_epochs': 67,
   'meta_schedule': 'linear',
+  'finetune_epochs': 1000,  # so that the number of steps decides
+  'finetune_steps': 250,
+  'finetune_lr': 3e-3,
+  'finetune_schedule': 'cosine',
 }

@@ -13,7 +13,7 @@ from experiments.options import Code
 from fscs.datasets import CODES
 from fscs.episodes import Bank, make_bank, sample_crops
 from fscs.errors import InputError
-from fscs.own_images import resize_set, typical_diameter
+from fscs.own_images import resize_set, scaled_stride, typical_diameter
 from fscs.preprocessing import GreySet
 
 CROPS_IN_FIGURE = 5
@@ -68,7 +68,7 @@ def load(config, codes: tuple[str, ...]) -> Sources:
     scales = [config.object_diameter / diameter for diameter in diameters]
     diameters = [config.object_diameter] * len(codes)
     grey_sets = [resize_set(*pair) for pair in zip(grey_sets, scales, strict=True)]
-    strides = [_scaled(*pair) for pair in zip(strides, scales, strict=True)]
+    strides = [scaled_stride(*pair) for pair in zip(strides, scales, strict=True)]
   parts = [data.hold_out(grey_set, config.seed) for grey_set in grey_sets]
   banks = []
   for purpose, sets in zip(('training', 'validation'), zip(*parts, strict=True), strict=True):
@@ -86,11 +86,6 @@ def _object_diameter(grey_set: GreySet) -> float:
   """Typical diameter in pixels of the objects of a source, from a few of its images."""
   chosen = np.linspace(0, len(grey_set.masks) - 1, IMAGES_MEASURED).astype(int)
   return typical_diameter([label(grey_set.masks[i], connectivity=1) for i in sorted(set(chosen))])
-
-
-def _scaled(stride: tuple[int, int], scale: float) -> tuple[int, int]:
-  rows, columns = (max(1, round(distance * scale)) for distance in stride)
-  return rows, columns
 
 
 def draw_crops(path: Path, bank: Bank, codes: tuple[str, ...], config) -> None:

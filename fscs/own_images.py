@@ -79,6 +79,12 @@ def scaled_shape(shape: Sequence[int], scale: float) -> tuple[int, int]:
   return tuple(max(1, round(size * scale)) for size in shape)
 
 
+def scaled_stride(stride: tuple[int, int], scale: float) -> tuple[int, int]:
+  """The distances between crops of an image, in rows and in columns, after scaling."""
+  rows, columns = (max(1, round(distance * scale)) for distance in stride)
+  return rows, columns
+
+
 def rescale(grey: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
   """(H, W) uint8 at another size, smoothed before it shrinks."""
   if grey.shape == tuple(shape):

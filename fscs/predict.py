@@ -6,20 +6,24 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from skimage.transform import resize
 
 from fscs.devices import over_tasks
 from fscs.episodes import normalise
 from fscs.models import FCRN, UNet
+from fscs.own_images import rescale, scaled_shape
 from fscs.types import Params
 
 Statistics = Literal['image', 'batch']
+
+Predict = Callable[[Params, np.ndarray], np.ndarray]
 
 IMAGES_PER_CALL = 4  # more save little of what a call costs, and take memory on a GPU
 
 
 def make_predict(
   model: FCRN | UNet, *, statistics: Statistics = 'image', batch_size: int = 32
-) -> Callable[[Params, np.ndarray], np.ndarray]:
+) -> Predict:
   """A function from parameters and (N, H, W) uint8 images to (N, H, W) float32 probabilities.
 
   Images whose sides are no multiples of the network's stride are mirrored at the bottom and right
@@ -50,6 +54,18 @@ def make_predict(
     return _in_batches(each, params, filled, size)[: len(images)]
 
   return predict
+
+
+def predict_resized(
+  predict: Predict, params: Params, images: np.ndarray, scale: float
+) -> np.ndarray:
+  """As `predict`, on images resized by a factor; the probabilities have the images' own size."""
+  if scale == 1:
+    return predict(params, images)
+  shape = scaled_shape(images.shape[1:], scale)
+  found = predict(params, np.stack([rescale(image, shape) for image in images]))
+  smaller = scale > 1
+  return np.stack([resize(p, images.shape[1:], order=1, anti_aliasing=smaller) for p in found])
 
 
 def _probability(model: FCRN | UNet, params: Params, images: jax.Array) -> jax.Array:

@@ -171,7 +171,7 @@ def test_evaluation_fills_its_grid_and_only_what_is_missing(trained, monkeypatch
 
   def counted(*arguments):
     finetune = original(*arguments)
-    return lambda *a: (calls.append(a[2]), finetune(*a))[1]
+    return lambda *a: (calls.append(a[1]), finetune(*a))[1]
 
   monkeypatch.setattr(finetune_eval, 'make_finetune', counted)
   finetune_eval.finetune_eval(dataclasses.replace(config, shots=(1, 2), at_once=2))

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import finetune_eval, pretrain, sources
+from experiments import evaluation_options, finetune_eval, pretrain, results, sources
 from experiments.options import check_bounds, from_preset
 from fscs.errors import InputError
 
@@ -57,10 +57,13 @@ def test_a_run_says_how_wide_its_objects_were(config, tmp_path):
   params, metadata = load_init(workdir / 'init')
   assert metadata['object_diameter'] == 14
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
-  evaluation = from_preset(finetune_eval.Config, 'smoke')
-  evaluation = dataclasses.replace(evaluation, init=(str(workdir),), target='TNBC')
-  with pytest.raises(InputError, match='resized to objects of 14 pixels'):
-    finetune_eval.finetune_eval(evaluation)
+  evaluation = evaluation_options.defaults([f'--init={workdir}'])
+  assert evaluation.object_diameter == 14
+  evaluation = dataclasses.replace(
+    evaluation, shots=(1,), selections=(1,), widths=None, workdir=str(tmp_path / 'evaluation')
+  )
+  (row,) = results.read_all(finetune_eval.finetune_eval(evaluation))
+  assert 0 <= row.iou <= 1
 
 
 def test_a_diameter_must_be_above_zero(config):

@@ -9,7 +9,7 @@ from skimage.draw import disk
 
 from experiments import baselines, meta_train, report
 from experiments.options import from_preset
-from experiments.study import cells, command, document, networks, rounds, tables, targets
+from experiments.study import cells, command, document, networks, tables, targets
 from experiments.study.cells import Cell, Result
 from experiments.study.protocols import CONTESTANTS, FOLLOWED, PROTOCOLS, TRAININGS
 from experiments.study.targets import Split, Target
@@ -140,26 +140,6 @@ def test_rehearsals_share_no_image_with_those_that_are_scored():
     assert len(split.test) == rehearsal.max_test_images
   assert set(splits[0].support) < set(splits[1].support)
   np.testing.assert_array_equal(splits[0].test, splits[1].test)
-
-
-def test_a_target_that_is_resized_is_scored_at_its_own_size():
-  seen = []
-
-  def probability(images):
-    seen.append(images.shape)
-    return images / np.float32(255)
-
-  images = np.zeros((2, 20, 30), np.uint8)
-  images[:, 5:15, 5:15] = 255
-  found = rounds._predict_at(2.0, probability, images)
-  assert seen == [(2, 40, 60)]
-  assert found.shape == images.shape
-  np.testing.assert_array_equal(found > 0.5, images > 0)
-  masks = np.zeros((1, 100, 100), np.uint8)
-  masks[0][disk((50, 50), 16)] = 1
-  wanted = CONTESTANTS['scratch-sized'].tuning.object_diameter
-  assert networks.scale_for('scratch-sized', masks) == pytest.approx(wanted / 32, rel=0.05)
-  assert networks.scale_for('scratch', masks) == 1
 
 
 def test_all_trainings_take_as_many_steps_on_as_many_crops():

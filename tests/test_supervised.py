@@ -3,17 +3,20 @@
 import jax
 import numpy as np
 import pytest
+from skimage.measure import label
 from toys import WIDTHS, disk_set
 
 from experiments.data import hold_out
 from fscs import devices, supervised
 from fscs.adapt import inner_optimizer
 from fscs.augmentation import augment
+from fscs.episodes import make_bank
 from fscs.errors import InputError
-from fscs.evaluate import FineTuning, make_finetune, make_score, make_target
+from fscs.evaluate import FineTuning, make_finetune, make_score
 from fscs.models import init_params, make_model, with_affine_norms
-from fscs.predict import make_predict
-from fscs.preprocessing import prepare
+from fscs.own_images import resize_set, typical_diameter
+from fscs.predict import make_predict, predict_resized
+from fscs.preprocessing import prepare, split
 from fscs.supervised import (
   STEPS_PER_CALL,
   Recipe,
@@ -32,9 +35,12 @@ def params():
 
 
 @pytest.fixture(scope='module')
-def target():
-  grey_set = prepare(disk_set(num_images=6))
-  return make_target(grey_set, crop_size=32, stride=(8, 8), min_foreground=20)
+def grey_set():
+  return prepare(disk_set(num_images=6))
+
+
+def fine_tuning(**options):
+  return FineTuning(crop_size=32, stride=(8, 8), min_foreground=20, **options)
 
 
 def test_a_stream_shows_every_crop_equally_often_and_is_a_prefix_of_a_longer_one():
@@ -54,70 +60,101 @@ def test_epochs_are_rounded_up_to_whole_batches(num_crops, max_steps, expected):
   assert num_training_steps(num_crops, 64, 20, max_steps) == expected
 
 
-def test_training_in_parts_equals_training_at_once(params, target):
+def test_training_in_parts_equals_training_at_once(params, grey_set):
   optimizer = inner_optimizer()
   apply = lambda params, images: MODEL.apply({'params': params}, images)  # noqa: E731
   train = make_train(apply, Recipe(optimizer, 32, augment=augment))
-  stream = crop_stream(0, np.arange(len(target.bank.corner)), 4, STEPS_PER_CALL + 3)
-  whole, _, losses = train(params, optimizer.init(params), target.bank, stream)
+  bank = make_bank([grey_set], crop_size=32, strides=[(8, 8)], min_foreground=20)
+  stream = crop_stream(0, np.arange(len(bank.corner)), 4, STEPS_PER_CALL + 3)
+  whole, _, losses = train(params, optimizer.init(params), bank, stream)
   assert losses.shape == (len(stream),)
-  part, opt_state, first = train(params, optimizer.init(params), target.bank, stream[:5])
-  part, _, second = train(part, opt_state, target.bank, stream[5:], 5)
+  part, opt_state, first = train(params, optimizer.init(params), bank, stream[:5])
+  part, _, second = train(part, opt_state, bank, stream[5:], 5)
   np.testing.assert_array_equal(losses, np.concatenate([first, second]))
   jax.tree.map(np.testing.assert_array_equal, whole, part)
 
 
-def test_fine_tuning_learns_bright_disks_from_two_images(params, target):
-  finetuning = FineTuning(inner_optimizer(1e-2), crop_size=32, batch_size=8, max_steps=40)
-  ((tuned, losses),) = make_finetune(MODEL, finetuning)(params, target, [[0, 1]])
+def test_fine_tuning_learns_bright_disks_from_two_images(params, grey_set):
+  finetuning = fine_tuning(optimizer=inner_optimizer(1e-2), batch_size=8, max_steps=40)
+  (tuned,) = make_finetune(MODEL, finetuning)(params, [split(grey_set, [0, 1])])
   score = make_score(MODEL)
-  before, _ = score(params, target.grey_set, [2, 3, 4, 5])
-  after, predictions = score(tuned, target.grey_set, [2, 3, 4, 5])
-  assert losses[-5:].mean() < losses[0] / 2
+  before, _ = score(params, grey_set, [2, 3, 4, 5])
+  after, predictions = score(tuned.params, grey_set, [2, 3, 4, 5])
+  assert tuned.scale == 1
+  assert tuned.losses[-5:].mean() < tuned.losses[0] / 2
   assert after.iou.mean() > 3 * before.iou.mean()
   assert predictions.shape == (4, 64, 64)
 
 
-def test_fine_tuning_sees_only_crops_of_its_support(params, target):
-  finetuning = FineTuning(inner_optimizer(1e-2), crop_size=32, batch_size=8, max_steps=3)
-  finetune = make_finetune(MODEL, finetuning)
-  images = target.grey_set.images.copy()
-  images[2:] = 0
-  blank = make_target(
-    target.grey_set._replace(images=images), crop_size=32, stride=(8, 8), min_foreground=20
+def test_images_of_large_objects_are_fine_tuned_and_scored_on_at_a_smaller_size(params):
+  grey_set = resize_set(prepare(disk_set(num_images=6)), 3.0)
+  diameter = typical_diameter([label(mask) for mask in grey_set.masks[:2]])
+  finetuning = fine_tuning(
+    optimizer=inner_optimizer(1e-2), batch_size=8, max_steps=40, object_diameter=diameter / 3
   )
-  one, other = (finetune(params, t, [[0, 1]])[0][0] for t in (target, blank))
-  jax.tree.map(np.testing.assert_array_equal, one, other)
+  (tuned,) = make_finetune(MODEL, finetuning)(params, [split(grey_set, [0, 1])])
+  assert tuned.scale == pytest.approx(1 / 3)
+  score = make_score(MODEL)
+  sized, predictions = score(tuned.params, grey_set, [2, 3, 4, 5], tuned.scale)
+  assert predictions.shape == (4, 192, 192)
+  assert tuned.losses[-5:].mean() < tuned.losses[0] / 2
+  own_size, _ = score(tuned.params, resize_set(grey_set, 1 / 3), [2, 3, 4, 5])
+  assert sized.iou.mean() == pytest.approx(own_size.iou.mean(), abs=0.05)
+
+
+def test_images_are_predicted_resized_and_their_probabilities_have_their_own_size():
+  seen = []
+
+  def predict(_, images):
+    seen.append(images.shape)
+    return images / np.float32(255)
+
+  images = np.zeros((2, 20, 30), np.uint8)
+  images[:, 5:15, 5:15] = 255
+  found = predict_resized(predict, {}, images, 2.0)
+  assert seen == [(2, 40, 60)]
+  assert found.shape == images.shape
+  np.testing.assert_array_equal(found > 0.5, images > 0)
+  np.testing.assert_array_equal(predict_resized(predict, {}, images, 1.0), predict({}, images))
 
 
 @pytest.mark.parametrize('axis', ['map', 'vmap'])
 def test_fine_tuning_on_several_supports_at_once_equals_one_after_the_other(
-  params, target, axis, monkeypatch
+  params, grey_set, axis, monkeypatch
 ):
   over_tasks = devices.over_tasks
   monkeypatch.setattr(supervised, 'over_tasks', lambda f, _, *a: over_tasks(f, axis, *a))
-  finetuning = FineTuning(inner_optimizer(1e-2), crop_size=32, batch_size=16, num_epochs=4)
+  finetuning = fine_tuning(optimizer=inner_optimizer(1e-2), batch_size=16, num_epochs=4)
   finetune = make_finetune(MODEL, finetuning)
-  supports = [[0], [1, 2, 3], [99], [4]]
-  together = finetune(params, target, supports)
-  assert len({len(losses) for _, losses in together}) > 2
-  for support, (tuned, losses) in zip(supports, together, strict=True):
-    ((alone, losses_alone),) = finetune(params, target, [support])
-    np.testing.assert_allclose(losses, losses_alone, rtol=1e-4)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), tuned, alone)
+  blank = grey_set._replace(masks=np.zeros_like(grey_set.masks))
+  supports = [
+    split(grey_set, [0]),
+    split(blank, [2]),
+    resize_set(split(grey_set, [1, 2, 3]), 1.25),
+    split(grey_set, [4]),
+  ]
+  together = finetune(params, supports)
+  assert len({len(tuned.losses) for tuned in together}) > 2
+  for support, tuned in zip(supports, together, strict=True):
+    (alone,) = finetune(params, [support])
+    np.testing.assert_allclose(tuned.losses, alone.losses, rtol=1e-4)
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+      tuned.params,
+      alone.params,
+    )
 
 
-def test_support_without_crops_leaves_the_parameters(params, target):
-  finetune = make_finetune(MODEL, FineTuning(inner_optimizer(), crop_size=32))
-  elsewhere = target._replace(image_of_crop=target.image_of_crop + 9)
-  ((tuned, losses),) = finetune(params, elsewhere, [[0]])
-  assert tuned is params
-  assert len(losses) == 0
+def test_support_without_crops_leaves_the_parameters(params, grey_set):
+  finetune = make_finetune(MODEL, fine_tuning(optimizer=inner_optimizer()))
+  (tuned,) = finetune(params, [grey_set._replace(masks=np.zeros_like(grey_set.masks))])
+  assert tuned.params is params
+  assert len(tuned.losses) == 0
 
 
-def test_own_statistics_make_a_prediction_independent_of_the_other_images(params, target):
+def test_own_statistics_make_a_prediction_independent_of_the_other_images(params, grey_set):
   predict = make_predict(MODEL)
-  images = target.grey_set.images
+  images = grey_set.images
   together = predict(params, images)
   among_others = predict(params, np.concatenate([255 - images[:3], images[3:]]))
   np.testing.assert_array_equal(together[3], among_others[3])
@@ -127,9 +164,9 @@ def test_own_statistics_make_a_prediction_independent_of_the_other_images(params
 
 
 @pytest.mark.parametrize('count', [1, 3, 4, 6])
-def test_any_number_of_images_is_predicted_in_order(params, target, count):
+def test_any_number_of_images_is_predicted_in_order(params, grey_set, count):
   predict = make_predict(MODEL)
-  images = np.resize(target.grey_set.images, (count, 64, 64))
+  images = np.resize(grey_set.images, (count, 64, 64))
   predicted = predict(params, images)
   assert predicted.shape == images.shape
   np.testing.assert_allclose(predicted[-1], predict(params, images[-1:])[0], atol=1e-5)

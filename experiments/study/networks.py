@@ -2,12 +2,9 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from skimage.measure import label
 
 from experiments import initialisations, meta_train, pretrain
 from experiments.data import finetune_stride
@@ -19,16 +16,14 @@ from experiments.options import (
   make_network,
 )
 from experiments.study.protocols import CONTESTANTS, TRAININGS, Protocol, Training
-from fscs import evaluate
 from fscs.adapt import inner_optimizer
 from fscs.augmentation import make_augment
 from fscs.datasets import CODES
 from fscs.errors import InputError
-from fscs.evaluate import FineTuning
+from fscs.evaluate import Adapted, FineTuning, make_finetune
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import FCRN, UNet, with_affine_norms
-from fscs.own_images import typical_diameter
-from fscs.predict import make_predict
+from fscs.predict import Predict, make_predict
 from fscs.preprocessing import GreySet
 from fscs.types import Params
 
@@ -115,54 +110,37 @@ def _length(config: pretrain.Config | meta_train.Config, protocol: Protocol) -> 
 
 @functools.cache
 def make_adapt(
-  name: str, crop_size: int, batch_size: int, steps: int, seed: int
-) -> Callable[[Params, evaluate.Target, Sequence[int]], tuple[Params, np.ndarray]]:
-  """A function from (params, target, support) to adapted parameters and the losses of all steps."""
+  name: str, target: str, options: DataOptions, batch_size: int, steps: int, seed: int
+) -> Callable[[Params, GreySet], Adapted]:
+  """A function from (params, annotated images) to what has adapted to them."""
   tuning = CONTESTANTS[name].tuning
   rate = learning_rate(tuning.learning_rate, tuning.schedule, max(steps, 1))
   model = _model(name, seed)
-  finetune = evaluate.make_finetune(
+  finetune = make_finetune(
     model,
     FineTuning(
       inner_optimizer(rate),
-      crop_size,
+      options.crop_size,
+      finetune_stride(target, options.downscale),
+      options.min_foreground,
       batch_size,
       num_epochs=max(steps, 1),  # a pass over all crops takes a step at least
       max_steps=steps,
       seed=seed,
       pixel_loss=PIXEL_LOSSES[tuning.loss],
       augment=make_augment(tuning.augmentation),
+      object_diameter=tuning.object_diameter,
     ),
   )
-  return lambda params, target, support: finetune(
-    with_affine_norms(model, params), target, [support]
-  )[0]
+  return lambda params, support: finetune(with_affine_norms(model, params), [support])[0]
 
 
 @functools.cache
-def make_probability(name: str, seed: int) -> Callable[[Params, np.ndarray], np.ndarray]:
-  """A function from adapted parameters and (N, H, W) uint8 images to probabilities alike."""
+def make_model_predict(name: str, seed: int) -> Predict:
+  """The contestant's network, see `fscs.make_predict`."""
   return make_predict(_model(name, seed))
 
 
 def _model(name: str, seed: int) -> FCRN | UNet:
   options = network_options(name, seed)
   return make_network(options, affine=True, norm_scale=CONTESTANTS[name].tuning.norm_scale)
-
-
-def scale_for(name: str, masks: np.ndarray) -> float:
-  """The factor by which images are resized, from (N, H, W) annotated masks."""
-  diameter = CONTESTANTS[name].tuning.object_diameter
-  if diameter is None:
-    return 1.0
-  return diameter / typical_diameter([label(mask, connectivity=1) for mask in masks])
-
-
-def on_device(grey_set: GreySet, options: DataOptions) -> evaluate.Target:
-  """Annotated images and their crops, for training."""
-  return evaluate.make_target(
-    grey_set,
-    crop_size=options.crop_size,
-    stride=finetune_stride(grey_set.code, options.downscale),
-    min_foreground=options.min_foreground,
-  )

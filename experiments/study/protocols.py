@@ -82,6 +82,7 @@ CONTESTANTS: dict[str, Contestant] = {
   'otsu': Contestant("Otsu's threshold"),
   'forest': Contestant('random forest'),
   'scratch': Contestant('strong scratch', _STRONG),
+  'scratch-fast': Contestant('strong scratch, learning rate 3e-3', _FASTER),
   'transfer': Contestant('transfer', _PAPER, 'transfer'),
   **{name: Contestant(f'meta-learned, {name}', _PAPER, name) for name in _OBJECTIVES},
   'random-normal': Contestant('random, N(0, 1)', _PAPER, kernel_init='normal'),
@@ -100,7 +101,7 @@ ABLATIONS: dict[str, Contestant] = {
   for training in (None, *(f'{way}-{kind}' for way in _WAYS for kind in ('mild', 'strong')))
   for size, diameter in _SIZES.items()
   for rate, tuning in (('', _STRONG), ('-fast', _FASTER))
-  if training or size or rate  # that is the contestant named scratch
+  if training or size  # the others are contestants: scratch and scratch-fast
 }
 
 OURS = 'recommended'
@@ -111,7 +112,7 @@ COMPARED = tuple(CONTESTANTS)
 CONTESTANTS |= ABLATIONS
 
 # Those whose score is followed over the steps of adaptation.
-FOLLOWED = ('scratch', 'transfer', OURS, *ABLATIONS)
+FOLLOWED = ('scratch', 'scratch-fast', 'transfer', OURS, *ABLATIONS)
 
 
 class Protocol(NamedTuple):
@@ -148,7 +149,7 @@ PROTOCOLS: dict[Name, Protocol] = {
     steps=100,
     curve=(25,),
     curve_shots=(1, 5),
-    contestants=('scratch', *ABLATIONS),
+    contestants=('scratch', 'scratch-fast', *ABLATIONS),
     rehearsal=True,
   ),
   'paper': Protocol(

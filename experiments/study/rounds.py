@@ -1,6 +1,5 @@
 """Does the cells of a study: adapts, predicts, scores."""
 
-import functools
 import resource
 import sys
 import time
@@ -8,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from skimage.transform import resize
 
 from experiments import baselines
 from experiments.options import DataOptions
@@ -18,7 +16,8 @@ from experiments.study.protocols import Protocol
 from experiments.study.targets import Split, Target
 from fscs import instances, metrics, preprocessing
 from fscs.objects import Splitting, find_objects, whole_regions
-from fscs.own_images import rescale, resize_set, scaled_shape, typical_diameter
+from fscs.own_images import typical_diameter
+from fscs.predict import predict_resized
 from fscs.selections import Selections
 from fscs.types import Params
 
@@ -73,22 +72,11 @@ def _adapt(
     predict = BASELINES[cell.contestant](support.images, support.masks)
     return lambda images: np.stack([predict(image) for image in images]), np.zeros(0)
   name, seed = cell.contestant, cell.seed
-  scale = networks.scale_for(name, support.masks)
-  adapt = networks.make_adapt(name, options.crop_size, protocol.batch_size, cell.steps, seed)
-  crops = networks.on_device(resize_set(support, scale), options)
-  params, losses = adapt(params, crops, range(len(split.support)))
-  probability = functools.partial(networks.make_probability(name, seed), params)
-  return functools.partial(_predict_at, scale, probability), losses
-
-
-def _predict_at(scale: float, probability: PredictAll, images: np.ndarray) -> np.ndarray:
-  """Probabilities of images that the network sees resized, at their own size."""
-  if scale == 1:
-    return probability(images)
-  shape = scaled_shape(images.shape[1:], scale)
-  found = probability(np.stack([rescale(image, shape) for image in images]))
-  smaller = scale > 1
-  return np.stack([resize(p, images.shape[1:], order=1, anti_aliasing=smaller) for p in found])
+  adapt = networks.make_adapt(name, cell.target, options, protocol.batch_size, cell.steps, seed)
+  adapted = adapt(params, support)
+  network = networks.make_model_predict(name, seed)
+  predict = lambda images: predict_resized(network, adapted.params, images, adapted.scale)  # noqa: E731
+  return predict, adapted.losses
 
 
 def _average_precision(
