@@ -59,10 +59,11 @@ def widths_of(architecture: Architecture, params: Params) -> tuple[int, ...]:
   Raises:
     InputError: a layer is missing.
   """
-  layers = {
-    'fcrn': (('conv1',), ('conv2',), ('conv3',), ('conv4',)),
-    'unet': (('down1', 'conv2'), ('down2', 'conv2'), ('down3', 'conv2')),
-  }[architecture]
+  if architecture == 'fcrn':
+    layers = [('conv1',), ('conv2',), ('conv3',), ('conv4',)]
+  else:
+    depth = sum(name.startswith('down') for name in params)
+    layers = [(f'down{level}', 'conv2') for level in range(1, max(depth, 1) + 1)]
   try:
     return tuple(_at(params, path)['kernel'].shape[-1] for path in layers)
   except KeyError as error:

@@ -184,6 +184,27 @@ def test_paper_kernels_are_standard_normal_and_biases_zero():
   assert (params['down3']['conv2']['bias'] == 0).all()
 
 
-def test_wrong_number_of_widths_says_how_many():
-  with pytest.raises(InputError, match='fcrn needs 4'):
-    make_model('fcrn', widths=(4, 4))
+@pytest.mark.parametrize('arch', ['fcrn', 'unet'])
+def test_wrong_number_of_widths_says_how_many(arch):
+  with pytest.raises(
+    InputError, match={'fcrn': 'fcrn needs 4 ', 'unet': 'unet needs 2 to 7 '}[arch]
+  ):
+    make_model(arch, widths=(4,))
+
+
+def test_every_level_of_a_unet_doubles_its_context():
+  """How far from a pixel the image can change its logit, without batch norm's statistics."""
+
+  def reach(widths):
+    model = make_model('unet', widths=widths, kernel_init='he', lowering='xla')
+    params = init_params(model, jax.random.key(0))
+    size = 256
+    images = random(1, size, size, 1)
+    (logits, _), kept = model.apply({'params': params}, images, mutable=['statistics'])
+    assert logits.shape == (1, size, size, 1)
+    centre = lambda x: model.apply({'params': params, **kept}, x)[0][0, size // 2, size // 2, 0]  # noqa: E731
+    rows = np.nonzero(np.abs(jax.grad(centre)(images)).sum((0, 2, 3)))[0]
+    return rows[-1] - rows[0]
+
+  three, four, five = (reach(widths) for widths in ((4, 4, 4), (4,) * 4, (4,) * 5))
+  assert 30 < three < four / 1.6 < five / 1.6**2 < 256 / 1.6**2

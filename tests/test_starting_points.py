@@ -45,6 +45,8 @@ def test_what_is_shipped_is_what_was_trained_but_for_half_precision(tmp_path, mo
 def test_widths_are_read_from_the_parameters():
   start = random_initialisation('unet')
   assert widths_of('unet', start.params) == (32, 64, 128)
+  deeper = init_params(make_model('unet', widths=(4, 8, 8, 12)), jax.random.key(0))
+  assert widths_of('unet', deeper) == (4, 8, 8, 12)
   with pytest.raises(InputError, match='not of fcrn'):
     widths_of('fcrn', start.params)
 

@@ -25,6 +25,7 @@ Architecture = Literal['fcrn', 'unet']
 KernelInit = Literal['normal', 'he']
 
 _MODELS = {'fcrn': FCRN, 'unet': UNet}
+_NUM_LEVELS = {'fcrn': (4, 4), 'unet': (2, 7)}
 
 
 def make_model(
@@ -34,19 +35,21 @@ def make_model(
 
   Args:
     architecture: 'fcrn' or 'unet'.
-    widths: channels of the levels.
+    widths: channels of the levels; a U-Net may have more levels than the paper's.
     **options: further attributes of the network (`affine`, `kernel_init`, `lowering`, `precision`).
 
   Raises:
-    InputError: there are more or fewer widths than levels, or one is below 1.
+    InputError: there are too many or too few widths, or one is below 1.
   """
   model = _MODELS[architecture](**options)
   if widths is None:
     return model
-  if len(widths) != len(model.widths) or min(widths) < 1:
+  least, most = _NUM_LEVELS[architecture]
+  if not least <= len(widths) <= most or min(widths) < 1:
+    number = f'{least}' if least == most else f'{least} to {most}'
     raise InputError(
-      f'widths {tuple(widths)}: {architecture} needs {len(model.widths)} whole numbers above 0,'
-      f' such as {model.widths}'
+      f'widths {tuple(widths)}: {architecture} needs {number} whole numbers above 0, such as'
+      f' {model.widths}'
     )
   return model.clone(widths=tuple(widths))
 

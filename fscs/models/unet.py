@@ -1,4 +1,4 @@
-"""The U-Net of the paper: two levels, bilinear up-sampling."""
+"""The U-Net of the paper, two levels deep or deeper, with bilinear up-sampling."""
 
 import flax.linen as nn
 import jax
@@ -39,25 +39,30 @@ class DoubleConvolution(nn.Module):
 
 
 class UNet(nn.Module):
-  """Two pooled double convolutions, a third as bottleneck, and back up with skip connections.
+  """Pooled double convolutions, one more as bottleneck, and back up with skip connections.
 
-  `apply({'params': params}, images)` takes (B, H, W, 1) images, H and W multiples of 4, and returns
-  logits (B, H, W, 1) and the third block's features (B, H / 4, W / 4, widths[2]).
+  `apply({'params': params}, images)` takes (B, H, W, 1) images, H and W multiples of `stride`, and
+  returns logits (B, H, W, 1) and the features of the bottleneck, (B, H / stride, W / stride,
+  widths[-1]).
 
-  Attributes: as `FCRN`; widths has the channels of the three levels.
+  Attributes: as `FCRN`; widths has the channels of the levels, three in the paper. A level more
+  doubles the context that a pixel is judged by.
 
   References:
     Ronneberger et al., MICCAI 2015; Dawoud et al., ECML-PKDD 2020, section 4.
   """
 
-  widths: tuple[int, int, int] = (32, 64, 128)
+  widths: tuple[int, ...] = (32, 64, 128)
   affine: bool = False
   kernel_init: str = 'normal'
   norm_scale: float = 0.1
   lowering: Lowering = 'auto'
   precision: Precision = 'float32'
 
-  stride = 4
+  @property
+  def stride(self) -> int:
+    """Whole multiples of it are the sides of images."""
+    return 2 ** (len(self.widths) - 1)
 
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -65,11 +70,14 @@ class UNet(nn.Module):
       options = (self.affine, self.kernel_init, self.norm_scale, self.lowering, self.precision)
       return DoubleConvolution(features, *options, name=name)(*images)
 
-    first = block('down1', self.widths[0], images)
-    second = block('down2', self.widths[1], max_pool(first))
-    features = x = block('down3', self.widths[2], max_pool(second))
-    x = block('up2', self.widths[1], upsample_aligned(x), second)
-    x = block('up1', self.widths[0], upsample_aligned(x), first)
+    *outer, bottleneck = self.widths
+    x, skipped = images, []
+    for level, width in enumerate(outer, start=1):
+      skipped.append(block(f'down{level}', width, x))
+      x = max_pool(skipped[-1])
+    features = x = block(f'down{len(self.widths)}', bottleneck, x)
+    for level, width in reversed(list(enumerate(outer, start=1))):
+      x = block(f'up{level}', width, upsample_aligned(x), skipped.pop())
     logits = Pointwise(self.kernel_init, name='conv_last')(x.astype(jnp.float32))
     return logits, features.astype(jnp.float32)
 
