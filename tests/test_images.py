@@ -397,6 +397,13 @@ def test_find_files_sorts_and_leaves_out_hidden_files_folders_and_other_kinds(tm
     images.find_files(tmp_path, ('.npy',))
 
 
+def test_images_that_cannot_be_read_are_not_passed_over_in_silence(tmp_path):
+  for name in ('a.png', 'b.GIF', 'c.czi'):
+    (tmp_path / name).touch()
+  with pytest.warns(UserWarning, match=r'2 of the files cannot be read .* b\.GIF: save them'):
+    assert images.find_files(tmp_path) == [tmp_path / 'a.png']
+
+
 def test_a_link_to_nowhere_is_found_and_named(tmp_path):
   (tmp_path / 'a.tif').symlink_to(tmp_path / 'nowhere.tif')
   (tmp_path / 'b.tif').mkdir()

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from fscs.errors import InputError
 
 IMAGE_SUFFIXES = ('.tif', '.tiff', '.png', '.jpg', '.jpeg', '.bmp', '.npy')
 
+# Kinds of images that people have and that cannot be read here.
+OTHER_IMAGE_SUFFIXES = (
+  *('.gif', '.webp', '.heic', '.jp2', '.dcm'),
+  *('.czi', '.nd2', '.lif', '.lsm', '.oib', '.oif', '.vsi', '.ims', '.svs', '.ndpi', '.mrc'),
+)
+
 # More than this many pixels are not decoded whole.
 MAX_DECODED_PIXELS = 2**30
 
@@ -21,7 +28,8 @@ _LONGEST_REASON = 200  # characters
 def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
   """The files of some kinds in a folder, sorted by name.
 
-  Sub-folders and files whose name begins with a dot are left out.
+  Sub-folders and files whose name begins with a dot are left out; of images of other kinds there
+  is a warning.
 
   Args:
     folder: where to look.
@@ -53,6 +61,13 @@ def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[P
     raise InputError(
       f'{folder}: found {found} of the kinds {kinds}; put the files directly into this folder, or '
       'choose another one'
+    )
+  others = [path.name for path in entries if path.suffix.lower() in OTHER_IMAGE_SUFFIXES]
+  if others:
+    warnings.warn(
+      f'{folder}: {len(others)} of the files cannot be read and are passed over, such as'
+      f' {others[0]}: save them as TIFF',
+      stacklevel=2,
     )
   return files
 
