@@ -17,6 +17,7 @@ from experiments.options import (
 )
 from experiments.presets import Preset
 from experiments.runs import newest_run
+from fscs.predict import Orientations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Config(LossOptions, DataOptions, NetworkOptions):
   the reference has it (batch); auto is batch in the paper protocol and image otherwise."""
   test_batch_size: int | None = None
   """Images per batch of --statistics=batch; the reference's 20 for EM and 32 for others."""
+  orientations: Orientations = 1
+  """Predictions are means over the image as it is (1), with its flips (4) or turns, too (8)."""
   finetune_epochs: int = 20
   """Passes over all crops of the annotated images."""
   finetune_steps: int | None = None

@@ -186,12 +186,16 @@ def _finetuning(config: Config) -> FineTuning:
 
 
 def _testing(config: Config) -> dict[str, Any]:
-  """Whose statistics normalise test images, and how many of them at once."""
+  """How test images are predicted; see `fscs.predict.make_predict`."""
   statistics = config.statistics
   if statistics == 'auto':
     statistics = 'batch' if config.protocol == 'paper' else 'image'
   batch_size = config.test_batch_size or TEST_BATCH_SIZE.get(config.target, 32)
-  return {'statistics': statistics, 'batch_size': batch_size}
+  return {
+    'statistics': statistics,
+    'batch_size': batch_size,
+    'orientations': config.orientations,
+  }
 
 
 def _check_losses(losses: np.ndarray, where: str, name: str) -> None:

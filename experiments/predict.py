@@ -23,6 +23,7 @@ from experiments.runs import versions
 from experiments.segmentation import Summary, segment_file
 from fscs import images as files
 from fscs.errors import InputError
+from fscs.predict import Orientations
 from fscs.segmenter import Segmenter
 
 _EXAMPLES = 3  # names in a message
@@ -38,6 +39,9 @@ class Config:
   """Folder of images to segment."""
   out: str = ''
   """Folder to write to."""
+  orientations: Orientations = 1
+  """4 or 8 also look at flipped, or flipped and turned images and take the mean: a little better,
+  and so many times as long."""
   report: bool = True
   """Write report.html, a page to look at."""
   dry_run: bool = False
@@ -52,7 +56,7 @@ def predict(config: Config) -> Path:
       are done, an image could not be segmented.
   """
   folder, out = _folders(config)
-  segmenter = _load(Path(config.model))
+  segmenter = dataclasses.replace(_load(Path(config.model)), orientations=config.orientations)
   found = _images(folder)
   model = records.digest(segmenter)
   done = records.read(out, model)

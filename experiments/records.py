@@ -21,8 +21,9 @@ COLUMNS = (*Summary._fields, 'model')  # the model's `digest`
 
 
 def digest(segmenter: Segmenter) -> str:
-  """8 hexadecimal digits that tell one model from another."""
-  found = hashlib.sha256(repr((segmenter.scale, segmenter.channel, segmenter.splitting)).encode())
+  """8 hexadecimal digits that tell one model, or way of predicting with it, from another."""
+  facts = (segmenter.scale, segmenter.channel, segmenter.splitting, segmenter.orientations)
+  found = hashlib.sha256(repr(facts).encode())
   for leaf in jax.tree.leaves((segmenter.params, segmenter.statistics)):
     found.update(np.asarray(leaf).tobytes())
   return found.hexdigest()[:8]

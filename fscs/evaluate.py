@@ -13,7 +13,7 @@ from fscs.episodes import bank_of
 from fscs.losses import PixelLoss, weighted_bce
 from fscs.models import FCRN, UNet
 from fscs.own_images import choose_scale, resize_set, scaled_stride
-from fscs.predict import Statistics, make_predict, predict_resized
+from fscs.predict import make_predict, predict_resized
 from fscs.preprocessing import GreySet, crop_corners
 from fscs.supervised import Recipe, crop_stream, make_train_all, num_training_steps
 from fscs.types import Params
@@ -111,14 +111,13 @@ def _streams(finetuning: FineTuning, counts: Sequence[int]) -> list[np.ndarray]:
   return streams
 
 
-def make_score(
-  model: FCRN | UNet, *, statistics: Statistics = 'image', batch_size: int = 32
-) -> Callable[..., tuple[Scores, np.ndarray]]:
+def make_score(model: FCRN | UNet, **options) -> Callable[..., tuple[Scores, np.ndarray]]:
   """A function from (params, set, image indices) to scores and (N, H, W) boolean predictions.
 
-  Its fourth argument, if given, is the factor by which images are resized for the network.
+  Its fourth argument, if given, is the factor by which images are resized for the network. Options
+  are those of `make_predict`.
   """
-  predict = make_predict(model, statistics=statistics, batch_size=batch_size)
+  predict = make_predict(model, **options)
 
   def score(params: Params, grey_set: GreySet, indices: Sequence[int], scale: float = 1.0):
     indices = np.asarray(indices)

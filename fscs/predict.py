@@ -18,11 +18,25 @@ Statistics = Literal['image', 'batch']
 
 Predict = Callable[[Params, np.ndarray], np.ndarray]
 
+Orientations = Literal[1, 4, 8]
+
+# (down, across, transposed), the identity first.
+_SYMMETRIES = [
+  (down, across, transposed)
+  for transposed in (False, True)
+  for down in (False, True)
+  for across in (False, True)
+]
+
 IMAGES_PER_CALL = 4  # more save little of what a call costs, and take memory on a GPU
 
 
 def make_predict(
-  model: FCRN | UNet, *, statistics: Statistics = 'image', batch_size: int = 32
+  model: FCRN | UNet,
+  *,
+  statistics: Statistics = 'image',
+  batch_size: int = 32,
+  orientations: Orientations = 1,
 ) -> Predict:
   """A function from parameters and (N, H, W) uint8 images to (N, H, W) float32 probabilities.
 
@@ -35,12 +49,14 @@ def make_predict(
       on which other images are there; 'batch' takes batches of `batch_size` consecutive images, as
       the reference's evaluation does.
     batch_size: only for 'batch'.
+    orientations: see `averaged`.
   """
   if statistics == 'batch':
     if model.lowering == 'auto':
       model = model.clone(lowering='xla')  # no loop here, and the smallest copies of a large batch
     probability = jax.jit(lambda params, images: _probability(model, params, images))
-    return lambda params, images: _in_batches(probability, params, images, batch_size)
+    in_batches = lambda params, images: _in_batches(probability, params, images, batch_size)  # noqa: E731
+    return averaged(in_batches, orientations)
 
   def each(params: Params, images: jax.Array) -> jax.Array:
     return over_tasks(lambda image: _probability(model, params, image[None])[0], 'auto', images)
@@ -53,7 +69,40 @@ def make_predict(
     filled = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
     return _in_batches(each, params, filled, size)[: len(images)]
 
-  return predict
+  return averaged(predict, orientations)
+
+
+def averaged(predict: Predict, orientations: Orientations) -> Predict:
+  """A prediction that is the mean of those of the flipped and turned images, each turned back.
+
+  It costs so many times as much. Networks have learned from flipped and turned crops, but not that
+  the answer is the same.
+
+  Args:
+    predict: function of parameters and images (..., H, W) that gives arrays alike.
+    orientations: 1 (as `predict`), 4 (flips) or 8 (all symmetries of the square; images that are
+      not square are then seen in two sizes).
+  """
+  if orientations == 1:
+    return predict
+
+  def mean(params: Params, images: np.ndarray) -> np.ndarray:
+    total = 0.0
+    for symmetry in _SYMMETRIES[:orientations]:
+      total = total + _turned_back(predict(params, _turned(images, *symmetry)), *symmetry)
+    return total / orientations
+
+  return mean
+
+
+def _turned(images: np.ndarray, down: bool, across: bool, transposed: bool) -> np.ndarray:
+  images = images[..., :: -1 if down else 1, :: -1 if across else 1]
+  return images.swapaxes(-1, -2) if transposed else images
+
+
+def _turned_back(images: np.ndarray, down: bool, across: bool, transposed: bool) -> np.ndarray:
+  images = images.swapaxes(-1, -2) if transposed else images
+  return images[..., :: -1 if down else 1, :: -1 if across else 1]
 
 
 def predict_resized(

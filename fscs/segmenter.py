@@ -26,6 +26,7 @@ from fscs.models import make_model
 from fscs.models.layers import BatchNorm, Convolution
 from fscs.objects import Splitting
 from fscs.own_images import rescale, scaled_shape, stretch, to_grey
+from fscs.predict import Orientations, averaged
 from fscs.types import Params
 
 FORMAT = 1  # of saved segmenters
@@ -55,6 +56,8 @@ class Segmenter:
     support: what the annotated images were like.
     estimate: IoU to expect on new images, by cross-validation on the annotated ones; None if
       unknown.
+    orientations: 4 or 8 make predictions means over flips or all symmetries of the square, which is
+      a little better and takes so many times as long; `dataclasses.replace` changes it.
   """
 
   architecture: str
@@ -66,6 +69,7 @@ class Segmenter:
   splitting: Splitting
   support: Support
   estimate: float | None = None
+  orientations: Orientations = 1
 
   def predict(self, image: np.ndarray) -> np.ndarray:
     """Probability of foreground, (H, W) float32 in [0, 1], as large as the image.
@@ -120,7 +124,7 @@ class Segmenter:
 
 def _read_facts(facts: dict[str, Any]) -> dict[str, Any]:
   names = {field.name for field in dataclasses.fields(Segmenter)} - {'params', 'statistics'}
-  found = {name: facts[name] for name in names}
+  found = {name: facts[name] for name in names & facts.keys()}
   found['widths'] = tuple(found['widths'])
   found['splitting'] = Splitting(**found['splitting'])
   found['support'] = Support(**{name: tuple(v) for name, v in found['support'].items()})
@@ -207,6 +211,9 @@ def predict_grey(segmenter: Segmenter, grey: np.ndarray) -> np.ndarray:
     kept = statistics_of(segmenter, tiles.sample(grey))
   if kept is not None:
     variables['statistics'] = kept
-  return tiles.predict_by_tiles(
-    lambda part: np.asarray(probability(variables, part[None], grey.shape)[0]), grey
-  )
+
+  def whole(variables: Params, grey: np.ndarray) -> np.ndarray:
+    of_part = lambda part: np.asarray(probability(variables, part[None], grey.shape)[0])  # noqa: E731
+    return tiles.predict_by_tiles(of_part, grey)
+
+  return averaged(whole, segmenter.orientations)(variables, grey)

@@ -1,12 +1,14 @@
 """What an image is filled up with does not count, and images of many sizes take few programs."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tiny_segmenter import WIDTHS, tiny_segmenter
 
 from fscs import segmenter as module
 from fscs import tiles
-from fscs.segmenter import predict_grey
+from fscs.segmenter import Segmenter, predict_grey
 
 
 def noise(shape):
@@ -46,3 +48,14 @@ def test_twelve_sizes_take_two_programs(keep_statistics):
 def test_sides_are_filled_up_to_few_lengths():
   sides = {tiles.padded_side(size) for size in range(1, tiles.TILE + 1)}
   assert sides == {128, 256, 384, 512, 768, 1024}
+
+
+def test_a_segmenter_that_looks_from_all_sides_treats_turned_images_alike(tmp_path):
+  segmenter = dataclasses.replace(tiny_segmenter(), orientations=8)
+  segmenter.save(tmp_path / 'model')
+  segmenter = Segmenter.load(tmp_path / 'model')
+  assert segmenter.orientations == 8
+  grey = noise((72, 104))
+  np.testing.assert_allclose(
+    segmenter.predict(np.rot90(grey)), np.rot90(segmenter.predict(grey)), atol=1e-5
+  )

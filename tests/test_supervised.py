@@ -15,7 +15,7 @@ from fscs.errors import InputError
 from fscs.evaluate import FineTuning, make_finetune, make_score
 from fscs.models import init_params, make_model, with_affine_norms
 from fscs.own_images import resize_set, typical_diameter
-from fscs.predict import make_predict, predict_resized
+from fscs.predict import averaged, make_predict, predict_resized
 from fscs.preprocessing import prepare, split
 from fscs.supervised import (
   STEPS_PER_CALL,
@@ -161,6 +161,25 @@ def test_own_statistics_make_a_prediction_independent_of_the_other_images(params
   np.testing.assert_allclose(together[3], predict(params, images[3:4])[0], atol=1e-5)
   batched = make_predict(MODEL, statistics='batch', batch_size=4)(params, images)
   assert np.abs(batched[3] - together[3]).max() > 1e-4
+
+
+@pytest.mark.parametrize('orientations', [4, 8])
+def test_the_mean_over_orientations_turns_every_prediction_back(orientations):
+  images = np.random.default_rng(0).random((2, 4, 6))
+  np.testing.assert_allclose(averaged(lambda _, x: x, orientations)({}, images), images)
+  by_column = averaged(lambda _, x: x * np.arange(x.shape[-1]), orientations)({}, images)
+  expected = 2.5 if orientations == 4 else (2.5 + 1.5) / 2  # the mean column, and the mean row
+  np.testing.assert_allclose(by_column, images * expected)
+
+
+def test_with_all_orientations_a_turned_image_has_a_turned_prediction(params, grey_set):
+  images = grey_set.images[:2, :48]
+  one, all_of_them = (make_predict(MODEL, orientations=count) for count in (1, 8))
+  turn = lambda x: np.rot90(x, axes=(1, 2))  # noqa: E731
+  assert np.abs(one(params, turn(images)) - turn(one(params, images))).max() > 1e-3
+  np.testing.assert_allclose(
+    all_of_them(params, turn(images)), turn(all_of_them(params, images)), atol=1e-5
+  )
 
 
 @pytest.mark.parametrize('count', [1, 3, 4, 6])
