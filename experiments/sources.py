@@ -67,7 +67,10 @@ def load(config, codes: tuple[str, ...]) -> Sources:
   if config.object_diameter is not None:
     scales = [config.object_diameter / diameter for diameter in diameters]
     diameters = [config.object_diameter] * len(codes)
-    grey_sets = [resize_set(*pair) for pair in zip(grey_sets, scales, strict=True)]
+    grey_sets = [
+      resize_set(grey_set, scale, config.crop_size)
+      for grey_set, scale in zip(grey_sets, scales, strict=True)
+    ]
     strides = [scaled_stride(*pair) for pair in zip(strides, scales, strict=True)]
   parts = [data.hold_out(grey_set, config.seed) for grey_set in grey_sets]
   banks = []

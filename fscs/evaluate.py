@@ -73,7 +73,10 @@ def make_finetune(
     nothing = [Adapted(params, np.zeros(0, np.float32), scale) for scale in scales]
     if finetuning.max_steps == 0:
       return nothing
-    sized = list(map(resize_set, supports, scales))
+    sized = [
+      resize_set(support, scale, finetuning.crop_size)
+      for support, scale in zip(supports, scales, strict=True)
+    ]
     tables = [_crops(finetuning, *pair) for pair in zip(sized, scales, strict=True)]
     streams = _streams(finetuning, [len(table) for table in tables])
     trained = iter(train_all(params, bank_of(sized, tables), streams) if streams else ())

@@ -105,13 +105,17 @@ def rescale_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
   return labels[np.ix_(rows, columns)]
 
 
-def resize_set(grey_set: GreySet, scale: float) -> GreySet:
-  """All images and masks of a set resampled."""
+def resize_set(grey_set: GreySet, scale: float, crop_size: int = 1) -> GreySet:
+  """All images and masks of a set resampled; sides that shrink below a crop's are filled up."""
+  if scale == 1:
+    return grey_set
   shape = scaled_shape(grey_set.images.shape[1:], scale)
-  return grey_set._replace(
-    images=np.stack([rescale(image, shape) for image in grey_set.images]),
-    masks=np.stack([rescale_labels(mask, shape) for mask in grey_set.masks]),
+  resized = (
+    [rescale(image, shape) for image in grey_set.images],
+    [rescale_labels(mask, shape) for mask in grey_set.masks],
   )
+  images, masks = (np.stack([fill_up(x, crop_size) for x in part]) for part in resized)
+  return grey_set._replace(images=images, masks=masks)
 
 
 def fill_up(image: np.ndarray, size: int, stride: int | None = None) -> np.ndarray:

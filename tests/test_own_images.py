@@ -190,3 +190,6 @@ def test_a_set_is_resized_as_a_whole():
   assert (found.images == 90).all()
   assert found.masks.sum((1, 2)).tolist() == [225, 225]
   assert found.names == ('a', 'b')
+  filled = resize_set(GreySet('EM', grey, masks, ('a', 'b')), 0.5, 24)
+  assert filled.images.shape == filled.masks.shape == (2, 24, 24)
+  assert filled.masks.sum((1, 2)).tolist() == [45, 45]  # 5 rows of 5 pixels, and 4 of them mirrored
