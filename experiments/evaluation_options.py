@@ -42,9 +42,10 @@ class Config(LossOptions, DataOptions, NetworkOptions):
   """So many selections are fine-tuned on in one call: 1 on a CPU and 4 elsewhere by default."""
   max_test_images: int | None = None
   """Score at most so many of the other images, the same for every initialisation."""
-  statistics: Literal['auto', 'image', 'batch'] = 'auto'
-  """Batch-norm statistics of a test image: its own (image) or those of a batch of test images, as
-  the reference has it (batch); auto is batch in the paper protocol and image otherwise."""
+  statistics: Literal['auto', 'image', 'batch', 'support'] = 'auto'
+  """Batch-norm statistics of a test image: its own (image), those of a batch of test images, as the
+  reference has it (batch), or those of the annotated images (support); auto is batch in the paper
+  protocol and image otherwise."""
   test_batch_size: int | None = None
   """Images per batch of --statistics=batch; the reference's 20 for EM and 32 for others."""
   orientations: Orientations = 1

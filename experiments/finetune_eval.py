@@ -157,7 +157,7 @@ def _score(
   if config.finetune_steps != 0:
     _check_losses(tuned.losses, f'{config.target}, {shots} shots, selection {selection}', init.name)
   indices = test_images(len(grey_set.names), supports[shots, selection], config)
-  scores, predictions = score(tuned.params, grey_set, indices, tuned.scale)
+  scores, predictions = score(tuned, grey_set, indices)
   if selection == config.selections[0]:
     picture = workdir / f'overlays-{init.name}-{shots}shot-selection{selection}.png'
     _draw_overlays(picture, grey_set, scores, predictions)
@@ -182,13 +182,14 @@ def _finetuning(config: Config) -> FineTuning:
     PIXEL_LOSSES[config.loss],
     make_augment(config.augmentation),
     config.object_diameter,
+    config.statistics == 'support',
   )
 
 
 def _testing(config: Config) -> dict[str, Any]:
   """How test images are predicted; see `fscs.predict.make_predict`."""
   statistics = config.statistics
-  if statistics == 'auto':
+  if statistics in ('auto', 'support'):  # those of the support come with what has adapted
     statistics = 'batch' if config.protocol == 'paper' else 'image'
   batch_size = config.test_batch_size or TEST_BATCH_SIZE.get(config.target, 32)
   return {

@@ -13,8 +13,6 @@ from fscs.own_images import Annotated, fill_up, typical_diameter
 from fscs.segmenter import Segmenter, predict_grey, statistics_of
 from fscs.types import Params
 
-STATISTICS_CROPS = 32  # whose statistics stand for the annotated images
-
 
 class Trial(NamedTuple):
   """What was found on one annotated image, or half of one, at the working scale."""
@@ -62,11 +60,8 @@ def with_statistics(
   segmenter: Segmenter, images: Sequence[np.ndarray], crop_size: int
 ) -> Segmenter:
   """The segmenter with the batch-norm statistics of (H, W) uint8 images kept."""
-  count = -(-STATISTICS_CROPS // len(images))
-  samples = [tiles.sample(fill_up(image, crop_size), count, crop_size) for image in images]
-  return dataclasses.replace(
-    segmenter, statistics=statistics_of(segmenter, np.concatenate(samples))
-  )
+  sample = tiles.sample_all([fill_up(image, crop_size) for image in images], crop_size)
+  return dataclasses.replace(segmenter, statistics=statistics_of(segmenter, sample))
 
 
 def learn_splitting(trials: Sequence[Trial], scale: float) -> Splitting:

@@ -1,19 +1,28 @@
 """Fine-tune an initialisation on the few images of a selection and score it on the others."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import optax
 from skimage.measure import label
 
-from fscs import metrics
+from fscs import metrics, tiles
 from fscs.augmentation import Augment
 from fscs.episodes import bank_of
 from fscs.losses import PixelLoss, weighted_bce
 from fscs.models import FCRN, UNet
 from fscs.own_images import choose_scale, resize_set, scaled_stride
-from fscs.predict import make_predict, predict_resized
+from fscs.predict import (
+  Orientations,
+  Statistics,
+  averaged,
+  batch_statistics,
+  make_predict,
+  predict_resized,
+)
 from fscs.preprocessing import GreySet, crop_corners
 from fscs.supervised import Recipe, crop_stream, make_train_all, num_training_steps
 from fscs.types import Params
@@ -33,14 +42,16 @@ class FineTuning(NamedTuple):
   pixel_loss: PixelLoss = weighted_bce
   augment: Augment | None = None
   object_diameter: float | None = None  # to which annotated objects, and so images, are resized
+  keep_statistics: bool = False  # of the annotated images, to normalise others by
 
 
 class Adapted(NamedTuple):
   """What came of annotated images."""
 
   params: Params
-  losses: np.ndarray  # of every step, before its update; none where no crop has enough foreground
-  scale: float  # factor by which images are resized before the network sees them
+  losses: np.ndarray = np.zeros(0)  # of every step; none where no crop has enough foreground
+  scale: float = 1.0  # factor by which images are resized before the network sees them
+  statistics: Params | None = None  # of batch norms; None: every image is normalised by its own
 
 
 class Scores(NamedTuple):
@@ -68,22 +79,35 @@ def make_finetune(
   )
   train_all = make_train_all(apply, recipe)
 
+  statistics = jax.jit(functools.partial(batch_statistics, model))
+
   def finetune(params: Params, supports: Sequence[GreySet]) -> list[Adapted]:
     scales = [_scale(support.masks, finetuning.object_diameter) for support in supports]
-    nothing = [Adapted(params, np.zeros(0, np.float32), scale) for scale in scales]
-    if finetuning.max_steps == 0:
-      return nothing
     sized = [
       resize_set(support, scale, finetuning.crop_size)
       for support, scale in zip(supports, scales, strict=True)
     ]
+    adapted = [
+      Adapted(*trained, scale)
+      for trained, scale in zip(train(params, sized, scales), scales, strict=True)
+    ]
+    if not finetuning.keep_statistics:
+      return adapted
+    samples = [tiles.sample_all(support.images, finetuning.crop_size) for support in sized]
+    return [
+      one._replace(statistics=statistics(one.params, sample))
+      for one, sample in zip(adapted, samples, strict=True)
+    ]
+
+  def train(params: Params, sized: Sequence[GreySet], scales: Sequence[float]):
+    """Parameters and losses."""
+    nothing = (params, np.zeros(0, np.float32))
+    if finetuning.max_steps == 0:
+      return [nothing] * len(sized)
     tables = [_crops(finetuning, *pair) for pair in zip(sized, scales, strict=True)]
     streams = _streams(finetuning, [len(table) for table in tables])
     trained = iter(train_all(params, bank_of(sized, tables), streams) if streams else ())
-    return [
-      Adapted(*next(trained), old.scale) if len(table) else old
-      for table, old in zip(tables, nothing, strict=True)
-    ]
+    return [next(trained) if len(table) else nothing for table in tables]
 
   return finetune
 
@@ -114,18 +138,31 @@ def _streams(finetuning: FineTuning, counts: Sequence[int]) -> list[np.ndarray]:
   return streams
 
 
-def make_score(model: FCRN | UNet, **options) -> Callable[..., tuple[Scores, np.ndarray]]:
-  """A function from (params, set, image indices) to scores and (N, H, W) boolean predictions.
+def predict_adapted(
+  predict: Callable[..., np.ndarray],
+  adapted: Adapted,
+  images: np.ndarray,
+  orientations: Orientations = 1,
+) -> np.ndarray:
+  """(N, H, W) float32 probabilities of uint8 images; `predict` is of `make_predict`."""
+  of_images = lambda images: predict(adapted.params, images, adapted.statistics)  # noqa: E731
+  return predict_resized(averaged(of_images, orientations), images, adapted.scale)
 
-  Its fourth argument, if given, is the factor by which images are resized for the network. Options
-  are those of `make_predict`.
-  """
-  predict = make_predict(model, **options)
 
-  def score(params: Params, grey_set: GreySet, indices: Sequence[int], scale: float = 1.0):
+def make_score(
+  model: FCRN | UNet,
+  *,
+  statistics: Statistics = 'image',
+  batch_size: int = 32,
+  orientations: Orientations = 1,
+) -> Callable[[Adapted, GreySet, Sequence[int]], tuple[Scores, np.ndarray]]:
+  """A function from (adapted, set, image indices) to scores and (N, H, W) boolean predictions."""
+  predict = make_predict(model, statistics=statistics, batch_size=batch_size)
+
+  def score(adapted: Adapted, grey_set: GreySet, indices: Sequence[int]):
     indices = np.asarray(indices)
     images, truth = grey_set.images[indices], grey_set.masks[indices] > 0
-    prediction = predict_resized(predict, params, images, scale) > 0.5
+    prediction = predict_adapted(predict, adapted, images, orientations) > 0.5
     scores = Scores(
       indices,
       metrics.iou(prediction, truth),

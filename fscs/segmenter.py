@@ -26,7 +26,7 @@ from fscs.models import make_model
 from fscs.models.layers import BatchNorm, Convolution
 from fscs.objects import Splitting
 from fscs.own_images import rescale, scaled_shape, stretch, to_grey
-from fscs.predict import Orientations, averaged
+from fscs.predict import Orientations, averaged, batch_statistics
 from fscs.types import Params
 
 FORMAT = 1  # of saved segmenters
@@ -152,11 +152,7 @@ def _functions(architecture: str, widths: tuple[int, ...]):
         (logits, _), _ = model.apply(variables, inputs, mutable=['statistics'])
     return jax.nn.sigmoid(logits[..., 0])
 
-  @jax.jit
-  def statistics(params: Params, images: jax.Array) -> Params:
-    inputs = normalise(images)[..., None]
-    return model.apply({'params': params}, inputs, mutable=['statistics'])[1]['statistics']
-
+  statistics = jax.jit(functools.partial(batch_statistics, model))
   return probability, statistics
 
 
@@ -212,8 +208,8 @@ def predict_grey(segmenter: Segmenter, grey: np.ndarray) -> np.ndarray:
   if kept is not None:
     variables['statistics'] = kept
 
-  def whole(variables: Params, grey: np.ndarray) -> np.ndarray:
+  def whole(grey: np.ndarray) -> np.ndarray:
     of_part = lambda part: np.asarray(probability(variables, part[None], grey.shape)[0])  # noqa: E731
     return tiles.predict_by_tiles(of_part, grey)
 
-  return averaged(whole, segmenter.orientations)(variables, grey)
+  return averaged(whole, segmenter.orientations)(grey)

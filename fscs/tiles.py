@@ -4,7 +4,7 @@ Sides of what the network sees are few different numbers, so that it is compiled
 images here are (H, W) at the working scale, normalised to [-1, 1].
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ OVERLAP = 64  # pixels that neighbouring tiles share
 MARGIN = 24  # of which each tile's outermost do not count: so far FCRN sees to one side
 SMALL_STEP, LARGE_STEP = 128, 256  # sides are rounded up to multiples of these,
 LARGE = 512  # below and above this one
+ALL_TILES = 32  # pieces that stand for annotated images
 SAMPLE_TILES, SAMPLE_SIDE = 16, 256  # what stands for a large image where its statistics are taken
 
 
@@ -86,6 +87,12 @@ def sample(image: np.ndarray, count: int = SAMPLE_TILES, side: int = SAMPLE_SIDE
   room = [size - part for size, part in zip(image.shape, (height, width), strict=True)]
   places = spread(count, room)
   return np.stack([fill_up(image[r : r + height, c : c + width]) for r, c in places])
+
+
+def sample_all(images: Sequence[np.ndarray], side: int) -> np.ndarray:
+  """As `sample`, of several images of at least `side` pixels, `ALL_TILES` pieces at least."""
+  count = -(-ALL_TILES // len(images))
+  return np.concatenate([sample(image, count, side) for image in images])
 
 
 def spread(count: int, room: list[int]) -> list[tuple[int, int]]:

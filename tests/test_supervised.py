@@ -1,5 +1,7 @@
 """Minibatch training, prediction and scoring on a tiny network."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -12,10 +14,10 @@ from fscs.adapt import inner_optimizer
 from fscs.augmentation import augment
 from fscs.episodes import make_bank
 from fscs.errors import InputError
-from fscs.evaluate import FineTuning, make_finetune, make_score
+from fscs.evaluate import Adapted, FineTuning, make_finetune, make_score, predict_adapted
 from fscs.models import init_params, make_model, with_affine_norms
 from fscs.own_images import resize_set, typical_diameter
-from fscs.predict import averaged, make_predict, predict_resized
+from fscs.predict import averaged, batch_statistics, make_predict, predict_resized
 from fscs.preprocessing import prepare, split
 from fscs.supervised import (
   STEPS_PER_CALL,
@@ -78,8 +80,8 @@ def test_fine_tuning_learns_bright_disks_from_two_images(params, grey_set):
   finetuning = fine_tuning(optimizer=inner_optimizer(1e-2), batch_size=8, max_steps=40)
   (tuned,) = make_finetune(MODEL, finetuning)(params, [split(grey_set, [0, 1])])
   score = make_score(MODEL)
-  before, _ = score(params, grey_set, [2, 3, 4, 5])
-  after, predictions = score(tuned.params, grey_set, [2, 3, 4, 5])
+  before, _ = score(Adapted(params), grey_set, [2, 3, 4, 5])
+  after, predictions = score(tuned, grey_set, [2, 3, 4, 5])
   assert tuned.scale == 1
   assert tuned.losses[-5:].mean() < tuned.losses[0] / 2
   assert after.iou.mean() > 3 * before.iou.mean()
@@ -95,27 +97,27 @@ def test_images_of_large_objects_are_fine_tuned_and_scored_on_at_a_smaller_size(
   (tuned,) = make_finetune(MODEL, finetuning)(params, [split(grey_set, [0, 1])])
   assert tuned.scale == pytest.approx(1 / 3)
   score = make_score(MODEL)
-  sized, predictions = score(tuned.params, grey_set, [2, 3, 4, 5], tuned.scale)
+  sized, predictions = score(tuned, grey_set, [2, 3, 4, 5])
   assert predictions.shape == (4, 192, 192)
   assert tuned.losses[-5:].mean() < tuned.losses[0] / 2
-  own_size, _ = score(tuned.params, resize_set(grey_set, 1 / 3), [2, 3, 4, 5])
+  own_size, _ = score(tuned._replace(scale=1.0), resize_set(grey_set, 1 / 3), [2, 3, 4, 5])
   assert sized.iou.mean() == pytest.approx(own_size.iou.mean(), abs=0.05)
 
 
 def test_images_are_predicted_resized_and_their_probabilities_have_their_own_size():
   seen = []
 
-  def predict(_, images):
+  def predict(images):
     seen.append(images.shape)
     return images / np.float32(255)
 
   images = np.zeros((2, 20, 30), np.uint8)
   images[:, 5:15, 5:15] = 255
-  found = predict_resized(predict, {}, images, 2.0)
+  found = predict_resized(predict, images, 2.0)
   assert seen == [(2, 40, 60)]
   assert found.shape == images.shape
   np.testing.assert_array_equal(found > 0.5, images > 0)
-  np.testing.assert_array_equal(predict_resized(predict, {}, images, 1.0), predict({}, images))
+  np.testing.assert_array_equal(predict_resized(predict, images, 1.0), predict(images))
 
 
 @pytest.mark.parametrize('axis', ['map', 'vmap'])
@@ -166,20 +168,39 @@ def test_own_statistics_make_a_prediction_independent_of_the_other_images(params
 @pytest.mark.parametrize('orientations', [4, 8])
 def test_the_mean_over_orientations_turns_every_prediction_back(orientations):
   images = np.random.default_rng(0).random((2, 4, 6))
-  np.testing.assert_allclose(averaged(lambda _, x: x, orientations)({}, images), images)
-  by_column = averaged(lambda _, x: x * np.arange(x.shape[-1]), orientations)({}, images)
+  np.testing.assert_allclose(averaged(lambda x: x, orientations)(images), images)
+  by_column = averaged(lambda x: x * np.arange(x.shape[-1]), orientations)(images)
   expected = 2.5 if orientations == 4 else (2.5 + 1.5) / 2  # the mean column, and the mean row
   np.testing.assert_allclose(by_column, images * expected)
 
 
 def test_with_all_orientations_a_turned_image_has_a_turned_prediction(params, grey_set):
   images = grey_set.images[:2, :48]
-  one, all_of_them = (make_predict(MODEL, orientations=count) for count in (1, 8))
+  one = functools.partial(make_predict(MODEL), params)
+  all_of_them = averaged(one, 8)
   turn = lambda x: np.rot90(x, axes=(1, 2))  # noqa: E731
-  assert np.abs(one(params, turn(images)) - turn(one(params, images))).max() > 1e-3
-  np.testing.assert_allclose(
-    all_of_them(params, turn(images)), turn(all_of_them(params, images)), atol=1e-5
+  assert np.abs(one(turn(images)) - turn(one(images))).max() > 1e-3
+  np.testing.assert_allclose(all_of_them(turn(images)), turn(all_of_them(images)), atol=1e-5)
+
+
+def test_with_the_supports_statistics_the_other_images_brightness_stays_what_it_is(
+  params, grey_set
+):
+  """Half as bright, an image looks the same to batch norms with its own statistics, nearly."""
+  finetuning = fine_tuning(optimizer=inner_optimizer(), max_steps=0, keep_statistics=True)
+  (adapted,) = make_finetune(MODEL, finetuning)(params, [split(grey_set, [0, 1])])
+  predict = make_predict(MODEL)
+  whole = batch_statistics(MODEL, params, grey_set.images[:2])
+  leaves = zip(jax.tree.leaves(adapted.statistics), jax.tree.leaves(whole), strict=True)
+  for found, expected in leaves:
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=0.25 * np.abs(expected).max())
+  bright, dim = grey_set.images[2:3], 128 + (grey_set.images[2:3] - 128.0) / 2
+  own, kept = (
+    np.abs(predict_adapted(predict, a, dim.astype(np.uint8)) - predict_adapted(predict, a, bright))
+    for a in (adapted._replace(statistics=None), adapted)
   )
+  assert kept.mean() > 3 * own.mean()
 
 
 @pytest.mark.parametrize('count', [1, 3, 4, 6])

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments import initialisations, meta_train, pretrain
 from experiments.data import finetune_stride
 from experiments.options import (
@@ -20,10 +22,10 @@ from fscs.adapt import inner_optimizer
 from fscs.augmentation import make_augment
 from fscs.datasets import CODES
 from fscs.errors import InputError
-from fscs.evaluate import Adapted, FineTuning, make_finetune
+from fscs.evaluate import Adapted, FineTuning, make_finetune, predict_adapted
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import FCRN, UNet, with_affine_norms
-from fscs.predict import Predict, make_predict
+from fscs.predict import make_predict
 from fscs.preprocessing import GreySet
 from fscs.types import Params
 
@@ -130,15 +132,18 @@ def make_adapt(
       pixel_loss=PIXEL_LOSSES[tuning.loss],
       augment=make_augment(tuning.augmentation),
       object_diameter=tuning.object_diameter,
+      keep_statistics=tuning.keep_statistics,
     ),
   )
   return lambda params, support: finetune(with_affine_norms(model, params), [support])[0]
 
 
 @functools.cache
-def make_model_predict(name: str, seed: int) -> Predict:
-  """The contestant's network, see `fscs.make_predict`."""
-  return make_predict(_model(name, seed))
+def make_probability(name: str, seed: int) -> Callable[[Adapted, np.ndarray], np.ndarray]:
+  """A function from what has adapted and (N, H, W) uint8 images to probabilities alike."""
+  predict = make_predict(_model(name, seed))
+  orientations = CONTESTANTS[name].tuning.orientations
+  return functools.partial(predict_adapted, predict, orientations=orientations)
 
 
 def _model(name: str, seed: int) -> FCRN | UNet:

@@ -11,6 +11,7 @@ from experiments.options import Code, Schedule
 from fscs.augmentation import AugmentationName
 from fscs.losses import PixelLossName
 from fscs.models import Architecture, KernelInit
+from fscs.predict import Orientations
 
 Name = Literal['cpu-small', 'rehearsal', 'paper', 'smoke']
 
@@ -24,6 +25,8 @@ class Tuning(NamedTuple):
   augmentation: AugmentationName = 'none'
   norm_scale: float = 1.0
   object_diameter: float | None = None  # to which annotated objects, and so images, are resized
+  keep_statistics: bool = False  # images are normalised by those of the annotated ones
+  orientations: Orientations = 1  # predictions are means over
 
 
 class Training(NamedTuple):

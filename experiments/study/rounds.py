@@ -1,5 +1,6 @@
 """Does the cells of a study: adapts, predicts, scores."""
 
+import functools
 import resource
 import sys
 import time
@@ -17,7 +18,6 @@ from experiments.study.targets import Split, Target
 from fscs import instances, metrics, preprocessing
 from fscs.objects import Splitting, find_objects, whole_regions
 from fscs.own_images import typical_diameter
-from fscs.predict import predict_resized
 from fscs.selections import Selections
 from fscs.types import Params
 
@@ -74,9 +74,7 @@ def _adapt(
   name, seed = cell.contestant, cell.seed
   adapt = networks.make_adapt(name, cell.target, options, protocol.batch_size, cell.steps, seed)
   adapted = adapt(params, support)
-  network = networks.make_model_predict(name, seed)
-  predict = lambda images: predict_resized(network, adapted.params, images, adapted.scale)  # noqa: E731
-  return predict, adapted.losses
+  return functools.partial(networks.make_probability(name, seed), adapted), adapted.losses
 
 
 def _average_precision(
