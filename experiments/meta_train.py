@@ -107,10 +107,10 @@ def meta_train(config: Config) -> Path:
   mesh = task_mesh(len(codes) * config.task_batch, cluster.chosen_devices(config))
   model = make_network(config)
   warn_without_accelerator(config)
+  params = _start(config, model)
   data = sources.load(config, codes)
   facts = {'command': 'meta_train', 'sources': codes, 'data_fingerprints': data.fingerprints}
 
-  params = _start(config, model)
   outer = optax.sgd(_outer_rate(config))
   state = replicate(init_state(params, outer), mesh)
   inner = InnerLoop(
