@@ -10,17 +10,19 @@ can be read again (--raw-dir, or prepared data on disk) and only into the HTML p
 
 import dataclasses
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from experiments.options import run
+from experiments.options import DataOptions, run
 from experiments.results import write_table
 from experiments.study import cells, command, document, plots, protocols, tables, targets
 from experiments.study.cells import Result
 from experiments.study.document import Code, Heading, Part, Picture, Table, Text
 from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS, PROTOCOLS
+from fscs.datasets import CODES
 from fscs.errors import InputError
 
 TITLE = 'Results of the study'
@@ -49,7 +51,7 @@ class Config:
 
 def report(config: Config) -> Path:
   """Write the report; returns its folder."""
-  results = cells.read_all(Path(config.workdir))
+  results = _known(cells.read_all(Path(config.workdir)))
   if not results:
     raise InputError(
       f'--workdir={config.workdir} has no results: run python -m experiments.study first'
@@ -71,6 +73,18 @@ def report(config: Config) -> Path:
   return out
 
 
+def _known(results: Sequence[Result]) -> list[Result]:
+  """Those that this version can show; the others are named."""
+  known = [r for r in results if r.cell.contestant in CONTESTANTS and r.cell.target in CODES]
+  names, shown = (
+    {f'{r.cell.target}/{r.cell.contestant}' for r in part} for part in (results, known)
+  )
+  if names - shown:
+    strange = ' '.join(sorted(names - shown))
+    print(f'note: left out, since this version does not know them: {strange}', file=sys.stderr)
+  return known
+
+
 def _present(results: Sequence[Result]) -> dict[str, str]:
   """{name: label} of the contestants that have results, in the order of the protocols."""
   names = {result.cell.contestant for result in results}
@@ -79,7 +93,7 @@ def _present(results: Sequence[Result]) -> dict[str, str]:
 
 def _targets(results: Sequence[Result]) -> list[str]:
   found = {result.cell.target for result in results}
-  return [code for code in PROTOCOLS['cpu-small'].targets if code in found]
+  return [code for code in CODES if code in found]
 
 
 def _summary(results: Sequence[Result], config: Config) -> Iterator[Part]:
@@ -244,25 +258,44 @@ def _predictions(results: Sequence[Result], config: Config) -> Iterator[Part]:
     if not shown:
       continue
     leading = found[shown[-1]]
+    shown = [name for name in shown if found[name].images == leading.images]
     place = int(np.argsort(leading.iou)[len(leading.iou) // 2])
-    grey_set = targets.load(code, options).grey_set
-    image = grey_set.names.index(leading.images[place])
+    image, mask = _image(code, leading.images[place], options)
+    predictions = {
+      name: command.read_predictions(folder / found[name].cell.file)[place] for name in shown
+    }
+    if predictions[shown[-1]].shape != image.shape:
+      raise InputError(f'--protocol={config.protocol} is not that of the study: its images differ')
     path = folder / 'report-pictures' / f'{code}.png'
     path.parent.mkdir(exist_ok=True)
     plots.draw_predictions(
       path,
       f'{code}: {leading.images[place]}',
-      grey_set.images[image],
-      grey_set.masks[image] > 0,
-      {
-        labels[name]: (
-          f'{found[name].iou[place]:.3f}',
-          command.read_predictions(folder / found[name].cell.file)[place],
-        )
-        for name in shown
-      },
+      image,
+      mask,
+      {labels[name]: (f'{found[name].iou[place]:.3f}', predictions[name]) for name in shown},
     )
     yield Picture(path, f'Predictions of {code}')
+
+
+def _image(code: str, name: str, options: DataOptions) -> tuple[np.ndarray, np.ndarray]:
+  """(H, W) uint8 grey values and boolean truth of an image that was scored.
+
+  Raises:
+    InputError: the images cannot be read, or are not those of the study.
+  """
+  instead = 'or leave predictions out with --no-predictions'
+  try:
+    grey_set = targets.load(code, options).grey_set
+  except InputError as error:
+    raise InputError(f'{error}; {instead}') from error
+  if name not in grey_set.names:
+    raise InputError(
+      f'{code} has no image {name}, which the study scored: give the --raw-dir of the study,'
+      f' {instead}'
+    )
+  index = grey_set.names.index(name)
+  return grey_set.images[index], grey_set.masks[index] > 0
 
 
 def _commands(config: Config) -> Iterator[Part]:
