@@ -423,7 +423,7 @@ def test_predictions_are_drawn_of_contestants_that_saw_the_same_images(tmp_path,
   ('fields', 'message'),
   [
     ({'images': ('a', 'b')}, 'TNBC has no image [ab], which the study scored: .*--no-predictions'),
-    ({'prediction': (2, 9, 9)}, '--protocol=smoke is not that of the study'),
+    ({'prediction': (2, 9, 9)}, 'TNBC: found predictions of .9, 9. pixels, expected .8, 8.'),
   ],
 )
 def test_predictions_of_other_images_are_refused(tmp_path, blank_images, fields, message):
