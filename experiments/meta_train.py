@@ -10,9 +10,9 @@ by default) gets config.json, figures.csv, tensorboard/, checkpoints/ (latest an
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -20,8 +20,9 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from experiments import cluster, initialisations, sources
+from experiments import cluster, initialisations, meta_log, sources
 from experiments.cluster import ClusterOptions
+from experiments.meta_log import Block
 from experiments.options import (
   DataOptions,
   LossOptions,
@@ -31,15 +32,14 @@ from experiments.options import (
   run,
   warn_without_accelerator,
 )
-from experiments.progress import progress_bar
-from experiments.runs import FigureLog, default_workdir, describe, open_workdir
+from experiments.runs import default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions, Sources
-from fscs.adapt import History, inner_optimizer
+from fscs.adapt import inner_optimizer
 from fscs.augmentation import make_augment
 from fscs.checkpoint import Checkpoints, save_init
 from fscs.devices import TaskAxis, replicate, task_mesh
 from fscs.errors import InputError
-from fscs.losses import PIXEL_LOSSES, TERMS, Objective
+from fscs.losses import PIXEL_LOSSES, Objective
 from fscs.meta import InnerLoop, init_state, make_meta_block, make_validation
 from fscs.models import init_params
 from fscs.types import MetaState, Params
@@ -84,15 +84,6 @@ class Config(DataOptions, NetworkOptions, SourceOptions, LossOptions, ClusterOpt
   """Where the run is kept; runs/TARGET-ARCH-OBJECTIVE-sSEED by default."""
 
 
-class Block(NamedTuple):
-  """A block of meta-epochs that is done."""
-
-  step: int  # meta-epochs done by now
-  state: MetaState
-  history: History  # every field (epochs, tasks, inner steps)
-  validation: np.ndarray  # (S,) loss per source
-
-
 def meta_train(config: Config) -> Path:
   """Run, or go on with, a meta-training; returns its workdir."""
   check_bounds(config)
@@ -107,26 +98,15 @@ def meta_train(config: Config) -> Path:
   mesh = task_mesh(len(codes) * config.task_batch, cluster.chosen_devices(config))
   model = make_network(config)
   warn_without_accelerator(config)
+  params = _start(config, model)
   data = sources.load(config, codes)
   facts = {'command': 'meta_train', 'sources': codes, 'data_fingerprints': data.fingerprints}
-
-  params = _start(config, model)
-  outer = optax.sgd(_outer_rate(config))
-  state = replicate(init_state(params, outer), mesh)
-  inner = InnerLoop(
-    apply=lambda params, images: model.apply({'params': params}, images),
-    objective=config.objective,
-    optimizer=inner_optimizer(config.inner_lr, config.weight_decay),
-    num_steps=config.num_inner_steps,
-    alpha=config.alpha,
-    beta=config.beta,
-    pixel_loss=PIXEL_LOSSES[config.loss],
-    augment=make_augment(config.augmentation),
-  )
   if cluster.is_primary():
     lengths = ('meta_epochs',) if config.meta_schedule == 'constant' else ()
     open_workdir(workdir, config, facts, free=(*lengths, *PLACES_OF_WORK))
     sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
+  inner, outer = _inner_loop(config, model), optax.sgd(_outer_rate(config))
+  state = replicate(init_state(params, outer), mesh)
   description = describe(config, facts)
   with cluster.last_words(), Checkpoints(workdir / 'checkpoints', description) as checkpoints:
     if checkpoints.latest_step is not None:
@@ -146,6 +126,19 @@ def _start(config: Config, model: nn.Module) -> Params:
   if config.start is None:
     return init_params(model, jax.random.fold_in(jax.random.key(config.seed), 0))
   return initialisations.load(config.start, config, target=config.target).params
+
+
+def _inner_loop(config: Config, model: nn.Module) -> InnerLoop:
+  return InnerLoop(
+    apply=lambda params, images: model.apply({'params': params}, images),
+    objective=config.objective,
+    optimizer=inner_optimizer(config.inner_lr, config.weight_decay),
+    num_steps=config.num_inner_steps,
+    alpha=config.alpha,
+    beta=config.beta,
+    pixel_loss=PIXEL_LOSSES[config.loss],
+    augment=make_augment(config.augmentation),
+  )
 
 
 def _outer_rate(config: Config) -> optax.ScalarOrSchedule:
@@ -174,10 +167,10 @@ def _blocks(
       )
     state, history = blocks[length](state, training, key)
     history = jax.device_get(history)
-    _require_finite(history, codes, step, workdir)
+    meta_log.require_finite(history, codes, step, workdir)
     local_params = jax.device_get(state.params)
     validation = np.asarray(validate(local_params, data.validation, validation_key))
-    _require_finite_validation(validation, codes, step + length, workdir)
+    meta_log.require_finite_validation(validation, codes, step + length, workdir)
     step += length
     yield Block(step, state, history, validation)
 
@@ -190,81 +183,14 @@ def _keep(
   with contextlib.ExitStack() as stack:
     stack.enter_context(contextlib.closing(blocks))
     if cluster.is_primary():
-      show = _open_log(stack, config, codes, begin, workdir)
+      log = meta_log.block_log(codes, begin, config.meta_epochs, workdir)
+      show = stack.enter_context(log)
     for block in blocks:
       state = block.state
       if cluster.is_primary():
         show(block)
       checkpoints.save(block.step, state, validation_loss=float(block.validation.mean()))
   return state
-
-
-def _open_log(
-  stack: contextlib.ExitStack, config, codes, begin: int, workdir: Path
-) -> Callable[[Block], None]:
-  """A function that shows a block to the user: table, events, bar, and curves at the end."""
-  columns = [f'{kind}/{code}' for code in codes for kind in ('loss', *TERMS, 'validation')]
-  stack.callback(sources.draw_curves, workdir)
-  log = stack.enter_context(FigureLog(workdir, [*columns, 'validation_loss'], first_step=begin))
-  advance = stack.enter_context(progress_bar('meta-epochs', config.meta_epochs, begin))
-
-  def show(block: Block) -> None:
-    _log_block(log, block, codes)
-    terms = {name: float(block.history.terms[name][-1, :, -1].mean()) for name in TERMS}
-    advance(len(block.history.loss), **terms, validation=float(block.validation.mean()))
-
-  return show
-
-
-def _log_block(log: FigureLog, block: Block, codes) -> None:
-  """One row per meta-epoch, of the last inner step; validation on the block's last row."""
-  num_epochs = len(block.history.loss)
-
-  def of_sources(field: np.ndarray) -> np.ndarray:
-    """(epochs, S): means over the episodes of a source."""
-    return field[..., -1].reshape(num_epochs, -1, len(codes)).mean(1)
-
-  fields = {'loss': block.history.loss, **block.history.terms}
-  figures = {name: of_sources(field) for name, field in fields.items()}
-  for epoch in range(num_epochs):
-    row = {
-      f'{name}/{code}': float(values[epoch, index])
-      for index, code in enumerate(codes)
-      for name, values in figures.items()
-    }
-    if epoch == num_epochs - 1:
-      row |= {f'validation/{c}': float(v) for c, v in zip(codes, block.validation, strict=True)}
-      row['validation_loss'] = float(block.validation.mean())
-    log.write(block.step - num_epochs + epoch + 1, row)
-
-
-def _require_finite(history: History, codes, step: int, workdir: Path) -> None:
-  """Stop at the first loss that is not finite; the last checkpoint stays.
-
-  Raises:
-    InputError: names the term, the source and the meta-epoch.
-  """
-  if np.isfinite(history.loss).all():
-    return
-  epoch, task, inner_step = np.argwhere(~np.isfinite(history.loss))[0]
-  terms = [name for name in TERMS if not np.isfinite(history.terms[name][epoch, task, inner_step])]
-  raise InputError(
-    f'the {" and ".join(terms) or "total"} loss of source {codes[task % len(codes)]} became'
-    f' non-finite in meta-epoch {step + epoch + 1}, inner step {inner_step + 1}; the last good'
-    f' checkpoint is in {workdir / "checkpoints"}. Lower --inner-lr or --meta-lr'
-  )
-
-
-def _require_finite_validation(
-  validation: np.ndarray, codes: tuple[str, ...], step: int, workdir: Path
-) -> None:
-  """Stop where the parameters after a block are of no use, before they replace good ones."""
-  if not np.isfinite(validation).all():
-    raise InputError(
-      f'the validation loss of source {codes[np.argmin(np.isfinite(validation))]} became non-finite'
-      f' after meta-epoch {step}; the last good checkpoint is in {workdir / "checkpoints"}.'
-      ' Lower --inner-lr or --meta-lr'
-    )
 
 
 if __name__ == '__main__':

@@ -90,11 +90,12 @@ class Learned(NamedTuple):
 
 def trial(config: Config) -> Path:
   """Do the trials that are missing; returns the workdir."""
+  _check(config)
   workdir = Path(config.workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   path = workdir / 'results.csv'
   rows = results.read_rows(path, Row)
-  wanted = list(_keys(config))
+  wanted = list(dict.fromkeys(_keys(config)))  # an option may name a thing twice
   missing = [key for key in wanted if key not in {row.key for row in rows}]
   options = DataOptions(raw_dir=config.raw_dir, data_dir=config.data_dir)
   sets = {code: data.load_set(code, options) for code in {key[0] for key in missing}}
@@ -109,6 +110,25 @@ def trial(config: Config) -> Path:
   return workdir
 
 
+def _check(config: Config) -> None:
+  """Raises InputError where an option means nothing."""
+  least = {'shots': 1, 'seeds': 0}
+  for name in ('data_sets', 'shots', 'methods', 'seeds'):
+    option, values = f'--{name.replace("_", "-")}', getattr(config, name)
+    if not values:
+      raise InputError(f'{option} needs at least one value')
+    if name in least and min(values) < least[name]:
+      raise InputError(f'{option} has {min(values)}: at least {least[name]} is expected')
+  for method in config.methods:
+    if method not in LABELS and not Path(method).exists():
+      raise InputError(
+        f'--methods has {method}: one of {" ".join(LABELS)} is expected, or the workdir of a'
+        ' training run'
+      )
+  if config.max_test_images is not None and config.max_test_images < 1:
+    raise InputError(f'--max-test-images is {config.max_test_images}: at least 1 is expected')
+
+
 def _keys(config: Config) -> Iterator[tuple[str, str, int, int]]:
   for code in config.data_sets:
     for shots in config.shots:
@@ -119,14 +139,18 @@ def _keys(config: Config) -> Iterator[tuple[str, str, int, int]]:
 
 def _try(key: tuple[str, str, int, int], images: ImageSet, most: int | None) -> Row:
   code, method, shots, seed = key
-  if shots >= len(images.images):
-    raise InputError(f'--shots {shots}: {code} has {len(images.images)} images')
   order = np.random.default_rng(seed).permutation(len(images.images))
-  support = [i for i in order if images.masks[i].any()][:shots]  # nobody annotates an empty image
+  filled = [i for i in order if images.masks[i].any()]  # nobody annotates an empty image
+  if shots > min(len(filled), len(order) - 1):
+    raise InputError(
+      f'--shots {shots}: {code} has {len(order)} images, {len(filled)} of them with objects:'
+      ' give fewer, so that one is left to segment'
+    )
+  support = filled[:shots]
   test = order[~np.isin(order, support)][:most]
   truth = [_truth(images, i) for i in range(len(images.images))]
   begin = time.perf_counter()
-  learned = _learn(method, [images.images[i] for i in support], [truth[i] for i in support], seed)
+  learned = _learn(method, [images.images[i] for i in support], [truth[i] for i in support])
   middle = time.perf_counter()
   found = [learned.segment(images.images[i]) for i in test]
   end = time.perf_counter()
@@ -151,7 +175,7 @@ def _truth(images: ImageSet, index: int) -> np.ndarray:
   return images.labels[index]
 
 
-def _learn(method: str, images: list[np.ndarray], masks: list[np.ndarray], seed: int) -> Learned:
+def _learn(method: str, images: list[np.ndarray], masks: list[np.ndarray]) -> Learned:
   if method in BASELINES:
     return _learn_baseline(method, images, masks)
   start = starting.load_start(method)

@@ -100,19 +100,8 @@ def finetune_with_trials(
   working = [_at_scale(image, scale) for image in annotated]
   start = _start(initialisation, annotated, scale, channel)
   folds, networks = _train(start, working, settings, advance)
-  *of_folds, (params, losses) = networks
-  of_folds = [params for params, _ in of_folds]
-  trials, keep = try_folds(start, working, folds, of_folds, settings.crop_size)
-  segmenter = dataclasses.replace(start, params=params)
-  if keep:
-    greys = [image.grey for image in working]
-    segmenter = with_statistics(segmenter, greys, settings.crop_size)
-  if trials and instances:
-    segmenter = dataclasses.replace(segmenter, splitting=learn_splitting(trials, scale))
-    trials = score_again(trials, segmenter.splitting.threshold)
-  if trials:
-    estimate = float(np.mean([trial.iou for trial in trials]))
-    segmenter = dataclasses.replace(segmenter, estimate=estimate)
+  segmenter, trials = _choose(start, working, folds, networks, settings.crop_size, split=instances)
+  _, losses = networks[-1]
   return Result(segmenter, losses, trials)
 
 
@@ -191,6 +180,39 @@ def _train(
   recipe = Recipe(optimizer, settings.crop_size, bce_dice, augment)
   train_all = make_train_all(lambda params, x: model.apply({'params': params}, x), recipe)
   return folds, train_all(start.params, bank, streams, advance)
+
+
+def _choose(
+  start: Segmenter,
+  images: Sequence[Annotated],
+  folds: Sequence[Sequence[Piece]],
+  networks: Sequence[tuple[Params, np.ndarray]],
+  crop_size: int,
+  *,
+  split: bool,
+) -> tuple[Segmenter, tuple[Trial, ...]]:
+  """What gradients do not learn: statistics, splitting if wanted, and the IoU to expect.
+
+  Args:
+    start: the segmenter before it has learned anything.
+    images: the annotated images, at the working scale.
+    folds: what was held out in turn.
+    networks: as `_train` returns them.
+    crop_size: side of the pieces whose statistics are taken.
+    split: whether the images tell objects apart.
+  """
+  *of_folds, (params, _) = networks
+  trials, keep = try_folds(start, images, folds, [params for params, _ in of_folds], crop_size)
+  segmenter = dataclasses.replace(start, params=params)
+  if keep:
+    segmenter = with_statistics(segmenter, [image.grey for image in images], crop_size)
+  if not trials:
+    return segmenter, trials
+  if split:
+    segmenter = dataclasses.replace(segmenter, splitting=learn_splitting(trials, start.scale))
+    trials = score_again(trials, segmenter.splitting.threshold)
+  estimate = float(np.mean([trial.iou for trial in trials]))
+  return dataclasses.replace(segmenter, estimate=estimate), trials
 
 
 def _bank(images: Sequence[Annotated], crop_size: int) -> tuple[Bank, np.ndarray]:

@@ -1,5 +1,6 @@
 """The inner loop and the Reptile step: two ways to the same answer."""
 
+import dataclasses
 import operator
 
 import jax
@@ -10,8 +11,9 @@ import pytest
 from toys import WIDTHS, disk_set
 
 from fscs.adapt import inner_optimizer
+from fscs.augmentation import augment, make_augment
 from fscs.episodes import make_bank, sample_episode
-from fscs.losses import weighted_bce
+from fscs.losses import bce_dice, weighted_bce
 from fscs.meta import (
   InnerLoop,
   init_state,
@@ -37,7 +39,7 @@ def params():
   return init_params(make_model('fcrn', widths=WIDTHS['fcrn']), jax.random.key(0))
 
 
-def inner_loop(objective='combined', num_steps=3, traces=None):
+def inner_loop(objective='combined', num_steps=3, traces=None, **changes):
   """The loop under test; every tracing of the network is noted in `traces`."""
   model = make_model('fcrn', widths=WIDTHS['fcrn'])
 
@@ -46,7 +48,7 @@ def inner_loop(objective='combined', num_steps=3, traces=None):
       traces.append(images.shape)
     return model.apply({'params': params}, images)
 
-  return InnerLoop(apply, objective, inner_optimizer(), num_steps)
+  return InnerLoop(apply, objective, inner_optimizer(), num_steps, **changes)
 
 
 def assert_displacements_close(start, one, other):
@@ -56,16 +58,35 @@ def assert_displacements_close(start, one, other):
   assert np.linalg.norm(one - other) < 1e-2 * np.linalg.norm(one - start)
 
 
-def test_vmapped_adaptation_equals_a_loop_over_tasks(bank, params):
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {},
+    {'objective': 'bce', 'augment': make_augment('strong')},
+    {'objective': 'bce', 'pixel_loss': bce_dice},
+  ],
+  ids=['paper', 'augmentation', 'bce_dice'],
+)
+def test_vmapped_adaptation_equals_a_loop_over_tasks(bank, params, changes):
   draw = lambda source: sample_episode(jax.random.key(source), bank, source, **SHAPE)  # noqa: E731
   episodes = [draw(source) for source in range(3)]
   stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes)
-  inner = jax.jit(inner_loop())
-  together, _ = jax.jit(jax.vmap(inner_loop(), (None, 0)))(params, stacked)
+  keys = jax.random.split(jax.random.key(7), 3)
+  inner = jax.jit(inner_loop(**changes))
+  together, _ = jax.jit(jax.vmap(inner_loop(**changes), (None, 0, 0)))(params, stacked, keys)
   for i, episode in enumerate(episodes):
-    alone, _ = inner(params, episode)
+    alone, _ = inner(params, episode, keys[i])
     of_task = jax.tree.map(operator.itemgetter(i), together)
     assert_displacements_close(params, of_task, alone)
+
+
+def test_the_key_decides_how_crops_are_augmented_at_every_step(bank, params):
+  episode = sample_episode(jax.random.key(0), bank, 0, **SHAPE)
+  still = optax.set_to_zero()  # so that losses differ by the crops alone
+  inner = jax.jit(dataclasses.replace(inner_loop('bce', augment=augment), optimizer=still))
+  one, again, other = (inner(params, episode, jax.random.key(i))[1].loss for i in (0, 0, 1))
+  np.testing.assert_array_equal(one, again)
+  assert len({*one.tolist(), *other.tolist()}) == 6
 
 
 def test_adaptation_lowers_the_loss(bank, params):

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from conftest import REPOSITORY
 from toys import WIDTHS, disk_set
@@ -27,6 +29,7 @@ from experiments import (
 from experiments.presets import PRESETS
 from fscs.checkpoint import Checkpoints
 from fscs.errors import InputError
+from fscs.meta import init_state, meta_step
 
 TINY = {
   'preset': 'smoke',
@@ -98,6 +101,63 @@ def test_continued_equals_uninterrupted_bit_for_bit(train, short, long):
   parts = train(dataclasses.replace(long, workdir='parts'))
   jax.tree.map(np.testing.assert_array_equal, final_state(whole), final_state(parts))
   assert (whole / 'figures.csv').read_text() == (parts / 'figures.csv').read_text()
+
+
+@pytest.mark.parametrize(
+  ('train', 'config'),
+  [
+    (meta_train.meta_train, meta_config(meta_schedule='linear')),
+    (pretrain.pretrain, pretrain_config(pretrain_schedule='cosine')),
+  ],
+  ids=['meta_train', 'pretrain'],
+)
+def test_a_rate_that_falls_goes_on_where_it_was_interrupted_bit_for_bit(train, config, monkeypatch):
+  whole = train(dataclasses.replace(config, workdir='whole'))
+  save = Checkpoints.save
+
+  def save_and_interrupt(*arguments, **figures):
+    save(*arguments, **figures)
+    raise KeyboardInterrupt
+
+  config = dataclasses.replace(config, workdir='parts')
+  with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    patched.setattr(Checkpoints, 'save', save_and_interrupt)
+    train(config)
+  parts = train(config)
+  jax.tree.map(np.testing.assert_array_equal, final_state(whole), final_state(parts))
+  assert (whole / 'figures.csv').read_text() == (parts / 'figures.csv').read_text()
+  longer = {name: 8 for name in ('meta_epochs', 'pretrain_steps') if hasattr(config, name)}
+  with pytest.raises(InputError, match=r'is [46] there and 8 now'):
+    train(dataclasses.replace(config, **longer))
+
+
+def test_a_linear_outer_rate_falls_to_0_over_the_meta_epochs():
+  config = meta_config(meta_schedule='linear', meta_lr=0.8, meta_epochs=4)
+  outer = optax.sgd(meta_train._outer_rate(config))
+  state = init_state({'w': jnp.zeros(())}, outer)
+  places = []
+  for _ in range(5):
+    state = meta_step(state, {'w': jnp.array(-1.0)}, outer=outer)
+    places.append(float(state.params['w']))
+  np.testing.assert_allclose(places, np.cumsum([0.8, 0.6, 0.4, 0.2, 0.0]), rtol=1e-6)
+
+
+def test_a_start_gives_the_parameters_before_the_first_meta_epoch(trained):
+  at_rest = {'meta_lr': 1e-30, 'meta_epochs': 2, 'workdir': 'next'}  # no parameter is so small
+  begun = meta_train.meta_train(meta_config(start=str(trained), **at_rest))
+  jax.tree.map(np.testing.assert_array_equal, final_state(begun), final_state(trained))
+
+
+def test_a_start_that_cannot_be_used_is_refused_in_one_line_before_anything_is_written(trained):
+  for changes, message in (
+    ({'widths': (4, 4, 4, 4)}, 'holds another network: .*--widths'),
+    ({'target': 'EM'}, 'has learned from EM'),
+    ({'start': 'nowhere'}, r'nowhere/config\.json: No such file'),
+  ):
+    with pytest.raises(InputError, match=message) as caught:
+      meta_train.meta_train(meta_config(**{'start': str(trained), 'workdir': 'next', **changes}))
+    assert '\n' not in str(caught.value)
+    assert not Path('next').exists()
 
 
 def test_meta_training_leaves_everything_it_promises(trained):

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import tifffile
+from command_line import refusal_of
 from conftest import REPOSITORY
 from skimage.io import imsave
 
@@ -262,14 +263,14 @@ def test_nothing_is_written_where_no_file_could_be_scored(config, predictions, m
 def test_the_command_line(config, predictions, masks):
   write(predictions / 'a_labels.tif', PREDICTION)
   write(masks / 'a.tif', TRUTH)
-  command = [sys.executable, '-m', 'experiments.evaluate', f'--predictions={predictions}']
-  good = subprocess.run([*command, f'--masks={masks}'], cwd=REPOSITORY, capture_output=True)
+  command = [sys.executable, '-m', 'experiments.evaluate']
+  folders = (f'--predictions={predictions}', f'--masks={masks}')
+  good = subprocess.run([*command, *folders], cwd=REPOSITORY, capture_output=True)
   assert good.returncode == 0, good.stderr
   assert {path.name for path in predictions.iterdir()} == {
     'a_labels.tif',
     'scores.csv',
     'summary.json',
   }
-  bad = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-  assert bad.returncode == 2
-  assert bad.stderr.splitlines() == ['error: give --masks=DIR, the folder of the masks']
+  bad = refusal_of('evaluate', folders[0])
+  assert bad == 'give --masks=DIR, the folder of the masks'

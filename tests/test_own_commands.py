@@ -2,15 +2,13 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
 import roifile
 import tifffile
-from conftest import REPOSITORY
+from command_line import refusal_of
 from PIL import Image
 from test_finetuning import cells
 
@@ -153,15 +151,9 @@ def test_a_bad_annotation_is_named_and_the_others_are_learned_from(folders, tmp_
   assert '0_mask.png' in lines[0]
 
 
-def test_the_commands_end_with_one_line_and_status_2():
-  for command in ('finetune', 'predict', 'evaluate'):
-    shown = subprocess.run(
-      [sys.executable, '-m', f'experiments.{command}'],
-      cwd=REPOSITORY,
-      capture_output=True,
-      text=True,
-      check=False,
-    )
-    assert shown.returncode == 2
-    assert len(shown.stderr.strip().splitlines()) == 1
-    assert shown.stderr.startswith('error: ')
+@pytest.mark.parametrize(
+  ('command', 'missing'),
+  [('finetune', '--images is missing'), ('predict', '--model'), ('evaluate', 'give --predictions')],
+)
+def test_a_command_without_options_names_what_is_missing(command, missing):
+  assert refusal_of(command).startswith(missing)

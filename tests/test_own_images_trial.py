@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from command_line import refusal_of
 from test_finetuning import cells
 
 from experiments import own_images_trial
@@ -25,7 +26,7 @@ def images(monkeypatch):
 
 def test_baselines_are_tried_once_and_kept(images, tmp_path, monkeypatch, capsys):
   config = Config(
-    data_sets=('TNBC',), shots=(1, 2), methods=('otsu', 'forest'), workdir=str(tmp_path)
+    data_sets=('TNBC',), shots=(1, 2, 1), methods=('otsu', 'forest'), workdir=str(tmp_path)
   )
   trial(config)
   rows = read_rows(tmp_path / 'results.csv', Row)
@@ -67,9 +68,37 @@ def test_an_image_without_objects_is_scored_and_never_annotated(images, monkeypa
     assert row.iou < 0.01  # Otsu's threshold always finds something
 
 
-def test_more_shots_than_images_are_refused(images, tmp_path):
-  with pytest.raises(InputError, match='--shots 5: TNBC has 5 images'):
-    trial(Config(data_sets=('TNBC',), shots=(5,), methods=('otsu',), workdir=str(tmp_path)))
+def test_more_shots_than_images_with_objects_are_refused(images):
+  with pytest.raises(InputError, match='--shots 5: TNBC has 5 images, 5 of them with objects'):
+    own_images_trial._try(('TNBC', 'otsu', 5, 0), images, None)
+  empty = np.zeros_like(images.masks[0])
+  found = images._replace(masks=(*images.masks[:2], empty, empty, empty))
+  with pytest.raises(InputError, match='--shots 3: TNBC has 5 images, 2 of them with objects'):
+    own_images_trial._try(('TNBC', 'otsu', 3, 0), found, None)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'shots': (5, 0)}, '--shots has 0: at least 1 is expected'),
+    ({'shots': ()}, '--shots needs at least one value'),
+    ({'seeds': (-1,)}, '--seeds has -1: at least 0 is expected'),
+    ({'data_sets': ()}, '--data-sets needs at least one value'),
+    ({'methods': ()}, '--methods needs at least one value'),
+    ({'methods': ('otsu', 'nobody')}, '--methods has nobody: one of pretrained random otsu forest'),
+    ({'max_test_images': 0}, '--max-test-images is 0: at least 1 is expected'),
+  ],
+)
+def test_options_that_mean_nothing_are_refused_before_anything_is_written(
+  images, tmp_path, options, message
+):
+  with pytest.raises(InputError, match=message):
+    trial(Config(**options, workdir=str(tmp_path / 'run')))
+  assert not (tmp_path / 'run').exists()
+
+
+def test_the_command_ends_with_one_line():
+  assert refusal_of('own_images_trial', '--shots', '0').startswith('--shots has 0')
 
 
 def test_the_table_has_means_over_seeds():

@@ -3,13 +3,11 @@
 import csv
 import errno
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tifffile
-from conftest import REPOSITORY
+from command_line import refusal_of
 from PIL import Image
 from test_finetuning import cells
 from tiny_segmenter import tiny_segmenter
@@ -294,18 +292,10 @@ def test_what_a_killed_run_left_is_removed(run, tmp_path):
   assert nothing_unfinished(out)
 
 
-def test_the_command_ends_with_one_line_and_status_2(model, tmp_path):
+def test_an_output_that_is_a_file_ends_the_command_with_one_line(model, tmp_path):
   (tmp_path / 'in').mkdir()
   (tmp_path / 'file').touch()
   write(tmp_path / 'in' / 'a.tif')
   paths = {'model': model, 'images': tmp_path / 'in', 'out': tmp_path / 'file'}
-  shown = subprocess.run(
-    [sys.executable, '-m', 'experiments.predict', *(f'--{n}={path}' for n, path in paths.items())],
-    cwd=REPOSITORY,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  assert shown.returncode == 2
-  assert len(shown.stderr.strip().splitlines()) == 1
-  assert shown.stderr.startswith(f'error: --out={tmp_path / "file"}: results')
+  line = refusal_of('predict', *(f'--{name}={path}' for name, path in paths.items()))
+  assert line.startswith(f'--out={tmp_path / "file"}: results')

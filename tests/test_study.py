@@ -2,9 +2,13 @@
 
 import dataclasses
 import json
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
+from command_line import refusal_of
 from skimage.draw import disk
 
 from experiments import baselines, meta_train, report
@@ -287,17 +291,139 @@ def test_scores_of_a_cell_are_those_of_its_kept_predictions(studied, in_process)
 
 
 def test_shards_share_out_everything(studied, in_process):
-  chosen = {'contestants': ('otsu', 'scratch'), 'curve': False}
+  chosen = {'contestants': ('otsu', 'scratch', 'otsu'), 'curve': False}
   in_process.clear()
   for shard in ('1/2', '2/2'):
     command.study(config(studied, workdir=str(studied[0] / 'shards'), shard=shard, **chosen))
   assert len(in_process) == len(set(in_process)) == 4
 
 
-def test_bad_options(studied, tmp_path):
-  with pytest.raises(InputError, match='--contestants has nobody: one of otsu'):
-    command.study(config(studied, contestants=('nobody',)))
-  with pytest.raises(InputError, match='--shard is 3/2'):
-    command.study(config(studied, shard='3/2'))
-  with pytest.raises(InputError, match='has no results: run python'):
-    report.report(report.Config(workdir=str(tmp_path)))
+@pytest.mark.parametrize(
+  ('chosen', 'message'),
+  [
+    ({'contestants': ('nobody',)}, '--contestants has nobody: one of otsu forest'),
+    ({'targets': ('TNBC', 'EM')}, '--targets has EM: one of TNBC is expected'),
+    ({'shots': (7,)}, '--shots has 7: one of 1 2 is expected with --protocol=smoke'),
+    ({'shots': (0,)}, '--shots has 0: one of 1 2'),
+    ({'selections': (99,)}, '--selections has 99: one of 1 is expected with --protocol=smoke'),
+    ({'shard': '3/2'}, '--shard is 3/2'),
+  ],
+)
+def test_options_that_name_what_there_is_not(studied, tmp_path, chosen, message):
+  with pytest.raises(InputError, match=message):
+    command.study(config(studied, workdir=str(tmp_path / 'run'), **chosen))
+  assert not list(tmp_path.rglob('*.json'))
+
+
+def test_the_commands_end_with_one_line(tmp_path):
+  folder = f'--workdir={tmp_path}'
+  assert refusal_of('study', '--shots', '7', folder).startswith('--shots has 7: one of 1 5 10 is')
+  assert refusal_of('report', folder) == (
+    f'{folder} has no results: run python -m experiments.study first'
+  )
+
+
+def die(*_):
+  """In place of an experiment: ends its process as the system does where memory runs out."""
+  os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_named_and_the_same_command_goes_on(
+  studied, tmp_path, monkeypatch, in_process
+):
+  wanted = config(studied, contestants=('otsu',), workdir=str(tmp_path), curve=False)
+  with monkeypatch.context() as patched, pytest.raises(InputError) as caught:
+    patched.setattr(command, 'ProcessPoolExecutor', ProcessPoolExecutor)
+    patched.setattr(command, '_do', die)
+    command.study(wanted)
+  line = str(caught.value)
+  assert line.startswith('the process of cells/TNBC/otsu/K1-selection1-s0-0steps was killed, prob')
+  assert 'memory' in line and 'the same command goes on' in line and '\n' not in line
+  assert len(cells.read_all(command.study(wanted))) == 2
+
+
+def report_of(folder, **options):
+  return report.report(report.Config(workdir=str(folder), protocol='smoke', **options))
+
+
+def test_folders_without_results_cannot_be_reported(tmp_path):
+  for folder in (tmp_path, tmp_path / 'nowhere'):
+    with pytest.raises(InputError, match=f'--workdir={folder} has no results: run python'):
+      report_of(folder)
+
+
+def keep(folder, contestant='otsu', *, shots=5, prediction=(2, 8, 8), **fields):
+  """A cell with its predictions; its file."""
+  written = result(contestant, 'TNBC', fields.pop('iou', (0.2, 0.3)), shots=shots, **fields)
+  cells.write(folder, written)
+  command.keep_predictions(folder / written.cell.file, np.zeros(prediction, bool))
+  return folder / written.cell.file
+
+
+@pytest.mark.parametrize('content', ['', '{"cell": {"target": "TN', '[3]', '{"cell": 3}', None])
+def test_a_damaged_cell_is_named(tmp_path, content):
+  path = keep(tmp_path)
+  path.write_text(path.read_text().replace('0.2', '"x"') if content is None else content)
+  with pytest.raises(InputError, match=r'otsu/.*steps\.json is damaged .*: remove it to do'):
+    report_of(tmp_path, predictions=False)
+
+
+def test_a_cell_without_scores_is_damaged(tmp_path):
+  keep(tmp_path, iou=())
+  with pytest.raises(InputError, match=r'damaged .0 scores of 0 images.: remove it'):
+    report_of(tmp_path, predictions=False)
+
+
+def test_contestants_of_other_versions_are_left_out_and_named(tmp_path, capsys):
+  keep(tmp_path)
+  keep(tmp_path, 'gone', iou=(0.9, 0.9), shots=3)
+  out = report_of(tmp_path, predictions=False)
+  assert 'does not know them: TNBC/gone' in capsys.readouterr().err
+  assert 'K = 3' not in (out / 'results.md').read_text()
+
+
+@pytest.fixture
+def blank_images(monkeypatch):
+  """Images of the names that `result` gives its own, in place of a data set."""
+  names = tuple(f'image {i}' for i in range(2))
+  blank = np.zeros((2, 8, 8), np.uint8)
+  target = Target(GreySet('TNBC', blank, blank, names), None)
+  monkeypatch.setattr(targets, 'load', lambda *_: target)
+
+
+def test_predictions_are_drawn_of_contestants_that_saw_the_same_images(tmp_path, blank_images):
+  keep(tmp_path)
+  keep(tmp_path, 'forest', images=('other 0', 'other 1'))
+  keep(tmp_path, 'scratch')
+  out = report_of(tmp_path)
+  assert 'Predictions of TNBC' in (out / 'results.html').read_text()
+
+
+@pytest.mark.parametrize(
+  ('fields', 'message'),
+  [
+    ({'images': ('a', 'b')}, 'TNBC has no image [ab], which the study scored: .*--no-predictions'),
+    ({'prediction': (2, 9, 9)}, 'TNBC: found predictions of .9, 9. pixels, expected .8, 8.'),
+  ],
+)
+def test_predictions_of_other_images_are_refused(tmp_path, blank_images, fields, message):
+  keep(tmp_path, **fields)
+  with pytest.raises(InputError, match=message):
+    report_of(tmp_path)
+
+
+def test_damaged_predictions_are_named(tmp_path, blank_images):
+  keep(tmp_path).with_suffix('.npz').write_text('nothing')
+  with pytest.raises(InputError, match=r'steps\.npz is damaged .*: remove it and the \.json'):
+    report_of(tmp_path)
+
+
+def test_images_that_cannot_be_read_can_be_left_out(tmp_path, monkeypatch):
+  def load(*_):
+    raise InputError('there is no such folder')
+
+  monkeypatch.setattr(targets, 'load', load)
+  keep(tmp_path)
+  with pytest.raises(InputError, match=r'no such folder; or leave .* out with --no-predictions'):
+    report_of(tmp_path)
+  assert (report_of(tmp_path, predictions=False) / 'results.html').exists()

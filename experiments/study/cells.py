@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from experiments.runs import write_text
 from fscs.errors import InputError
 
@@ -60,7 +62,11 @@ def read(path: Path) -> Result:
     content: dict[str, Any] = json.loads(path.read_text())
     content['cell'] = Cell(**content['cell'])
     lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
-    return Result(**{**content, **lists})
+    result = Result(**{**content, **lists})
+    num_scores = len(np.asarray(result.iou, float))
+    if num_scores != len(result.images) or not num_scores:
+      raise ValueError(f'{num_scores} scores of {len(result.images)} images')
+    return result
   except (ValueError, TypeError, KeyError) as error:
     raise InputError(f'{path} is damaged ({error}): remove it to do this part again') from error
 

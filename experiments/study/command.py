@@ -9,8 +9,10 @@ several of them, on one machine or many, can share the work (--shard).
 
 import dataclasses
 import multiprocessing
+import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +61,10 @@ class Config:
 def study(config: Config) -> Path:
   """Do what is missing; returns the workdir."""
   protocol = PROTOCOLS[config.protocol]
+  _check(config, protocol)
   workdir = Path(config.workdir)
-  wanted = list(_cells(config, protocol))
+  workdir.mkdir(parents=True, exist_ok=True)
+  wanted = list(dict.fromkeys(_cells(config, protocol)))  # an option may name a thing twice
   index, count = shard_of(config.shard)
   groups = _groups(wanted)[index - 1 :: count]
   total = sum(map(len, groups))
@@ -72,11 +76,25 @@ def study(config: Config) -> Path:
   return workdir
 
 
+def _check(config: Config, protocol: Protocol) -> None:
+  """Raises InputError where an option names what there is not."""
+  known = {
+    'contestants': tuple(CONTESTANTS),
+    'targets': protocol.targets,
+    'shots': protocol.shots,
+    'selections': protocol.selections,
+  }
+  for name, values in known.items():
+    for value in getattr(config, name):
+      if value not in values:
+        raise InputError(
+          f'--{name} has {value}: one of {" ".join(map(str, values))} is expected with'
+          f' --protocol={config.protocol}'
+        )
+
+
 def _cells(config: Config, protocol: Protocol) -> Iterator[Cell]:
   """Everything to do, what tells most first: all contestants on one selection, then the next."""
-  for name in config.contestants:
-    if name not in CONTESTANTS:
-      raise InputError(f'--contestants has {name}: one of {" ".join(CONTESTANTS)} is expected')
   for seed in protocol.seeds:
     for selection in config.selections or protocol.selections:
       for name in config.contestants or protocol.contestants:
@@ -98,11 +116,22 @@ def _groups(wanted: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def _do_group(group: Sequence[Cell], config: Config, protocol: Protocol, workdir, advance) -> None:
-  """In a process of its own, so that its memory is the contestant's, and given back."""
+  """In a process of its own, so that its memory is the contestant's, and given back.
+
+  Raises:
+    InputError: the process was killed.
+  """
   spawn = multiprocessing.get_context('spawn')
   with ProcessPoolExecutor(1, spawn, keep_compiled_programs) as pool:
     for cell in group:
-      result, predictions = pool.submit(_do, cell, config, protocol).result()
+      try:
+        result, predictions = pool.submit(_do, cell, config, protocol).result()
+      except BrokenProcessPool as error:
+        raise InputError(
+          f'the process of {cell.file.with_suffix("")} was killed, probably because memory ran out:'
+          ' end what else needs memory, or find a machine with more; the same command goes on where'
+          ' it stopped'
+        ) from error
       if cell.steps in (0, protocol.steps):
         keep_predictions(workdir / cell.file, predictions)
       cells.write(workdir, result)
@@ -141,7 +170,17 @@ def keep_predictions(path: Path, predictions: np.ndarray) -> None:
 
 
 def read_predictions(path: Path) -> np.ndarray:
-  """What `keep_predictions` wrote beside the file of a cell."""
-  with np.load(path.with_suffix('.npz')) as content:
-    shape = tuple(content['shape'])
-    return np.unpackbits(content['packed'])[: np.prod(shape)].reshape(shape).astype(bool)
+  """What `keep_predictions` wrote beside the file of a cell.
+
+  Raises:
+    InputError: the file is damaged.
+  """
+  path = path.with_suffix('.npz')
+  try:
+    with np.load(path) as content:
+      shape = tuple(content['shape'])
+      return np.unpackbits(content['packed'])[: np.prod(shape)].reshape(shape).astype(bool)
+  except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    raise InputError(
+      f'{path} is damaged ({error}): remove it and the .json beside it to do this part again'
+    ) from error

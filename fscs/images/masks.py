@@ -16,34 +16,26 @@ where colours are in more than four pieces on average, they only tell neighbours
 piece is an object. A single colour makes a binary mask, and equal red, green and blue make a mask
 of one value. Of a palette, PNG and BMP files give the colours and TIFF files the indices.
 
-ImageJ ROIs of areas are objects each, in the order of the archive; where they overlap, the earlier
-one keeps its pixels. A pixel belongs to an area that its centre is in. Rounded corners are square,
-and the slice that a ROI was drawn on does not count.
+ImageJ ROIs are objects each; see `fscs.images.rois`.
 """
 
 import contextlib
 import os
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import roifile
 from scipy import ndimage
-from skimage import draw
 from skimage.measure import label
 
 from fscs.errors import InputError
-from fscs.images.files import IMAGE_SUFFIXES, as_input_error, require_usable
+from fscs.images.files import IMAGE_SUFFIXES, require_usable
 from fscs.images.reading import open_raster, require_finite
+from fscs.images.rois import ROI_SUFFIXES, read_rois
 
-MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.roi', '.zip')
+MASK_SUFFIXES = (*IMAGE_SUFFIXES, *ROI_SUFFIXES)
 MAX_OBJECTS = 65_535
 MAX_PIECES = 4  # on average, of an object
-
-_ROI_SUFFIXES = ('.roi', '.zip')
-_ROI_AREAS = ('POLYGON', 'FREEHAND', 'TRACED', 'RECT', 'OVAL')
-_ROI_NO_AREAS = ('TEXT', 'ARROW', 'IMAGE')
 
 
 class Mask(NamedTuple):
@@ -57,7 +49,7 @@ def mask_pages(path: str | os.PathLike) -> int:
   """How many pages a mask file has; 1 for ROIs. Raises InputError as `read_mask` does."""
   path = Path(path)
   require_usable(path, MASK_SUFFIXES)
-  if path.suffix.lower() in _ROI_SUFFIXES:
+  if path.suffix.lower() in ROI_SUFFIXES:
     return 1
   with contextlib.closing(open_raster(path)) as raster:
     return raster.shape[0]
@@ -81,9 +73,9 @@ def read_mask(
   """
   path = Path(path)
   require_usable(path, MASK_SUFFIXES)
-  if path.suffix.lower() in _ROI_SUFFIXES:
+  if path.suffix.lower() in ROI_SUFFIXES:
     _require_page(path, page, 1)
-    return _checked(path, _of_rois(path, shape), allow_empty)
+    return _checked(path, Mask(read_rois(path, shape), instances=True), allow_empty)
   with contextlib.closing(open_raster(path)) as raster:
     pages, height, width = raster.shape
     _require_page(path, page, pages)
@@ -197,60 +189,3 @@ def _checked(path: Path, mask: Mask, allow_empty: bool) -> Mask:
       'background (0, black or transparent); draw both, or leave this image out'
     )
   return mask
-
-
-def _of_rois(path: Path, shape: tuple[int, int]) -> Mask:
-  labels = np.zeros(shape, np.int32)
-  with as_input_error(path):
-    rois = _read_rois(path)
-    if not rois:
-      raise InputError(f'{path}: found no ROI; save the ROIs of this image with the ROI Manager')
-    count = 0
-    for name, roi in rois:
-      if roi.roitype.name not in _ROI_AREAS or roi.subtype.name in _ROI_NO_AREAS:
-        raise InputError(
-          f'{path}: found the ROI {name} of type {roi.roitype.name}, expected areas (polygon, '
-          'freehand, traced, rectangle, oval); remove it in the ROI Manager'
-        )
-      pixels = _roi_pixels(roi, shape)
-      if not len(pixels):
-        raise InputError(
-          f'{path}: found the ROI {name} outside the image of {shape[0]} x {shape[1]} pixels, '
-          'expected areas within it; remove it, or give the ROIs of this image'
-        )
-      free = pixels[labels.flat[pixels] == 0]
-      count += len(free) > 0
-      labels.flat[free] = count
-  return Mask(labels, instances=True)
-
-
-def _read_rois(path: Path) -> list[tuple[str, roifile.ImagejRoi]]:
-  """Names and ROIs in the order of the archive."""
-  if path.suffix.lower() == '.roi':
-    return [(path.name, roifile.ImagejRoi.frombytes(path.read_bytes()))]
-  with zipfile.ZipFile(path) as archive:
-    names = [name for name in archive.namelist() if name.lower().endswith('.roi')]
-    names = [name for name in names if '/.' not in f'/{name}']  # macOS adds hidden files
-    return [(name, roifile.ImagejRoi.frombytes(archive.read(name))) for name in names]
-
-
-def _roi_pixels(roi: roifile.ImagejRoi, shape: tuple[int, int]) -> np.ndarray:
-  """(n,) flat indices of the pixels whose centre is in the ROI."""
-  left, top, right, bottom = roi.left, roi.top, roi.right, roi.bottom
-  if roi.subpixelrect:
-    left, top, right, bottom = roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd
-  # ImageJ counts from the corner of the first pixel, skimage from its centre.
-  if roi.roitype == roifile.ROI_TYPE.OVAL:
-    centre = (top + bottom - 1) / 2, (left + right - 1) / 2
-    inside = draw.ellipse(*centre, (bottom - top) / 2, (right - left) / 2, shape=shape)
-    return np.ravel_multi_index(inside, shape)
-  if roi.roitype == roifile.ROI_TYPE.RECT and not roi.composite:
-    paths = [np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)]
-  else:
-    paths = roi.coordinates(multi=True)
-  # As in ImageJ, a centre on a left edge is inside and one on a right edge is not.
-  corners = [np.asarray(path, float) - (0.5 + 1e-6, 0.5) for path in paths]
-  drawn = [np.ravel_multi_index(draw.polygon(c[:, 1], c[:, 0], shape), shape) for c in corners]
-  # The paths of a composite ROI are its pieces and their holes.
-  pixels, times = np.unique(np.concatenate(drawn), return_counts=True)
-  return pixels[times % 2 == 1]

@@ -101,22 +101,24 @@ def draw_blob(
   """
   angle = random.uniform(0, math.pi) if angle is None else angle
   cosine, sine = math.cos(angle), math.sin(angle)
-  # Slower waves are the stronger ones, else blobs look like stars.
-  waves = random.normal(0, 2 * wobble / np.arange(2, finest + 1))
-  waves = waves * np.exp(1j * random.uniform(0, 2 * math.pi, len(waves)))
+  waves = _draw_waves(random, wobble, finest)
   growth = 1 + float(np.abs(waves).sum())
   sides = np.hypot(radii[0] * sine, radii[1] * cosine), np.hypot(radii[0] * cosine, radii[1] * sine)
   window = _window(shape, centre, [growth * side + abs(bend) * radii[1] + 2 for side in sides])
   if any(part.start >= part.stop for part in window):
     return None
-  rows = np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - centre[0]
-  columns = np.arange(window[1].start, window[1].stop, dtype=np.float32)[None] - centre[1]
-  along = columns * cosine + rows * sine
-  across = rows * cosine - columns * sine
+  along, across = _turned(window, centre, cosine, sine)
   if bend:
     across -= bend * radii[1] * ((along / radii[0]) ** 2 - 0.5)
   radius = _wavy_radius(along / radii[0], across / radii[1], waves)
   return Blob(window, radius, along, across)
+
+
+def _draw_waves(random: np.random.Generator, wobble: float, finest: int) -> np.ndarray:
+  """(finest - 1,) complex: amplitude and phase of an outline's waves, 2, 3, ... per turn."""
+  # Slower waves are the stronger ones, else blobs look like stars.
+  waves = random.normal(0, 2 * wobble / np.arange(2, finest + 1))
+  return waves * np.exp(1j * random.uniform(0, 2 * math.pi, len(waves)))
 
 
 def _window(shape: Shape, centre: tuple[float, float], reaches: list[float]) -> tuple[slice, slice]:
@@ -125,6 +127,15 @@ def _window(shape: Shape, centre: tuple[float, float], reaches: list[float]) -> 
     slice(max(0, math.floor(place - reach)), min(size, math.ceil(place + reach) + 1))
     for place, reach, size in zip(centre, reaches, shape, strict=True)
   )
+
+
+def _turned(
+  window: tuple[slice, slice], centre: tuple[float, float], cosine: float, sine: float
+) -> tuple[np.ndarray, np.ndarray]:
+  """Pixels from the centre along the long axis and along the short: (h, w) float32 each."""
+  rows = np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - centre[0]
+  columns = np.arange(window[1].start, window[1].stop, dtype=np.float32)[None] - centre[1]
+  return columns * cosine + rows * sine, rows * cosine - columns * sine
 
 
 def _wavy_radius(along: np.ndarray, across: np.ndarray, waves: np.ndarray) -> np.ndarray:

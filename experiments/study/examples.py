@@ -1,0 +1,88 @@
+"""Pictures of predictions for the report of a study, side by side with the truth."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments.options import DataOptions
+from experiments.study import command, plots, targets
+from experiments.study.cells import Result
+from experiments.study.document import Heading, Part, Picture, Text
+from experiments.study.protocols import OURS
+from experiments.study.sections import labels_of, targets_of
+from fscs.errors import InputError
+
+DRAWN = ('otsu', 'forest', 'scratch', 'transfer', 'combined', OURS)
+DRAWN_SHOTS = 5
+
+
+def predictions(results: Sequence[Result], folder: Path, options: DataOptions) -> Iterator[Part]:
+  """Of every target the test image of median IoU, as the main contestants see it.
+
+  Args:
+    results: those to choose from.
+    folder: of the study; it keeps the predictions, and gets the pictures.
+    options: how the study read and prepared its images.
+
+  Raises:
+    InputError: predictions are damaged, or images are not there or not those of the study.
+  """
+  labels = labels_of(results)
+  yield Heading('Predictions')
+  yield Text(f'K = {DRAWN_SHOTS}, first selection: the image of median IoU.')
+  for code in targets_of(results):
+    shown = _shown(results, code, folder)
+    if not shown:
+      continue
+    *_, leading = shown.values()
+    place = int(np.argsort(leading.iou)[len(leading.iou) // 2])
+    image, truth = _image(code, leading.images[place], options)
+    drawn = {}
+    for name, result in shown.items():
+      prediction = command.read_predictions(folder / result.cell.file)[place]
+      if prediction.shape != image.shape:
+        raise InputError(
+          f'{code}: found predictions of {prediction.shape} pixels, expected {image.shape} as its'
+          ' images: give the --protocol of the study'
+        )
+      drawn[labels[name]] = f'{result.iou[place]:.3f}', prediction
+    path = folder / 'report-pictures' / f'{code}.png'
+    path.parent.mkdir(exist_ok=True)
+    plots.draw_predictions(path, f'{code}: {leading.images[place]}', image, truth, drawn)
+    yield Picture(path, f'Predictions of {code}')
+
+
+def _shown(results: Sequence[Result], code: str, folder: Path) -> dict[str, Result]:
+  """{name: result} of the main contestants on the same images of a target, the leading one last."""
+  kept = {
+    r.cell.contestant: r
+    for r in sorted(results, key=lambda r: (-r.cell.selection, -r.cell.seed))
+    if (r.cell.target, r.cell.shots) == (code, DRAWN_SHOTS)
+    and (folder / r.cell.file).with_suffix('.npz').exists()
+  }
+  found = {name: kept[name] for name in DRAWN if name in kept}
+  if not found:
+    return {}
+  *_, leading = found.values()
+  return {name: result for name, result in found.items() if result.images == leading.images}
+
+
+def _image(code: str, name: str, options: DataOptions) -> tuple[np.ndarray, np.ndarray]:
+  """(H, W) uint8 grey values and boolean truth of an image that was scored.
+
+  Raises:
+    InputError: the images cannot be read, or are not those of the study.
+  """
+  instead = 'or leave predictions out with --no-predictions'
+  try:
+    grey_set = targets.load(code, options).grey_set
+  except InputError as error:
+    raise InputError(f'{error}; {instead}') from error
+  if name not in grey_set.names:
+    raise InputError(
+      f'{code} has no image {name}, which the study scored: give the --raw-dir of the study,'
+      f' {instead}'
+    )
+  index = grey_set.names.index(name)
+  return grey_set.images[index], grey_set.masks[index] > 0

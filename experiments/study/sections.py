@@ -1,0 +1,171 @@
+"""The sections of a report: the scores of a study as tables and pictures."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments.study import plots, protocols, tables
+from experiments.study.cells import Result
+from experiments.study.document import Heading, Part, Picture, Table, Text
+from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS, PROTOCOLS
+from fscs.datasets import CODES
+
+FAR = {'EM': 10, 'ssTEM': 3}  # sections between test and annotated images that tell copies apart
+
+
+def labels_of(results: Sequence[Result]) -> dict[str, str]:
+  """{name: label} of the contestants that have results, in the order of the protocols."""
+  names = {result.cell.contestant for result in results}
+  return {name: c.label for name, c in CONTESTANTS.items() if name in names}
+
+
+def targets_of(results: Sequence[Result]) -> list[str]:
+  """The codes of the targets that have results."""
+  found = {result.cell.target for result in results}
+  return [code for code in CODES if code in found]
+
+
+def summary(results: Sequence[Result], name: protocols.Name) -> Iterator[Part]:
+  """The terms of the protocol of that name, and ours against the others, losses first."""
+  protocol = PROTOCOLS[name]
+  selections = sorted({result.cell.selection for result in results})
+  yield Text(
+    f'Protocol {name}: selections {", ".join(map(str, selections))} of the published'
+    f' ones; at most {protocol.max_test_images} test images of each, drawn by a fixed seed from'
+    f' those that the selection annotates for no K; {protocol.training_steps} gradient steps on'
+    f' sources for everything that is trained there, {protocol.steps} steps of adaptation for all'
+    ' networks. IoU of the foreground, mean over images, then mean ± standard deviation over'
+    ' selections.'
+  )
+  labels = labels_of(results)
+  if OURS not in labels:
+    return
+  table = tables.means(results)
+  rows = tables.losses_first(table, OURS)
+  lost = sum(row[0] < 0 for row in rows)
+  yield Heading('Where ours loses')
+  yield Text(f'{labels[OURS]} against the best of all others: behind in {lost} of {len(rows)}.')
+  yield Table(
+    ('target', 'K', 'ours', 'best other', 'its IoU', 'difference'),
+    [
+      (
+        t,
+        str(k),
+        f'{table[OURS, t, k].mean:.3f}',
+        labels[o],
+        f'{table[o, t, k].mean:.3f}',
+        f'{d:+.3f}',
+      )
+      for d, t, k, o in rows
+    ],
+  )
+  yield from _paired(results, labels)
+
+
+def _paired(results: Sequence[Result], labels: dict[str, str]) -> Iterator[Part]:
+  yield Heading('Paired differences of ours to every other')
+  yield Text('Mean over all targets and K of the difference on the same images, 95 % interval.')
+  yield Table(
+    ('other', 'difference', '95 % interval', 'experiments'),
+    [
+      (label, f'{d.mean:+.3f}', f'{d.low:+.3f} to {d.high:+.3f}', str(d.cells))
+      for name, label in labels.items()
+      if name != OURS and (d := tables.difference(results, OURS, name))
+    ],
+  )
+
+
+def scores(results: Sequence[Result], out: Path) -> Iterator[Part]:
+  """IoU, average precision, and IoU far from annotated sections; pictures are drawn into `out`."""
+  labels, codes = labels_of(results), targets_of(results)
+  table = tables.means(results)
+  yield Heading('IoU')
+  plots.draw_over_shots(out / 'iou.png', table, codes, labels)
+  yield Picture(out / 'iou.png', 'IoU over the number of annotated images')
+  yield _table(table, labels, codes)
+  precision = tables.means(results, tables.average_precision)
+  if precision:
+    yield Heading('Average precision at IoU 0.5')
+    yield Text('TP / (TP + FP + FN) of objects, where the data set tells them apart.')
+    yield _table(precision, labels, codes)
+  for code, distance in FAR.items():
+    far = tables.means(results, tables.distant_iou(distance))
+    far = {key: mean for key, mean in far.items() if key[1] == code}
+    if far:
+      yield Heading(f'{code}, at least {distance} sections from every annotated one')
+      yield _table(far, labels, [code])
+
+
+def _table(table, labels: dict[str, str], codes: Sequence[str]) -> Table:
+  """A line per contestant, a column per target and K; the best of a column is bold."""
+  columns = sorted({key[1:] for key in table}, key=lambda c: (codes.index(c[0]), c[1]))
+  names = [name for name in labels if any(key[0] == name for key in table)]
+  rows, bold = [], set()
+  for name in names:
+    means = [table.get((name, *column)) for column in columns]
+    rows.append([labels[name], *('' if m is None else _mean(m) for m in means)])
+  for c, column in enumerate(columns, 1):
+    scores = {r: table[n, *column].mean for r, n in enumerate(names) if (n, *column) in table}
+    bold.add((max(scores, key=scores.get), c))
+  return Table(['', *(f'{t}, K = {k}' for t, k in columns)], rows, frozenset(bold))
+
+
+def _mean(mean: tables.Mean) -> str:
+  return f'{mean.mean:.3f} ± {mean.deviation:.3f}' if mean.count > 1 else f'{mean.mean:.3f}'
+
+
+def steps(results: Sequence[Result], out: Path) -> Iterator[Part]:
+  """How IoU grows with the steps of adaptation; pictures are drawn into `out`."""
+  labels = labels_of(results)
+  shots = sorted({r.cell.shots for r in results if r.cell.contestant in FOLLOWED})
+  for k in shots:
+    curves = {
+      code: {n: tables.curve(results, n, code, k) for n in FOLLOWED if n in labels}
+      for code in targets_of(results)
+    }
+    steps = sorted({s for by_name in curves.values() for c in by_name.values() for s in c})
+    if len(steps) < 3:
+      continue
+    yield Heading(f'IoU over steps of adaptation, K = {k}')
+    path = out / f'steps-K{k}.png'
+    plots.draw_over_steps(path, curves, labels, 'every number of steps is an adaptation of its own')
+    yield Picture(path, f'IoU over steps of adaptation from {k} images')
+    yield Table(
+      ('', '', *map(str, steps)),
+      [
+        (code, labels[name], *(f'{curve[s]:.3f}' if s in curve else '' for s in steps))
+        for code, by_name in curves.items()
+        for name, curve in by_name.items()
+      ],
+    )
+
+
+def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:
+  """IoU over seconds and memory; a picture is drawn into `out`."""
+  labels = labels_of(results)
+  groups = {n: [r for r in results if r.cell.contestant == n] for n in labels}
+  points = {
+    n: (float(np.median([r.seconds for r in g])), float(np.mean([np.mean(r.iou) for r in g])))
+    for n, g in groups.items()
+  }
+  yield Heading('Cost')
+  yield Text(
+    'Seconds to adapt to one set of annotated images (compilation included, training on sources'
+    ' not) and to predict one image, medians; largest memory of the process.'
+  )
+  plots.draw_over_cost(out / 'cost.png', points, labels)
+  yield Picture(out / 'cost.png', 'IoU over the seconds to adapt')
+  yield Table(
+    ('', 'mean IoU', 'seconds to adapt', 'seconds per image', 'memory, MB'),
+    [
+      (
+        labels[n],
+        f'{points[n][1]:.3f}',
+        f'{points[n][0]:.1f}',
+        f'{np.median([r.seconds_per_image for r in g]):.2f}',
+        f'{max(r.peak_mb for r in g):.0f}',
+      )
+      for n, g in groups.items()
+    ],
+  )
