@@ -151,7 +151,8 @@ def test_all_trainings_take_as_many_steps_on_as_many_crops():
   for training in TRAININGS.values():
     config_class = networks._COMMANDS[training.command][1]
     config = dataclasses.replace(from_preset(config_class, protocol.preset), **training.options)
-    config = dataclasses.replace(config, **networks._length(config, protocol))
+    length = networks._length(config, protocol, training.inner_steps)
+    config = dataclasses.replace(config, **length)
     if training.command == 'pretrain':
       steps, crops = config.pretrain_steps, config.pretrain_batch_size
     else:

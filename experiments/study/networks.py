@@ -40,7 +40,9 @@ def network_options(name: str, seed: int) -> NetworkOptions:
   contestant = CONTESTANTS[name]
   trained = contestant.training
   kernel_init = TRAININGS[trained].kernel_init if trained else contestant.kernel_init
-  return NetworkOptions(arch=contestant.arch, kernel_init=kernel_init, seed=seed)
+  return NetworkOptions(
+    arch=contestant.arch, kernel_init=kernel_init, widths=contestant.widths, seed=seed
+  )
 
 
 def start(
@@ -80,10 +82,12 @@ def _train(
     target=target,
     workdir=str(folder),
   )
-  run(dataclasses.replace(config, **_length(config, protocol)))
+  run(dataclasses.replace(config, **_length(config, protocol, training.inner_steps)))
 
 
-def _length(config: pretrain.Config | meta_train.Config, protocol: Protocol) -> dict[str, Any]:
+def _length(
+  config: pretrain.Config | meta_train.Config, protocol: Protocol, inner_steps: int | None = None
+) -> dict[str, Any]:
   """Options that give the protocol's number of gradient steps, on as many crops each.
 
   Raises:
@@ -97,7 +101,8 @@ def _length(config: pretrain.Config | meta_train.Config, protocol: Protocol) -> 
       'pretrain_block_steps': max(1, protocol.training_steps // 12),
     }
   tasks = (len(config.sources) or len(CODES) - 1) * config.task_batch
-  per_epoch = tasks * protocol.inner_steps
+  inner_steps = inner_steps or protocol.inner_steps
+  per_epoch = tasks * inner_steps
   epochs, rest = divmod(protocol.training_steps, per_epoch)
   if rest:
     raise InputError(
@@ -105,7 +110,7 @@ def _length(config: pretrain.Config | meta_train.Config, protocol: Protocol) -> 
     )
   return {
     'meta_epochs': epochs,
-    'num_inner_steps': protocol.inner_steps,
+    'num_inner_steps': inner_steps,
     'num_crops': protocol.training_crops,
   }
 

@@ -35,6 +35,7 @@ class Training(NamedTuple):
   command: Literal['pretrain', 'meta_train']
   options: Mapping[str, Any]  # beside those of the protocol's preset
   kernel_init: KernelInit = 'he'
+  inner_steps: int | None = None  # of an episode; the protocol's by default
 
 
 class Contestant(NamedTuple):
@@ -45,77 +46,81 @@ class Contestant(NamedTuple):
   training: str | None = None  # name in `TRAININGS`; None: random parameters
   kernel_init: KernelInit = 'he'  # of random parameters
   arch: Architecture = 'fcrn'
+  widths: tuple[int, ...] | None = None  # the paper's by default
 
 
+OURS = 'recommended'
+OBJECT_DIAMETER = 24.0
+_DEEP_UNET = {'arch': 'unet', 'widths': (16, 32, 64, 128)}
 _OBJECTIVES = ('bce', 'bce_entropy', 'bce_distillation', 'combined')
-_DIAMETER = 32.0
-_WAYS: dict[str, tuple[Literal['pretrain', 'meta_train'], dict[str, Any]]] = {
-  'supervised': ('pretrain', {'pretrain_lr': 3e-3, 'pretrain_schedule': 'cosine'}),
-  'sourcewise': (
-    'pretrain',
-    {'pretrain_lr': 3e-3, 'pretrain_schedule': 'cosine', 'batches': 'source'},
-  ),
-  'reptile': ('meta_train', {'objective': 'bce', 'inner_lr': 3e-3, 'meta_schedule': 'linear'}),
+
+_IMAGES = {'loss': 'bce_dice', 'augmentation': 'mild', 'object_diameter': OBJECT_DIAMETER}
+_REPTILE = {'objective': 'bce', 'inner_lr': 3e-3, 'meta_schedule': 'linear', **_IMAGES}
+_SUPERVISED = {
+  **{'pretrain_lr': 3e-3, 'pretrain_schedule': 'cosine', 'batches': 'source'},
+  **_IMAGES,
 }
-_SIZES = {'': None, '-sized': _DIAMETER}
 
 
-def _ours(command, options: Mapping[str, Any], augmentation: str, diameter) -> Training:
-  own = {'loss': 'bce_dice', 'augmentation': augmentation, 'object_diameter': diameter}
-  return Training(command, {**options, **own})
+def _reptile(**changes) -> Training:
+  return Training('meta_train', {**_REPTILE, **changes}, inner_steps=15)
 
 
 TRAININGS: dict[str, Training] = {
   'transfer': Training('pretrain', {}, 'normal'),
   **{name: Training('meta_train', {'objective': name}, 'normal') for name in _OBJECTIVES},
-  **{
-    f'{way}-{augmentation}{size}': _ours(*_WAYS[way], augmentation, diameter)
-    for way in _WAYS
-    for augmentation in ('mild', 'strong')
-    for size, diameter in _SIZES.items()
-  },
+  OURS: _reptile(),
+  'reptile-fcrn': _reptile(),
+  'reptile-unsized': _reptile(object_diameter=None),
+  'reptile-strong': _reptile(augmentation='strong'),
+  'supervised': Training('pretrain', _SUPERVISED),
 }
 
-# Chosen on rehearsals, which share no image with those that are reported.
 _PAPER = Tuning(learning_rate=1e-2)
 _STRONG = Tuning(1e-3, 'cosine', 'bce_dice', 'mild')
-_FASTER = _STRONG._replace(learning_rate=3e-3)
+# Chosen on rehearsals, which share no image with those that are reported.
+_TUNING = Tuning(
+  *(3e-3, 'cosine', 'bce_dice', 'mild'),
+  object_diameter=OBJECT_DIAMETER,
+  keep_statistics=True,
+  orientations=8,
+)
+
+
+def _ours(label: str, training: str | None = OURS, **changes) -> Contestant:
+  """The recipe, or with another training or tuning."""
+  return Contestant(label, _TUNING._replace(**changes), training, **_DEEP_UNET)
+
 
 CONTESTANTS: dict[str, Contestant] = {
   'otsu': Contestant("Otsu's threshold"),
   'forest': Contestant('random forest'),
   'scratch': Contestant('strong scratch', _STRONG),
-  'scratch-fast': Contestant('strong scratch, learning rate 3e-3', _FASTER),
   'transfer': Contestant('transfer', _PAPER, 'transfer'),
   **{name: Contestant(f'meta-learned, {name}', _PAPER, name) for name in _OBJECTIVES},
   'random-normal': Contestant('random, N(0, 1)', _PAPER, kernel_init='normal'),
   'random-he': Contestant('random, He', _PAPER),
   'unet-normal': Contestant('U-Net, random, N(0, 1)', _PAPER, kernel_init='normal', arch='unet'),
   'unet-he': Contestant('U-Net, random, He', _PAPER, arch='unet'),
+  'ours-random': _ours('ours, from random parameters', None),
+  OURS: _ours('ours'),
 }
-
-# What the recipe was chosen from.
-ABLATIONS: dict[str, Contestant] = {
-  f'{training or "scratch"}{size}{rate}': Contestant(
-    f'{training or "scratch"}{size}{rate}',
-    tuning._replace(object_diameter=diameter),
-    f'{training}{size}' if training else None,
-  )
-  for training in (None, *(f'{way}-{kind}' for way in _WAYS for kind in ('mild', 'strong')))
-  for size, diameter in _SIZES.items()
-  for rate, tuning in (('', _STRONG), ('-fast', _FASTER))
-  if training or size  # the others are contestants: scratch and scratch-fast
-}
-
-OURS = 'recommended'
-CONTESTANTS[OURS] = Contestant(
-  'ours', _FASTER._replace(object_diameter=_DIAMETER), 'reptile-mild-sized'
-)
 COMPARED = tuple(CONTESTANTS)
+
+# One change of the recipe each.
+ABLATIONS: dict[str, Contestant] = {
+  'ours-fcrn': Contestant('FCRN', _TUNING, 'reptile-fcrn'),
+  'ours-own-statistics': _ours("every image's own statistics", keep_statistics=False),
+  'ours-one-orientation': _ours('one orientation', orientations=1),
+  'ours-unsized': _ours('images as they are', 'reptile-unsized', object_diameter=None),
+  'ours-supervised': _ours('supervised training', 'supervised'),
+  'ours-strong': _ours('training with strong augmentation', 'reptile-strong'),
+  'ours-plain': _ours('fine-tuning without augmentation', augmentation='none'),
+}
 CONTESTANTS |= ABLATIONS
 
 # Those whose score is followed over the steps of adaptation.
-FOLLOWED = ('scratch', 'scratch-fast', 'transfer', OURS, *ABLATIONS)
+FOLLOWED = ('scratch', 'transfer', 'ours-random', OURS)
 
 
 class Protocol(NamedTuple):
@@ -147,12 +152,9 @@ PROTOCOLS: dict[Name, Protocol] = {
     shots=(1, 5),
     selections=(0,),
     max_test_images=10,
-    training_steps=1500,
-    inner_steps=15,
-    steps=100,
     curve=(25,),
     curve_shots=(1, 5),
-    contestants=('scratch', 'scratch-fast', *ABLATIONS),
+    contestants=('otsu', 'forest', 'scratch', 'ours-random', OURS, *ABLATIONS),
     rehearsal=True,
   ),
   'paper': Protocol(
