@@ -61,8 +61,8 @@ class Config(LossOptions, DataOptions, NetworkOptions):
   finetune_schedule: Schedule = 'constant'
   """constant, or cosine: it falls to 0 over --finetune-steps."""
   object_diameter: float | None = None
-  """Images are resized such that the annotated objects get this diameter in pixels; the run's own
-  by default, and none where the run has none."""
+  """Images are resized where the annotated objects are narrower than so many pixels, or more than
+  2.5 times as wide; the run's own by default, and never where the run has none."""
   weight_decay: float = 5e-4
   """Weight decay, added to the gradient."""
   norm_scale: float = 0.1

@@ -13,7 +13,7 @@ from experiments.options import Code
 from fscs.datasets import CODES
 from fscs.episodes import Bank, make_bank, sample_crops
 from fscs.errors import InputError
-from fscs.own_images import resize_set, scaled_stride, typical_diameter
+from fscs.own_images import choose_scale, resize_set, scaled_stride, typical_diameter
 from fscs.preprocessing import GreySet
 
 CROPS_IN_FIGURE = 5
@@ -29,8 +29,8 @@ class SourceOptions:
   sources: tuple[Code, ...] = ()
   """Data sets to learn from; all but the target by default."""
   object_diameter: float | None = None
-  """Every source is resized so that its objects are typically so many pixels wide; as they are by
-  default."""
+  """Sources are resized where objects are narrower than so many pixels, or more than 2.5 times as
+  wide; they stay as they are by default."""
 
 
 class Sources(NamedTuple):
@@ -39,7 +39,7 @@ class Sources(NamedTuple):
   training: Bank
   validation: Bank
   fingerprints: dict[str, str]  # of the files, by code
-  object_diameter: float  # typical, in pixels of the images as prepared
+  object_diameter: float  # of the objects to expect, see `own_images.choose_scale`
 
 
 def codes_of(config: SourceOptions) -> tuple[str, ...]:
@@ -62,11 +62,11 @@ def codes_of(config: SourceOptions) -> tuple[str, ...]:
 def load(config, codes: tuple[str, ...]) -> Sources:
   """Load, prepare and split the sources, and put them on the device."""
   grey_sets, fingerprints = data.load_prepared(codes, config)
-  diameters = [_object_diameter(grey_set) for grey_set in grey_sets]
+  objects = [_objects(grey_set) for grey_set in grey_sets]
+  known = config.object_diameter or float(np.median(list(map(typical_diameter, objects))))
   strides = [data.source_stride(code, config.downscale) for code in codes]
   if config.object_diameter is not None:
-    scales = [config.object_diameter / diameter for diameter in diameters]
-    diameters = [config.object_diameter] * len(codes)
+    scales = [choose_scale(labels, known) for labels in objects]
     grey_sets = [
       resize_set(grey_set, scale, config.crop_size)
       for grey_set, scale in zip(grey_sets, scales, strict=True)
@@ -82,13 +82,13 @@ def load(config, codes: tuple[str, ...]) -> Sources:
     except InputError as error:
       raise InputError(f'images for {purpose}: {error}') from error
     banks.append(bank)
-  return Sources(*banks, fingerprints, float(np.median(diameters)))
+  return Sources(*banks, fingerprints, known)
 
 
-def _object_diameter(grey_set: GreySet) -> float:
-  """Typical diameter in pixels of the objects of a source, from a few of its images."""
+def _objects(grey_set: GreySet) -> list[np.ndarray]:
+  """The objects of a few images of a source, (H, W) labels each."""
   chosen = np.linspace(0, len(grey_set.masks) - 1, IMAGES_MEASURED).astype(int)
-  return typical_diameter([label(grey_set.masks[i], connectivity=1) for i in sorted(set(chosen))])
+  return [label(grey_set.masks[i], connectivity=1) for i in sorted(set(chosen))]
 
 
 def draw_crops(path: Path, bank: Bank, codes: tuple[str, ...], config) -> None:

@@ -41,7 +41,7 @@ class FineTuning(NamedTuple):
   seed: int = 0
   pixel_loss: PixelLoss = weighted_bce
   augment: Augment | None = None
-  object_diameter: float | None = None  # to which annotated objects, and so images, are resized
+  object_diameter: float | None = None  # see `choose_scale`; None: images stay as they are
   keep_statistics: bool = False  # of the annotated images, to normalise others by
 
 

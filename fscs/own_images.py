@@ -12,7 +12,8 @@ from fscs.preprocessing import LUMA, GreySet
 
 PERCENTILES = (0.1, 99.9)  # of grey values, which become 0 and 255
 SCALES = (1 / 8, 8.0)  # smallest and largest factor that object sizes may ask for
-KEPT_AS_IS = (0.8, 1.25)  # factors that are not worth resampling
+LARGEST_KEPT = 2.5  # objects so many times as wide as the initialisation's are seen as they are
+SMALLEST_KEPT = 0.8  # as are those a little narrower: resampling costs sharpness
 
 
 class Annotated(NamedTuple):
@@ -165,9 +166,16 @@ def typical_diameter(labels: Sequence[np.ndarray]) -> float:
 
 
 def choose_scale(labels: Sequence[np.ndarray], diameter: float) -> float:
-  """The factor that gives the objects about the diameter that an initialisation knows."""
-  factor = float(np.clip(diameter / typical_diameter(labels), *SCALES))
-  return 1.0 if KEPT_AS_IS[0] <= factor <= KEPT_AS_IS[1] else factor
+  """The factor by which images are resized for an initialisation that knows such diameters.
+
+  Small objects grow to that diameter, for the network's pooling to leave enough of them; large ones
+  shrink only as far as `LARGEST_KEPT` of it, since their outlines lose by shrinking.
+  """
+  typical = typical_diameter(labels)
+  if SMALLEST_KEPT * diameter <= typical <= LARGEST_KEPT * diameter:
+    return 1.0
+  wanted = diameter if typical < diameter else LARGEST_KEPT * diameter
+  return float(np.clip(wanted / typical, *SCALES))
 
 
 def annotate(

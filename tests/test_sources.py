@@ -22,8 +22,8 @@ def as_they_are(config):
   return sources.load(config, ('B39', 'ssTEM'))
 
 
-def test_sources_can_be_resized_to_objects_of_one_size(config, as_they_are):
-  wanted = as_they_are.object_diameter * 1.5
+def test_sources_of_small_objects_can_be_enlarged(config, as_they_are):
+  wanted = as_they_are.object_diameter * 2
   resized = sources.load(dataclasses.replace(config, object_diameter=wanted), ('B39', 'ssTEM'))
   assert resized.object_diameter == wanted
   assert resized.fingerprints == as_they_are.fingerprints

@@ -24,7 +24,7 @@ class Tuning(NamedTuple):
   loss: PixelLossName = 'weighted_bce'
   augmentation: AugmentationName = 'none'
   norm_scale: float = 1.0
-  object_diameter: float | None = None  # to which annotated objects, and so images, are resized
+  object_diameter: float | None = None  # see `fscs.own_images.choose_scale`
   keep_statistics: bool = False  # images are normalised by those of the annotated ones
   orientations: Orientations = 1  # predictions are means over
 
