@@ -159,8 +159,8 @@ def test_all_trainings_take_as_many_steps_on_as_many_crops():
       steps = config.meta_epochs * 4 * config.task_batch * config.num_inner_steps
       crops = config.num_crops
     assert (steps, crops) == (protocol.training_steps, protocol.training_crops)
-  with pytest.raises(InputError, match='2401 training steps are no multiple of the 120'):
-    networks._length(from_preset(meta_train.Config, 'cpu'), protocol._replace(training_steps=2401))
+  with pytest.raises(InputError, match='1441 training steps are no multiple of the 120'):
+    networks._length(from_preset(meta_train.Config, 'cpu'), protocol._replace(training_steps=1441))
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path):

@@ -132,7 +132,7 @@ class Protocol(NamedTuple):
   selections: tuple[int, ...] = (1, 2, 3)
   seeds: tuple[int, ...] = (0,)
   max_test_images: int = 20
-  training_steps: int = 2400  # gradient steps on sources
+  training_steps: int = 1440  # gradient steps on sources
   training_crops: int = 5  # per step
   inner_steps: int = 30  # of an episode, where training is meta-learning
   steps: int = 250  # of adaptation
