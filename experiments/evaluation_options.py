@@ -60,9 +60,9 @@ class Config(LossOptions, DataOptions, NetworkOptions):
   """Learning rate of Adam."""
   finetune_schedule: Schedule = 'constant'
   """constant, or cosine: it falls to 0 over --finetune-steps."""
-  object_diameter: float | None = None
-  """Images are resized where the annotated objects are narrower than so many pixels, or more than
-  2.5 times as wide; the run's own by default, and never where the run has none."""
+  diameter_range: tuple[float, float] | None = None
+  """Images are resized where the annotated objects are typically narrower or wider than these, in
+  pixels; the run's own by default, and never where the run has none."""
   weight_decay: float = 5e-4
   """Weight decay, added to the gradient."""
   norm_scale: float = 0.1
@@ -103,5 +103,5 @@ def _of_run(run: dict[str, Any] | None, *, preset_given: bool) -> dict[str, Any]
   if not preset_given:
     names |= {field.name for field in dataclasses.fields(DataOptions)}
   values = {name: run['config'][name] for name in names}
-  values['object_diameter'] = run['config'].get('object_diameter')  # runs of old have none
+  values['diameter_range'] = run['config'].get('diameter_range')  # runs of old have none
   return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}

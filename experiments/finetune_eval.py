@@ -181,7 +181,7 @@ def _finetuning(config: Config) -> FineTuning:
     config.seed,
     PIXEL_LOSSES[config.loss],
     make_augment(config.augmentation),
-    config.object_diameter,
+    config.diameter_range,
     config.statistics == 'support',
   )
 

@@ -114,7 +114,7 @@ def meta_train(config: Config) -> Path:
     begin = int(state.step)
     blocks = _blocks(config, codes, state, data, inner, outer, mesh, workdir)
     state = _keep(config, codes, begin, blocks, checkpoints, workdir) or state
-  known = {'architecture': config.arch, 'object_diameter': data.object_diameter}
+  known = {'architecture': config.arch, 'diameter_range': data.diameter_range}
   save_init(workdir / 'init', state.params, {**known, **description})
   if cluster.is_primary():
     print(f'initialisation and figures: {workdir}')

@@ -60,11 +60,11 @@ class NetworkOptions:
   """Which network."""
 
   arch: Architecture = 'fcrn'
-  """fcrn or unet."""
+  """fcrn or unet, the paper's, or deep_unet: a level more and half the channels."""
   kernel_init: KernelInit = 'normal'
   """Initial kernels: normal, the paper's N(0, 1), or he."""
   widths: tuple[int, ...] | None = None
-  """Channels of the levels: four for fcrn, three for unet; the paper's by default."""
+  """Channels of the levels: four for fcrn, two or more for others; the network's own by default."""
   lowering: Lowering = 'auto'
   """How convolutions run: auto chooses what the platform does best."""
   precision: Precision = 'float32'
@@ -143,7 +143,7 @@ _SMALLEST = {
   ),
   1,
 )
-_ABOVE_ZERO = ('object_diameter', 'inner_lr', 'meta_lr', 'pretrain_lr', 'finetune_lr')
+_ABOVE_ZERO = ('inner_lr', 'meta_lr', 'pretrain_lr', 'finetune_lr')
 _LARGEST = {'seed': 2**32 - 1, 'data_seed': 2**32 - 1}
 
 
@@ -159,6 +159,8 @@ def check_bounds(config: DataOptions) -> None:
       raise InputError(f'{option}: it must be at most {_LARGEST[name]}')
     if name in _ABOVE_ZERO and not value > 0:
       raise InputError(f'{option}: it must be above 0')
+    if name == 'diameter_range' and not 0 < value[0] <= value[1]:
+      raise InputError(f'{option}: two numbers above 0 are needed, the smaller one first')
 
 
 def warn_without_accelerator(config: DataOptions) -> None:

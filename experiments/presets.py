@@ -106,30 +106,32 @@ PRESETS: dict[str, dict[str, Any]] = {
   },
 }
 
-# What rehearsals chose so far (`experiments/study/protocols.py`), at the sizes of `cpu`: Reptile
-# with He's kernels, cross-entropy + Dice, augmented crops, sources resized to objects of one size,
-# an outer rate that falls to 0; for supervised training as many steps, each on crops of one source.
-# The shipped initialisation is `experiments.meta_train --target=ssTEM --preset=recommended`.
+# What rehearsals chose (docs/recipe.md), at the sizes of `cpu`: a deeper and narrower U-Net with
+# He's kernels, Reptile with an outer rate that falls to 0, cross-entropy + Dice, augmented crops,
+# small objects enlarged, the annotated images' batch-norm statistics, and predictions that are
+# means over eight orientations; for supervised training as many steps, each on crops of one source.
 PRESETS['recommended'] = {
   **PRESETS['cpu'],
+  'arch': 'deep_unet',
   'kernel_init': 'he',
   'loss': 'bce_dice',
   'augmentation': 'mild',
+  'diameter_range': (24.0, 60.0),
   'objective': 'bce',
-  'object_diameter': 32.0,
-  'batches': 'source',
-  'pretrain_steps': 4000,
-  'pretrain_batch_size': 8,
-  'pretrain_block_steps': 250,
-  'pretrain_lr': 3e-3,
-  'pretrain_schedule': 'cosine',
-  'num_crops': 8,
   'num_inner_steps': 15,
   'inner_lr': 3e-3,
-  'meta_epochs': 67,
+  'meta_epochs': 24,
   'meta_schedule': 'linear',
+  'batches': 'source',
+  'pretrain_steps': 1440,
+  'pretrain_batch_size': 5,
+  'pretrain_block_steps': 120,
+  'pretrain_lr': 3e-3,
+  'pretrain_schedule': 'cosine',
   'finetune_epochs': 1000,  # so that the number of steps decides
   'finetune_steps': 250,
   'finetune_lr': 3e-3,
   'finetune_schedule': 'cosine',
+  'statistics': 'support',
+  'orientations': 8,
 }

@@ -108,7 +108,7 @@ def pretrain(config: Config) -> Path:
     finally:
       sources.draw_curves(workdir)
     params = checkpoints.restore_params(checkpoints.best_step)
-  known = {'architecture': config.arch, 'object_diameter': data.object_diameter}
+  known = {'architecture': config.arch, 'diameter_range': data.diameter_range}
   save_init(workdir / 'init', params, {**known, **describe(config, facts)})
   print(f'initialisation and figures: {workdir}')
   return workdir

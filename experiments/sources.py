@@ -13,7 +13,7 @@ from experiments.options import Code
 from fscs.datasets import CODES
 from fscs.episodes import Bank, make_bank, sample_crops
 from fscs.errors import InputError
-from fscs.own_images import choose_scale, resize_set, scaled_stride, typical_diameter
+from fscs.own_images import DiameterRange, choose_scale, resize_set, scaled_stride, typical_diameter
 from fscs.preprocessing import GreySet
 
 CROPS_IN_FIGURE = 5
@@ -28,9 +28,9 @@ class SourceOptions:
   """The data set that is left out, to adapt to later."""
   sources: tuple[Code, ...] = ()
   """Data sets to learn from; all but the target by default."""
-  object_diameter: float | None = None
-  """Sources are resized where objects are narrower than so many pixels, or more than 2.5 times as
-  wide; they stay as they are by default."""
+  diameter_range: tuple[float, float] | None = None
+  """Sources are resized where their objects are typically narrower or wider than these, in pixels;
+  they stay as they are by default."""
 
 
 class Sources(NamedTuple):
@@ -39,7 +39,7 @@ class Sources(NamedTuple):
   training: Bank
   validation: Bank
   fingerprints: dict[str, str]  # of the files, by code
-  object_diameter: float  # of the objects to expect, see `own_images.choose_scale`
+  diameter_range: DiameterRange  # of the objects to expect, see `own_images.choose_scale`
 
 
 def codes_of(config: SourceOptions) -> tuple[str, ...]:
@@ -63,10 +63,10 @@ def load(config, codes: tuple[str, ...]) -> Sources:
   """Load, prepare and split the sources, and put them on the device."""
   grey_sets, fingerprints = data.load_prepared(codes, config)
   objects = [_objects(grey_set) for grey_set in grey_sets]
-  known = config.object_diameter or float(np.median(list(map(typical_diameter, objects))))
+  found = config.diameter_range or 2 * (float(np.median(list(map(typical_diameter, objects)))),)
   strides = [data.source_stride(code, config.downscale) for code in codes]
-  if config.object_diameter is not None:
-    scales = [choose_scale(labels, known) for labels in objects]
+  if config.diameter_range is not None:
+    scales = [choose_scale(labels, found) for labels in objects]
     grey_sets = [
       resize_set(grey_set, scale, config.crop_size)
       for grey_set, scale in zip(grey_sets, scales, strict=True)
@@ -82,7 +82,7 @@ def load(config, codes: tuple[str, ...]) -> Sources:
     except InputError as error:
       raise InputError(f'images for {purpose}: {error}') from error
     banks.append(bank)
-  return Sources(*banks, fingerprints, known)
+  return Sources(*banks, fingerprints, found)
 
 
 def _objects(grey_set: GreySet) -> list[np.ndarray]:

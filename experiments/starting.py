@@ -7,7 +7,7 @@ from fscs import starting_points
 from fscs.errors import InputError
 from fscs.interop import params_from_torch
 from fscs.models import Architecture
-from fscs.starting_points import OBJECT_DIAMETER, Initialisation
+from fscs.starting_points import DIAMETER_RANGE, Initialisation
 
 TORCH_SUFFIXES = ('.pt', '.pth')
 
@@ -57,4 +57,4 @@ def _of_torch(path: Path) -> Initialisation:
   architecture: Architecture = 'unet' if any('dconv' in name for name in state) else 'fcrn'
   params = params_from_torch(state, architecture)
   widths = starting_points.widths_of(architecture, params)
-  return Initialisation(architecture, widths, params, OBJECT_DIAMETER, path.stem)
+  return Initialisation(architecture, widths, params, DIAMETER_RANGE, path.stem)

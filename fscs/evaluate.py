@@ -14,7 +14,7 @@ from fscs.augmentation import Augment
 from fscs.episodes import bank_of
 from fscs.losses import PixelLoss, weighted_bce
 from fscs.models import FCRN, UNet
-from fscs.own_images import choose_scale, resize_set, scaled_stride
+from fscs.own_images import DiameterRange, choose_scale, resize_set, scaled_stride
 from fscs.predict import (
   Orientations,
   Statistics,
@@ -41,7 +41,7 @@ class FineTuning(NamedTuple):
   seed: int = 0
   pixel_loss: PixelLoss = weighted_bce
   augment: Augment | None = None
-  object_diameter: float | None = None  # see `choose_scale`; None: images stay as they are
+  diameter_range: DiameterRange | None = None  # see `choose_scale`; None: images stay as they are
   keep_statistics: bool = False  # of the annotated images, to normalise others by
 
 
@@ -82,7 +82,7 @@ def make_finetune(
   statistics = jax.jit(functools.partial(batch_statistics, model))
 
   def finetune(params: Params, supports: Sequence[GreySet]) -> list[Adapted]:
-    scales = [_scale(support.masks, finetuning.object_diameter) for support in supports]
+    scales = [_scale(support.masks, finetuning.diameter_range) for support in supports]
     sized = [
       resize_set(support, scale, finetuning.crop_size)
       for support, scale in zip(supports, scales, strict=True)
@@ -112,11 +112,11 @@ def make_finetune(
   return finetune
 
 
-def _scale(masks: np.ndarray, object_diameter: float | None) -> float:
+def _scale(masks: np.ndarray, diameter_range: DiameterRange | None) -> float:
   """The factor by which images are resized, from (N, H, W) annotated masks."""
-  if object_diameter is None:
+  if diameter_range is None:
     return 1.0
-  return choose_scale([label(mask, connectivity=1) for mask in masks], object_diameter)
+  return choose_scale([label(mask, connectivity=1) for mask in masks], diameter_range)
 
 
 def _crops(finetuning: FineTuning, support: GreySet, scale: float) -> np.ndarray:

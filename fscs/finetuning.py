@@ -96,7 +96,7 @@ def finetune_with_trials(
   """
   annotated, instances = _annotated(images, masks, names, channel)
   labels = [image.labels for image in annotated]
-  scale = choose_scale(labels, initialisation.object_diameter) if scale is None else scale
+  scale = choose_scale(labels, initialisation.diameter_range) if scale is None else scale
   working = [_at_scale(image, scale) for image in annotated]
   start = _start(initialisation, annotated, scale, channel)
   folds, networks = _train(start, working, settings, advance)

@@ -10,10 +10,11 @@ from skimage.transform import resize
 from fscs.errors import InputError
 from fscs.preprocessing import LUMA, GreySet
 
+DiameterRange = tuple[float, float]  # least and most of typical objects, in pixels
+
 PERCENTILES = (0.1, 99.9)  # of grey values, which become 0 and 255
 SCALES = (1 / 8, 8.0)  # smallest and largest factor that object sizes may ask for
-LARGEST_KEPT = 2.5  # objects so many times as wide as the initialisation's are seen as they are
-SMALLEST_KEPT = 0.8  # as are those a little narrower: resampling costs sharpness
+TOLERANCE = 1.25  # beyond a range of diameters that is not worth resampling
 
 
 class Annotated(NamedTuple):
@@ -165,17 +166,17 @@ def typical_diameter(labels: Sequence[np.ndarray]) -> float:
   return float(diameters[np.searchsorted(areas, areas[-1] / 2)])
 
 
-def choose_scale(labels: Sequence[np.ndarray], diameter: float) -> float:
-  """The factor by which images are resized for an initialisation that knows such diameters.
+def choose_scale(labels: Sequence[np.ndarray], diameter_range: DiameterRange) -> float:
+  """The factor that brings the typical object to the nearest diameter that an initialisation knows.
 
-  Small objects grow to that diameter, for the network's pooling to leave enough of them; large ones
-  shrink only as far as `LARGEST_KEPT` of it, since their outlines lose by shrinking.
+  Small objects grow, for the network's pooling to leave enough of them; large ones shrink, to fit
+  into its context, but no further than needed, since outlines lose by shrinking.
   """
+  least, most = diameter_range
   typical = typical_diameter(labels)
-  if SMALLEST_KEPT * diameter <= typical <= LARGEST_KEPT * diameter:
+  if least / TOLERANCE <= typical <= most * TOLERANCE:
     return 1.0
-  wanted = diameter if typical < diameter else LARGEST_KEPT * diameter
-  return float(np.clip(wanted / typical, *SCALES))
+  return float(np.clip((least if typical < least else most) / typical, *SCALES))
 
 
 def annotate(

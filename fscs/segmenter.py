@@ -45,7 +45,7 @@ class Segmenter:
   """Predicts foreground and objects; see `fscs.finetune`, which makes one.
 
   Attributes:
-    architecture: 'fcrn' or 'unet'.
+    architecture: 'fcrn', 'unet' or 'deep_unet'.
     widths: channels of its levels.
     params: parameters, with batch-norm scales and biases.
     statistics: batch-norm statistics of the annotated images, or None where every image is

@@ -1,9 +1,10 @@
 """What fine-tuning can start from: the shipped initialisation, a saved one, or random kernels."""
 
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import numpy as np
@@ -11,9 +12,10 @@ import numpy as np
 from fscs.checkpoint import load_init
 from fscs.errors import InputError
 from fscs.models import Architecture, init_params, make_model
+from fscs.own_images import DiameterRange
 from fscs.types import Params
 
-OBJECT_DIAMETER = 32.0  # pixels; of objects where an initialisation does not say what it knows
+DIAMETER_RANGE = (32.0, 32.0)  # where an initialisation does not say what it knows
 SHIPPED = 'pretrained.npz'
 
 
@@ -23,7 +25,7 @@ class Initialisation(NamedTuple):
   architecture: Architecture
   widths: tuple[int, ...]
   params: Params  # with or without batch-norm scales and biases
-  object_diameter: float  # of the objects that it has learned from, in pixels
+  diameter_range: DiameterRange  # of the objects that it has learned from
   name: str = 'initialisation'
 
 
@@ -31,7 +33,7 @@ def random_initialisation(architecture: Architecture = 'fcrn', seed: int = 0) ->
   """He's kernels and nothing learned, for comparison."""
   model = make_model(architecture, kernel_init='he')
   params = init_params(model, jax.random.key(seed))
-  return Initialisation(architecture, model.widths, params, OBJECT_DIAMETER, 'random')
+  return Initialisation(architecture, model.widths, params, DIAMETER_RANGE, 'random')
 
 
 def read_initialisation(folder: str | Path) -> Initialisation:
@@ -42,15 +44,20 @@ def read_initialisation(folder: str | Path) -> Initialisation:
   """
   params, metadata = load_init(folder)
   architecture = metadata.get('architecture')
-  if architecture not in ('fcrn', 'unet'):
-    raise InputError(f'{folder} does not say whether it is of fcrn or unet: it cannot be used')
+  if architecture not in get_args(Architecture):
+    raise InputError(f'{folder} does not say which network it is of: it cannot be used')
   return Initialisation(
     architecture,
     widths_of(architecture, params),
     params,
-    float(metadata.get('object_diameter', OBJECT_DIAMETER)),
+    _diameter_range(metadata),
     Path(folder).resolve().name,
   )
+
+
+def _diameter_range(facts: Mapping[str, Any]) -> DiameterRange:
+  least, most = facts.get('diameter_range', DIAMETER_RANGE)
+  return float(least), float(most)
 
 
 def widths_of(architecture: Architecture, params: Params) -> tuple[int, ...]:
@@ -96,7 +103,7 @@ def pretrained() -> Initialisation:
     facts['architecture'],
     widths_of(facts['architecture'], params),
     params,
-    facts['object_diameter'],
+    _diameter_range(facts),
     'pretrained',
   )
 
@@ -109,7 +116,7 @@ def ship(path: Path, initialisation: Initialisation) -> None:
   }
   facts = {
     'architecture': initialisation.architecture,
-    'object_diameter': initialisation.object_diameter,
+    'diameter_range': initialisation.diameter_range,
   }
   np.savez_compressed(path, facts=json.dumps(facts), **arrays)
 

@@ -17,7 +17,7 @@ from fscs.segmenter import Segmenter
 def folder(tmp_path):
   model = make_model('fcrn', widths=(8, 8, 16, 16), kernel_init='he')
   params = init_params(model, jax.random.key(0))
-  save_init(tmp_path / 'init', params, {'architecture': 'fcrn', 'object_diameter': 16.0})
+  save_init(tmp_path / 'init', params, {'architecture': 'fcrn', 'diameter_range': (16.0, 16.0)})
   (tmp_path / 'images').mkdir()
   return tmp_path
 

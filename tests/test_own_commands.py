@@ -35,7 +35,7 @@ def folders(tmp_path_factory):
     Image.fromarray(labels.astype(np.uint8)).save(root / folder / f'zellen {index} µ{end}')
   model = make_model('fcrn', widths=(8, 8, 16, 16), kernel_init='he')
   params = init_params(model, jax.random.key(0))
-  save_init(root / 'init', params, {'architecture': 'fcrn', 'object_diameter': 16.0})
+  save_init(root / 'init', params, {'architecture': 'fcrn', 'diameter_range': (16.0, 16.0)})
   finetune.finetune(config(root))
   return root
 

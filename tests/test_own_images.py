@@ -65,10 +65,10 @@ def test_the_typical_diameter_is_that_of_the_objects_that_fill_the_area():
 
 def test_small_objects_grow_to_the_known_size_and_large_ones_shrink_no_further_than_needed():
   labels = [disks((50, 50, 20))]  # a diameter of 40
-  assert choose_scale(labels, 80) == pytest.approx(2.0, rel=0.03)
-  assert [choose_scale(labels, known) for known in (48, 40, 20)] == [1.0] * 3
-  assert choose_scale(labels, 8) == pytest.approx(0.5, rel=0.03)  # 2.5 times 8 are 20
-  assert choose_scale(labels, 1) == 1 / 8
+  assert choose_scale(labels, (80, 120)) == pytest.approx(2.0, rel=0.03)
+  assert [choose_scale(labels, known) for known in ((48, 99), (24, 60), (10, 33))] == [1.0] * 3
+  assert choose_scale(labels, (8, 20)) == pytest.approx(0.5, rel=0.03)
+  assert choose_scale(labels, (1, 1)) == 1 / 8
 
 
 def test_labels_keep_their_values_and_places_when_rescaled():

@@ -23,9 +23,9 @@ def as_they_are(config):
 
 
 def test_sources_of_small_objects_can_be_enlarged(config, as_they_are):
-  wanted = as_they_are.object_diameter * 2
-  resized = sources.load(dataclasses.replace(config, object_diameter=wanted), ('B39', 'ssTEM'))
-  assert resized.object_diameter == wanted
+  wanted = (2 * as_they_are.diameter_range[0], 1000.0)
+  resized = sources.load(dataclasses.replace(config, diameter_range=wanted), ('B39', 'ssTEM'))
+  assert resized.diameter_range == wanted
   assert resized.fingerprints == as_they_are.fingerprints
   assert len(resized.training.pixels) != len(as_they_are.training.pixels)
   foreground = [float(bank.training.masks.mean()) for bank in (as_they_are, resized)]
@@ -48,17 +48,17 @@ def test_a_run_says_how_wide_its_objects_were(config, tmp_path):
   from fscs.checkpoint import load_init
 
   chosen = dataclasses.replace(
-    config, sources=('B39', 'ssTEM'), object_diameter=14.0, workdir=str(tmp_path / 'run')
+    config, sources=('B39', 'ssTEM'), diameter_range=(14.0, 20.0), workdir=str(tmp_path / 'run')
   )
   chosen = dataclasses.replace(
     chosen, loss='bce_dice', augmentation='strong', pretrain_schedule='cosine', batches='source'
   )
   workdir = pretrain.pretrain(chosen)
   params, metadata = load_init(workdir / 'init')
-  assert metadata['object_diameter'] == 14
+  assert metadata['diameter_range'] == [14, 20]
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
   evaluation = evaluation_options.defaults([f'--init={workdir}'])
-  assert evaluation.object_diameter == 14
+  assert evaluation.diameter_range == (14, 20)
   evaluation = dataclasses.replace(
     evaluation, shots=(1,), selections=(1,), widths=None, workdir=str(tmp_path / 'evaluation')
   )
@@ -66,6 +66,7 @@ def test_a_run_says_how_wide_its_objects_were(config, tmp_path):
   assert 0 <= row.iou <= 1
 
 
-def test_a_diameter_must_be_above_zero(config):
-  with pytest.raises(InputError, match='--object-diameter is 0: it must be above 0'):
-    check_bounds(dataclasses.replace(config, object_diameter=0))
+def test_a_range_of_diameters_begins_above_zero_and_rises(config):
+  for wrong in ((0, 10), (20, 10)):
+    with pytest.raises(InputError, match=r'--diameter-range is \(.*: two numbers above 0'):
+      check_bounds(dataclasses.replace(config, diameter_range=wrong))

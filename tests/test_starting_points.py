@@ -17,7 +17,7 @@ def test_the_shipped_initialisation_is_an_fcrn_of_under_three_megabytes():
   initialisation = fscs.pretrained()
   assert initialisation.architecture == 'fcrn'
   assert initialisation.widths == (32, 64, 128, 512)
-  assert 5 < initialisation.object_diameter < 100
+  assert 5 < initialisation.diameter_range[0] <= initialisation.diameter_range[1] < 100
   wanted = jax.eval_shape(lambda: init_params(make_model('fcrn'), jax.random.key(0)))
   shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), initialisation.params)
   assert shapes == jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), wanted)
@@ -28,12 +28,12 @@ def test_the_shipped_initialisation_is_an_fcrn_of_under_three_megabytes():
 def test_what_is_shipped_is_what_was_trained_but_for_half_precision(tmp_path, monkeypatch):
   model = make_model('unet', widths=(4, 4, 8))
   params = init_params(model, jax.random.key(0))
-  fscs.save_init(tmp_path / 'run', params, {'architecture': 'unet', 'object_diameter': 31.0})
+  fscs.save_init(tmp_path / 'run', params, {'architecture': 'unet', 'diameter_range': (31.0, 40.0)})
   monkeypatch.setattr(ship.fscs, '__file__', str(tmp_path / '__init__.py'))
   ship.main(ship.Config(str(tmp_path / 'run')))
   monkeypatch.setattr(starting_points.resources, 'files', lambda _: tmp_path)
   found = fscs.pretrained()
-  assert (found.architecture, found.widths, found.object_diameter) == ('unet', (4, 4, 8), 31.0)
+  assert (found.architecture, found.widths, found.diameter_range) == ('unet', (4, 4, 8), (31, 40))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), found.params, params
   )

@@ -92,7 +92,7 @@ def test_images_of_large_objects_are_fine_tuned_and_scored_on_at_a_smaller_size(
   grey_set = resize_set(prepare(disk_set(num_images=6)), 3.0)
   diameter = typical_diameter([label(mask) for mask in grey_set.masks[:2]])
   finetuning = fine_tuning(
-    optimizer=inner_optimizer(1e-2), batch_size=8, max_steps=40, object_diameter=diameter / 3
+    optimizer=inner_optimizer(1e-2), batch_size=8, max_steps=40, diameter_range=(1.0, diameter / 3)
   )
   (tuned,) = make_finetune(MODEL, finetuning)(params, [split(grey_set, [0, 1])])
   assert tuned.scale == pytest.approx(1 / 3)

@@ -40,9 +40,7 @@ def network_options(name: str, seed: int) -> NetworkOptions:
   contestant = CONTESTANTS[name]
   trained = contestant.training
   kernel_init = TRAININGS[trained].kernel_init if trained else contestant.kernel_init
-  return NetworkOptions(
-    arch=contestant.arch, kernel_init=kernel_init, widths=contestant.widths, seed=seed
-  )
+  return NetworkOptions(arch=contestant.arch, kernel_init=kernel_init, seed=seed)
 
 
 def start(
@@ -136,7 +134,7 @@ def make_adapt(
       seed=seed,
       pixel_loss=PIXEL_LOSSES[tuning.loss],
       augment=make_augment(tuning.augmentation),
-      object_diameter=tuning.object_diameter,
+      diameter_range=tuning.diameter_range,
       keep_statistics=tuning.keep_statistics,
     ),
   )

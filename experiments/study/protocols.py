@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from experiments.options import Code, Schedule
+from experiments.presets import PRESETS
 from fscs.augmentation import AugmentationName
 from fscs.losses import PixelLossName
 from fscs.models import Architecture, KernelInit
+from fscs.own_images import DiameterRange
 from fscs.predict import Orientations
 
 Name = Literal['cpu-small', 'rehearsal', 'paper', 'smoke']
@@ -24,7 +26,7 @@ class Tuning(NamedTuple):
   loss: PixelLossName = 'weighted_bce'
   augmentation: AugmentationName = 'none'
   norm_scale: float = 1.0
-  object_diameter: float | None = None  # see `fscs.own_images.choose_scale`
+  diameter_range: DiameterRange | None = None  # see `fscs.own_images.choose_scale`
   keep_statistics: bool = False  # images are normalised by those of the annotated ones
   orientations: Orientations = 1  # predictions are means over
 
@@ -46,24 +48,28 @@ class Contestant(NamedTuple):
   training: str | None = None  # name in `TRAININGS`; None: random parameters
   kernel_init: KernelInit = 'he'  # of random parameters
   arch: Architecture = 'fcrn'
-  widths: tuple[int, ...] | None = None  # the paper's by default
 
 
 OURS = 'recommended'
-OBJECT_DIAMETER = 24.0
-_DEEP_UNET = {'arch': 'unet', 'widths': (16, 32, 64, 128)}
 _OBJECTIVES = ('bce', 'bce_entropy', 'bce_distillation', 'combined')
+_RECIPE = PRESETS['recommended']
 
-_IMAGES = {'loss': 'bce_dice', 'augmentation': 'mild', 'object_diameter': OBJECT_DIAMETER}
-_REPTILE = {'objective': 'bce', 'inner_lr': 3e-3, 'meta_schedule': 'linear', **_IMAGES}
-_SUPERVISED = {
-  **{'pretrain_lr': 3e-3, 'pretrain_schedule': 'cosine', 'batches': 'source'},
-  **_IMAGES,
-}
+
+def _of_recipe(*names: str) -> dict[str, Any]:
+  return {name: _RECIPE[name] for name in names}
+
+
+_IMAGES = _of_recipe('loss', 'augmentation', 'diameter_range')
 
 
 def _reptile(**changes) -> Training:
-  return Training('meta_train', {**_REPTILE, **changes}, inner_steps=15)
+  options = _IMAGES | _of_recipe('objective', 'inner_lr', 'meta_schedule') | changes
+  return Training('meta_train', options, inner_steps=_RECIPE['num_inner_steps'])
+
+
+def _supervised() -> Training:
+  options = _IMAGES | _of_recipe('pretrain_lr', 'pretrain_schedule', 'batches')
+  return Training('pretrain', options)
 
 
 TRAININGS: dict[str, Training] = {
@@ -71,25 +77,24 @@ TRAININGS: dict[str, Training] = {
   **{name: Training('meta_train', {'objective': name}, 'normal') for name in _OBJECTIVES},
   OURS: _reptile(),
   'reptile-fcrn': _reptile(),
-  'reptile-unsized': _reptile(object_diameter=None),
+  'reptile-unsized': _reptile(diameter_range=None),
   'reptile-strong': _reptile(augmentation='strong'),
-  'supervised': Training('pretrain', _SUPERVISED),
+  'supervised': _supervised(),
 }
 
 _PAPER = Tuning(learning_rate=1e-2)
 _STRONG = Tuning(1e-3, 'cosine', 'bce_dice', 'mild')
-# Chosen on rehearsals, which share no image with those that are reported.
 _TUNING = Tuning(
-  *(3e-3, 'cosine', 'bce_dice', 'mild'),
-  object_diameter=OBJECT_DIAMETER,
-  keep_statistics=True,
-  orientations=8,
+  *(_RECIPE[f'finetune_{name}'] for name in ('lr', 'schedule')),
+  **_IMAGES,
+  keep_statistics=_RECIPE['statistics'] == 'support',
+  orientations=_RECIPE['orientations'],
 )
 
 
 def _ours(label: str, training: str | None = OURS, **changes) -> Contestant:
   """The recipe, or with another training or tuning."""
-  return Contestant(label, _TUNING._replace(**changes), training, **_DEEP_UNET)
+  return Contestant(label, _TUNING._replace(**changes), training, arch=_RECIPE['arch'])
 
 
 CONTESTANTS: dict[str, Contestant] = {
@@ -112,7 +117,7 @@ ABLATIONS: dict[str, Contestant] = {
   'ours-fcrn': Contestant('FCRN', _TUNING, 'reptile-fcrn'),
   'ours-own-statistics': _ours("every image's own statistics", keep_statistics=False),
   'ours-one-orientation': _ours('one orientation', orientations=1),
-  'ours-unsized': _ours('images as they are', 'reptile-unsized', object_diameter=None),
+  'ours-unsized': _ours('images as they are', 'reptile-unsized', diameter_range=None),
   'ours-supervised': _ours('supervised training', 'supervised'),
   'ours-strong': _ours('training with strong augmentation', 'reptile-strong'),
   'ours-plain': _ours('fine-tuning without augmentation', augmentation='none'),

@@ -1,6 +1,7 @@
-"""The two networks of the paper, and how their parameters are made and extended."""
+"""The two networks of the paper, a third, and how their parameters are made and extended."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import jax
@@ -21,20 +22,24 @@ __all__ = [
   'with_affine_norms',
 ]
 
-Architecture = Literal['fcrn', 'unet']
+Architecture = Literal['fcrn', 'unet', 'deep_unet']
 KernelInit = Literal['normal', 'he']
 
-_MODELS = {'fcrn': FCRN, 'unet': UNet}
-_NUM_LEVELS = {'fcrn': (4, 4), 'unet': (2, 7)}
+_MODELS: dict[Architecture, Callable[..., FCRN | UNet]] = {
+  'fcrn': FCRN,
+  'unet': UNet,
+  'deep_unet': functools.partial(UNet, widths=(16, 32, 64, 128), aligned=False),
+}
+_NUM_LEVELS = {'fcrn': (4, 4), 'unet': (2, 7), 'deep_unet': (2, 7)}
 
 
 def make_model(
   architecture: Architecture, *, widths: Sequence[int] | None = None, **options
 ) -> FCRN | UNet:
-  """The network of that name, with the paper's widths unless others are given.
+  """The network of that name, with its own widths unless others are given.
 
   Args:
-    architecture: 'fcrn' or 'unet'.
+    architecture: 'fcrn', 'unet', or 'deep_unet', which has a level more and half the channels.
     widths: channels of the levels; a U-Net may have more levels than the paper's.
     **options: further attributes of the network (`affine`, `kernel_init`, `lowering`, `precision`).
 

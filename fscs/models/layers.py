@@ -4,6 +4,7 @@ Convolutions compute in a precision of choice, and activations are kept in it; p
 float32, and batch norm takes its statistics and normalises in float32, whatever it is given.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import flax.linen as nn
@@ -122,20 +123,41 @@ def upsample_aligned(images: jax.Array) -> jax.Array:
 
   Output row r lies at input row r (H - 1) / (2H - 1), so the corner pixels of both images coincide.
   """
-  return _upsample(_upsample(images, 1), 2)
+
+  def weights(index: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+    return index / (2 * size - 1), (size - 1 - index) / (2 * size - 1)
+
+  return _upsample(_upsample(images, 1, weights), 2, weights)
 
 
-def _upsample(images: jax.Array, axis: int) -> jax.Array:
+def upsample(images: jax.Array) -> jax.Array:
+  """Bilinear x2 up-sampling of pixels that have an extent: (B, H, W, C) to (B, 2H, 2W, C).
+
+  Output row r lies at input row (r - 1/2) / 2, whatever the size, and not beyond the outermost.
+  """
+
+  def weights(index: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+    return jnp.where(index > 0, 0.25, 0.0), jnp.where(index < size - 1, 0.25, 0.0)
+
+  return _upsample(_upsample(images, 1, weights), 2, weights)
+
+
+def _upsample(images: jax.Array, axis: int, weights: Callable) -> jax.Array:
   """One axis: output 2k lies between inputs k - 1 and k, output 2k + 1 between k and k + 1.
 
   Shifted copies say that without a gather, whose gradient would be a slow scatter.
+
+  Args:
+    images: (B, H, W, C).
+    axis: 1 or 2.
+    weights: from (indices k, size) to how much input k - 1 counts in output 2k, and input k + 1 in
+      output 2k + 1.
   """
   size = images.shape[axis]
   shape = [1] * images.ndim
   shape[axis] = size
   index = jnp.arange(size, dtype=images.dtype).reshape(shape)
-  of_previous = index / (2 * size - 1)
-  of_next = (size - 1 - index) / (2 * size - 1)
+  of_previous, of_next = (w.astype(images.dtype) for w in weights(index, size))
   even = images + of_previous * (_shift(images, 1, axis) - images)
   odd = images + of_next * (_shift(images, -1, axis) - images)
   doubled = [*images.shape[:axis], 2 * size, *images.shape[axis + 1 :]]

@@ -11,6 +11,7 @@ from fscs.models.layers import (
   Precision,
   kernel_initialiser,
   max_pool,
+  upsample,
   upsample_aligned,
 )
 
@@ -46,7 +47,8 @@ class UNet(nn.Module):
   widths[-1]).
 
   Attributes: as `FCRN`; widths has the channels of the levels, three in the paper. A level more
-  doubles the context that a pixel is judged by.
+  doubles the context that a pixel is judged by. With `aligned`, as in the paper, up-sampling aligns
+  corners, so that what it does to a part depends on the size of the whole; without, it does not.
 
   References:
     Ronneberger et al., MICCAI 2015; Dawoud et al., ECML-PKDD 2020, section 4.
@@ -58,6 +60,7 @@ class UNet(nn.Module):
   norm_scale: float = 0.1
   lowering: Lowering = 'auto'
   precision: Precision = 'float32'
+  aligned: bool = True
 
   @property
   def stride(self) -> int:
@@ -70,6 +73,7 @@ class UNet(nn.Module):
       options = (self.affine, self.kernel_init, self.norm_scale, self.lowering, self.precision)
       return DoubleConvolution(features, *options, name=name)(*images)
 
+    enlarge = upsample_aligned if self.aligned else upsample
     *outer, bottleneck = self.widths
     x, skipped = images, []
     for level, width in enumerate(outer, start=1):
@@ -77,7 +81,7 @@ class UNet(nn.Module):
       x = max_pool(skipped[-1])
     features = x = block(f'down{len(self.widths)}', bottleneck, x)
     for level, width in reversed(list(enumerate(outer, start=1))):
-      x = block(f'up{level}', width, upsample_aligned(x), skipped.pop())
+      x = block(f'up{level}', width, enlarge(x), skipped.pop())
     logits = Pointwise(self.kernel_init, name='conv_last')(x.astype(jnp.float32))
     return logits, features.astype(jnp.float32)
 
