@@ -88,6 +88,11 @@ class Segmenter:
     """Objects 1 to n, (H, W) int32; 0 is background. Raises as `predict`."""
     return objects.find_objects(self.predict(image), self.splitting)
 
+  @property
+  def reach(self) -> int:
+    """How far the network sees to each side, in pixels of what it is shown."""
+    return make_model(self.architecture, widths=self.widths).reach
+
   def save(self, folder: str | Path) -> None:
     """Write the segmenter; one that is there is replaced."""
     arrays = {'params': self.params}
@@ -210,6 +215,6 @@ def predict_grey(segmenter: Segmenter, grey: np.ndarray) -> np.ndarray:
 
   def whole(grey: np.ndarray) -> np.ndarray:
     of_part = lambda part: np.asarray(probability(variables, part[None], grey.shape)[0])  # noqa: E731
-    return tiles.predict_by_tiles(of_part, grey)
+    return tiles.predict_by_tiles(of_part, grey, segmenter.reach)
 
   return averaged(whole, segmenter.orientations)(grey)

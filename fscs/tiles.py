@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 TILE = 1024  # largest side that is predicted at once
-OVERLAP = 64  # pixels that neighbouring tiles share
-MARGIN = 24  # of which each tile's outermost do not count: so far FCRN sees to one side
+RAMP = 16  # pixels over which one tile's weight falls and the next one's rises
+ALIGNED = 4  # reaches are rounded up to multiples, which keeps tiles in step with pooling
 SMALL_STEP, LARGE_STEP = 128, 256  # sides are rounded up to multiples of these,
 LARGE = 512  # below and above this one
 ALL_TILES = 32  # pieces that stand for annotated images
@@ -31,28 +31,39 @@ def padded_side(size: int) -> int:
   return -(-size // step) * step
 
 
-def spans(size: int, tile: int = TILE, overlap: int = OVERLAP) -> list[Span]:
+def overlap(reach: int) -> int:
+  """Pixels that neighbouring tiles share, for a network that sees so far to each side."""
+  return 2 * _margin(reach) + RAMP
+
+
+def _margin(reach: int) -> int:
+  """How many of a tile's outermost pixels do not count."""
+  return -(-reach // ALIGNED) * ALIGNED
+
+
+def spans(size: int, reach: int, tile: int = TILE) -> list[Span]:
   """Tiles that cover `size` pixels; weights rise and fall linearly amid what two tiles share."""
   if size <= tile:
     return [Span(0, np.ones(size))]
-  count = -(-(size - overlap) // (tile - overlap))
-  begins = np.arange(count) * (tile - overlap)
-  ramp = np.clip((np.arange(overlap) + 0.5 - MARGIN) / (overlap - 2 * MARGIN), 0, 1)
+  shared = overlap(reach)
+  count = -(-(size - shared) // (tile - shared))
+  begins = np.arange(count) * (tile - shared)
+  ramp = np.clip((np.arange(shared) + 0.5 - _margin(reach)) / RAMP, 0, 1)
   found = []
   for index, begin in enumerate(begins):
     weights = np.ones(min(tile, size - begin))
     if index > 0:
-      weights[:overlap] = ramp
+      weights[:shared] = ramp
     if index < count - 1:
-      weights[-overlap:] = ramp[::-1]
+      weights[-shared:] = ramp[::-1]
     found.append(Span(int(begin), weights))
   return found
 
 
-def tiles(shape: tuple[int, int]) -> Iterator[tuple[Span, Span]]:
+def tiles(shape: tuple[int, int], reach: int) -> Iterator[tuple[Span, Span]]:
   """The tiles of an image, row by row."""
-  for row in spans(shape[0]):
-    for column in spans(shape[1]):
+  for row in spans(shape[0], reach):
+    for column in spans(shape[1], reach):
       yield row, column
 
 
@@ -62,15 +73,18 @@ def fill_up(image: np.ndarray) -> np.ndarray:
   return np.pad(image, missing, mode='symmetric')
 
 
-def predict_by_tiles(predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
+def predict_by_tiles(
+  predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray, reach: int
+) -> np.ndarray:
   """(H, W) predictions of an image of any size.
 
   Args:
     predict: maps (h, w) to (h, w), for sides that `padded_side` gives.
     image: (H, W).
+    reach: how far the prediction sees to each side, in pixels.
   """
   blended = np.zeros(image.shape, np.float32)
-  for row, column in tiles(image.shape):
+  for row, column in tiles(image.shape, reach):
     place = tuple(slice(s.begin, s.begin + len(s.weights)) for s in (row, column))
     part = image[place]
     predicted = predict(fill_up(part))[: part.shape[0], : part.shape[1]]

@@ -103,7 +103,7 @@ def test_tiles_agree_with_the_whole_under_kept_statistics(result, monkeypatch):
     segmenter = dataclasses.replace(segmenter, statistics=statistics)
   whole = segmenter.predict(image)
   original = tiles.spans
-  monkeypatch.setattr(tiles, 'spans', lambda size: original(size, 128, 64))
+  monkeypatch.setattr(tiles, 'spans', lambda size, reach: original(size, reach, 128))
   np.testing.assert_allclose(segmenter.predict(image), whole, atol=1e-5)
 
 
@@ -114,7 +114,7 @@ def test_large_images_are_predicted_with_the_statistics_of_a_sample(result, monk
   original = tiles.spans
   monkeypatch.setattr(tiles, 'TILE', 128)
   monkeypatch.setattr(tiles, 'sample', functools.partial(tiles.sample, side=64))
-  monkeypatch.setattr(tiles, 'spans', lambda size: original(size, 128, 64))
+  monkeypatch.setattr(tiles, 'spans', lambda size, reach: original(size, reach, 128))
   assert metrics.iou(segmenter.predict(image) > 0.5, whole > 0.5) > 0.85
 
 

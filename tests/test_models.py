@@ -10,7 +10,7 @@ from toys import WIDTHS
 from fscs.errors import InputError
 from fscs.models import init_params, make_model, with_affine_norms
 from fscs.models.convolution import best_lowering, convolve, transposed_convolve
-from fscs.models.layers import BatchNorm, max_pool, upsample_aligned
+from fscs.models.layers import BatchNorm, max_pool, upsample, upsample_aligned
 
 
 def random(*shape):
@@ -120,14 +120,21 @@ def test_statistics_of_a_batch_can_be_kept_and_make_images_independent_of_each_o
   np.testing.assert_allclose(alone, plain[1:2], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize('arch', ['fcrn', 'unet'])
+@pytest.mark.parametrize('arch', ['fcrn', 'unet', 'deep_unet'])
 def test_network_shapes(arch):
   model = make_model(arch)
   params = jax.eval_shape(lambda key: init_params(model, key), jax.random.key(0))
   images = jax.ShapeDtypeStruct((2, 32, 48, 1), jnp.float32)
   logits, features = jax.eval_shape(lambda p, x: model.apply({'params': p}, x), params, images)
   assert logits.shape == (2, 32, 48, 1)
-  assert features.shape == {'fcrn': (2, 4, 6, 512), 'unet': (2, 8, 12, 128)}[arch]
+  assert (
+    features.shape
+    == {
+      'fcrn': (2, 4, 6, 512),
+      'unet': (2, 8, 12, 128),
+      'deep_unet': (2, 4, 6, 128),
+    }[arch]
+  )
   assert not any('norm' in str(path) for path, _ in jax.tree_util.tree_leaves_with_path(params))
 
 
@@ -192,19 +199,30 @@ def test_wrong_number_of_widths_says_how_many(arch):
     make_model(arch, widths=(4,))
 
 
-def test_every_level_of_a_unet_doubles_its_context():
-  """How far from a pixel the image can change its logit, without batch norm's statistics."""
+@pytest.mark.parametrize(
+  ('arch', 'num_levels', 'reach'), [('fcrn', 4, 24), ('unet', 3, 26), ('deep_unet', 4, 58)]
+)
+def test_a_logit_sees_as_far_as_the_network_says(arch, num_levels, reach):
+  """Without batch norm's statistics, which see everything."""
+  model = make_model(arch, widths=(4,) * num_levels, kernel_init='he', lowering='xla')
+  params = init_params(model, jax.random.key(0))
+  images = random(1, 192, 192, 1)
+  _, kept = model.apply({'params': params}, images, mutable=['statistics'])
 
-  def reach(widths):
-    model = make_model('unet', widths=widths, kernel_init='he', lowering='xla')
-    params = init_params(model, jax.random.key(0))
-    size = 256
-    images = random(1, size, size, 1)
-    (logits, _), kept = model.apply({'params': params}, images, mutable=['statistics'])
-    assert logits.shape == (1, size, size, 1)
-    centre = lambda x: model.apply({'params': params, **kept}, x)[0][0, size // 2, size // 2, 0]  # noqa: E731
-    rows = np.nonzero(np.abs(jax.grad(centre)(images)).sum((0, 2, 3)))[0]
-    return rows[-1] - rows[0]
+  @jax.jit
+  def seen_by(place):
+    logit = lambda x: model.apply({'params': params, **kept}, x)[0][0, place, place, 0]  # noqa: E731
+    return jnp.abs(jax.grad(logit)(images)).sum((0, 2, 3)) > 0
 
-  three, four, five = (reach(widths) for widths in ((4, 4, 4), (4,) * 4, (4,) * 5))
-  assert 30 < three < four / 1.6 < five / 1.6**2 < 256 / 1.6**2
+  places = range(88, 88 + model.stride)  # all that pooling tells apart
+  seen = [np.nonzero(seen_by(place))[0] - place for place in places]
+  farthest = max(max(-found[0], found[-1]) for found in seen if len(found))
+  assert farthest <= model.reach == reach < farthest + 3
+
+
+def test_up_sampling_of_pixels_with_an_extent_is_that_of_jax_and_depends_on_neighbours_alone():
+  images = random(2, 5, 7, 3)
+  wanted = jax.image.resize(images, (2, 10, 14, 3), 'linear')
+  np.testing.assert_allclose(upsample(images), wanted, atol=1e-6)
+  part = upsample(images[:, :, 2:6])
+  np.testing.assert_allclose(part[:, :, 1:-1], wanted[:, :, 5:11], atol=1e-6)

@@ -103,7 +103,7 @@ def test_arrays_that_cannot_be_learned_from(image, mask, message):
 @pytest.mark.parametrize('size', [1, 64, 1024, 1025, 1984, 1985, 5000])
 def test_tiles_cover_every_pixel_once(size):
   total = np.zeros(size)
-  for span in tiles.spans(size):
+  for span in tiles.spans(size, 24):
     total[span.begin : span.begin + len(span.weights)] += span.weights
   np.testing.assert_allclose(total, 1)
 
@@ -112,7 +112,7 @@ def test_prediction_by_tiles_is_that_of_the_whole_where_pixels_decide_alone(monk
   monkeypatch.setattr(tiles, 'SMALL_STEP', 8)
   seen = []
   image = np.random.default_rng(0).random((1500, 2000)).astype(np.float32)
-  found = tiles.predict_by_tiles(lambda x: (seen.append(x.shape), 2 * x)[1], image)
+  found = tiles.predict_by_tiles(lambda x: (seen.append(x.shape), 2 * x)[1], image, 24)
   np.testing.assert_allclose(found, 2 * image, rtol=1e-6)
   assert len(set(seen)) <= 4
   assert max(max(shape) for shape in seen) <= tiles.TILE

@@ -24,6 +24,15 @@ def test_how_much_an_image_is_filled_up_does_not_change_its_own_statistics(shape
   np.testing.assert_allclose(filled, predict_grey(segmenter, grey), atol=1e-5)
 
 
+@pytest.mark.parametrize('architecture', ['fcrn', 'deep_unet'])
+def test_tiles_are_parts_of_the_whole(architecture, monkeypatch):
+  segmenter, grey = tiny_segmenter(architecture), noise((640, 256))
+  whole = predict_grey(segmenter, grey)
+  spans = tiles.spans
+  monkeypatch.setattr(tiles, 'spans', lambda size, reach: spans(size, reach, 384))
+  np.testing.assert_allclose(predict_grey(segmenter, grey), whole, atol=1e-5)
+
+
 @pytest.mark.parametrize('architecture', ['fcrn', 'unet'])
 def test_an_image_that_needs_no_filling_is_seen_as_the_plain_network_sees_it(architecture):
   segmenter, grey = tiny_segmenter(architecture, keep_statistics=False), noise((128, 128))

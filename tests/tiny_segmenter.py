@@ -9,7 +9,7 @@ from fscs.models import init_params, make_model
 from fscs.objects import Splitting
 from fscs.segmenter import Segmenter, Support, statistics_of
 
-WIDTHS = {'fcrn': (4, 4, 8, 8), 'unet': (4, 4, 8)}
+WIDTHS = {'fcrn': (4, 4, 8, 8), 'unet': (4, 4, 8), 'deep_unet': (4, 4, 4, 8)}
 
 
 def tiny_segmenter(architecture='fcrn', *, keep_statistics=True) -> Segmenter:

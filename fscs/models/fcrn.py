@@ -35,6 +35,7 @@ class FCRN(nn.Module):
   precision: Precision = 'float32'
 
   stride = 8
+  reach = 24  # pixels that a pixel's logit sees to each side, or a little less
 
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -67,6 +67,11 @@ class UNet(nn.Module):
     """Whole multiples of it are the sides of images."""
     return 2 ** (len(self.widths) - 1)
 
+  @property
+  def reach(self) -> int:
+    """How many pixels to each side a pixel's logit sees."""
+    return 2 ** (len(self.widths) + 2) - 6
+
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     def block(name: str, features: int, *images: jax.Array) -> jax.Array:
