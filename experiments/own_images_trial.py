@@ -10,6 +10,7 @@ missing; the table has all that was done.
 """
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from experiments.progress import progress_bar
 from experiments.study.rounds import splitting_of
 from fscs import instances, metrics
 from fscs.errors import InputError
-from fscs.finetuning import finetune_with_trials
+from fscs.finetuning import Settings, finetune_with_trials
 from fscs.objects import find_objects
 from fscs.own_images import stretch, to_grey
 from fscs.types import ImageSet
@@ -51,6 +52,8 @@ class Config:
   """pretrained, random, otsu, forest, or workdirs of training runs."""
   seeds: tuple[int, ...] = (0,)
   """Which images are drawn; one trial each."""
+  steps: tuple[int, ...] = (Settings().num_steps,)
+  """Numbers of steps of fine-tuning."""
   max_test_images: int | None = None
   """Segment at most so many of the others."""
   raw_dir: str | None = None
@@ -61,13 +64,26 @@ class Config:
   """Where results are kept."""
 
 
-class Row(NamedTuple):
-  """One trial."""
+class Key(NamedTuple):
+  """What makes a trial a different one."""
 
   data_set: str
   method: str
   shots: int
   seed: int
+  steps: int  # 0 for methods that take none
+  most: int  # images to segment; 0 for all
+
+
+class Row(NamedTuple):
+  """One trial: its key and what came of it."""
+
+  data_set: str
+  method: str
+  shots: int
+  seed: int
+  steps: int
+  most: int
   iou: float  # of the foreground, mean over images
   average_precision: float  # of objects at IoU 0.5, mean over images
   expected: float  # IoU that fine-tuning announced; NaN where a method announces none
@@ -76,9 +92,9 @@ class Row(NamedTuple):
   num_test_images: int
 
   @property
-  def key(self) -> tuple:
+  def key(self) -> Key:
     """What makes the trial a different one."""
-    return tuple(self)[:4]
+    return Key(*self[: len(Key._fields)])
 
 
 class Learned(NamedTuple):
@@ -98,10 +114,10 @@ def trial(config: Config) -> Path:
   wanted = list(dict.fromkeys(_keys(config)))  # an option may name a thing twice
   missing = [key for key in wanted if key not in {row.key for row in rows}]
   options = DataOptions(raw_dir=config.raw_dir, data_dir=config.data_dir)
-  sets = {code: data.load_set(code, options) for code in {key[0] for key in missing}}
+  sets = {code: data.load_set(code, options) for code in {key.data_set for key in missing}}
   with progress_bar('trials', len(wanted), len(wanted) - len(missing)) as advance:
     for key in missing:
-      rows.append(_try(key, sets[key[0]], config.max_test_images))
+      rows.append(_try(key, sets[key.data_set]))
       results.write_table(path, rows, Row._fields)
       advance(1, IoU=rows[-1].iou)
   text = table(rows)
@@ -112,8 +128,8 @@ def trial(config: Config) -> Path:
 
 def _check(config: Config) -> None:
   """Raises InputError where an option means nothing."""
-  least = {'shots': 1, 'seeds': 0}
-  for name in ('data_sets', 'shots', 'methods', 'seeds'):
+  least = {'shots': 1, 'seeds': 0, 'steps': 1}
+  for name in ('data_sets', 'shots', 'methods', 'seeds', 'steps'):
     option, values = f'--{name.replace("_", "-")}', getattr(config, name)
     if not values:
       raise InputError(f'{option} needs at least one value')
@@ -129,28 +145,27 @@ def _check(config: Config) -> None:
     raise InputError(f'--max-test-images is {config.max_test_images}: at least 1 is expected')
 
 
-def _keys(config: Config) -> Iterator[tuple[str, str, int, int]]:
-  for code in config.data_sets:
-    for shots in config.shots:
-      for seed in config.seeds:
-        for method in config.methods:
-          yield code, method, shots, seed
+def _keys(config: Config) -> Iterator[Key]:
+  lists = (config.data_sets, config.shots, config.seeds, config.methods, config.steps)
+  for code, shots, seed, method, steps in itertools.product(*lists):
+    steps = 0 if method in BASELINES else steps
+    yield Key(code, method, shots, seed, steps, config.max_test_images or 0)
 
 
-def _try(key: tuple[str, str, int, int], images: ImageSet, most: int | None) -> Row:
-  code, method, shots, seed = key
-  order = np.random.default_rng(seed).permutation(len(images.images))
+def _try(key: Key, images: ImageSet) -> Row:
+  shots = key.shots
+  order = np.random.default_rng(key.seed).permutation(len(images.images))
   filled = [i for i in order if images.masks[i].any()]  # nobody annotates an empty image
   if shots > min(len(filled), len(order) - 1):
     raise InputError(
-      f'--shots {shots}: {code} has {len(order)} images, {len(filled)} of them with objects:'
-      ' give fewer, so that one is left to segment'
+      f'--shots {shots}: {key.data_set} has {len(order)} images, {len(filled)} of them with'
+      ' objects: give fewer, so that one is left to segment'
     )
   support = filled[:shots]
-  test = order[~np.isin(order, support)][:most]
+  test = order[~np.isin(order, support)][: key.most or None]
   truth = [_truth(images, i) for i in range(len(images.images))]
   begin = time.perf_counter()
-  learned = _learn(method, [images.images[i] for i in support], [truth[i] for i in support])
+  learned = _learn(key, [images.images[i] for i in support], [truth[i] for i in support])
   middle = time.perf_counter()
   found = [learned.segment(images.images[i]) for i in test]
   end = time.perf_counter()
@@ -175,11 +190,12 @@ def _truth(images: ImageSet, index: int) -> np.ndarray:
   return images.labels[index]
 
 
-def _learn(method: str, images: list[np.ndarray], masks: list[np.ndarray]) -> Learned:
-  if method in BASELINES:
-    return _learn_baseline(method, images, masks)
-  start = starting.load_start(method)
-  segmenter = finetune_with_trials(start, images, masks).segmenter
+def _learn(key: Key, images: list[np.ndarray], masks: list[np.ndarray]) -> Learned:
+  if key.method in BASELINES:
+    return _learn_baseline(key.method, images, masks)
+  start = starting.load_start(key.method)
+  settings = Settings(num_steps=key.steps)
+  segmenter = finetune_with_trials(start, images, masks, settings=settings).segmenter
 
   def segment(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     probability = segmenter.predict(image)
@@ -205,19 +221,21 @@ def table(rows: list[Row]) -> str:
   """Markdown: means over seeds."""
   groups: dict[tuple, list[Row]] = {}
   for row in rows:
-    groups.setdefault((row.data_set, row.shots, row.method), []).append(row)
+    groups.setdefault((row.data_set, row.shots, row.method, row.steps), []).append(row)
   lines = [
     '| data set | K | method | IoU | announced | AP at 0.5 | to learn, s | per image, s | images |',
     '|---|---:|---|---:|---:|---:|---:|---:|---:|',
   ]
-  for (code, shots, method), group in sorted(groups.items(), key=lambda item: item[0][:2]):
+  for (code, shots, method, steps), group in sorted(groups.items(), key=lambda item: item[0][:2]):
+    name = LABELS.get(method, method)
+    name += '' if steps in (0, Settings().num_steps) else f', {steps} steps'
     mean = {
-      name: float(np.mean([getattr(row, name) for row in group]))
-      for name in Row._fields[Row._fields.index('iou') :]
+      field: float(np.mean([getattr(row, field) for row in group]))
+      for field in Row._fields[len(Key._fields) :]
     }
     expected = '' if np.isnan(mean['expected']) else f'{mean["expected"]:.3f}'
     lines.append(
-      f'| {code}{" (a source)" if code in SOURCES else ""} | {shots} | {LABELS.get(method, method)}'
+      f'| {code}{" (a source)" if code in SOURCES else ""} | {shots} | {name}'
       f' | {mean["iou"]:.3f} | {expected} | {mean["average_precision"]:.3f}'
       f' | {mean["seconds_to_learn"]:.0f} | {mean["seconds_per_image"]:.2f}'
       f' | {mean["num_test_images"]:.0f} |'

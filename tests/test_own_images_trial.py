@@ -1,5 +1,6 @@
 """The trial of own images: every method learns, scores are those of the others, tables add up."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ from command_line import refusal_of
 from test_finetuning import cells
 
 from experiments import own_images_trial
-from experiments.own_images_trial import Config, Row, table, trial
+from experiments.own_images_trial import Config, Key, Row, table, trial
 from experiments.results import read_rows
 from fscs.errors import InputError
 from fscs.types import ImageSet
@@ -38,6 +39,8 @@ def test_baselines_are_tried_once_and_kept(images, tmp_path, monkeypatch, capsys
   ]
   assert min(row.iou for row in rows) > 0.8
   assert all(math.isnan(row.expected) for row in rows)
+  limited = trial(dataclasses.replace(config, shots=(1,), methods=('otsu',), max_test_images=2))
+  assert read_rows(limited / 'results.csv', Row)[-1].num_test_images == 2
   monkeypatch.setattr(own_images_trial, '_try', None)
   trial(config)
   assert "| TNBC (a source) | 1 | Otsu's threshold |" in capsys.readouterr().out
@@ -52,8 +55,14 @@ def test_fine_tuning_is_scored_at_its_own_threshold_and_announces_an_iou(images,
       return np.where(image > 850, 0.4, 0.1)
 
   result = type('Result', (), {'segmenter': Segmenter()})
-  monkeypatch.setattr(own_images_trial, 'finetune_with_trials', lambda *_: result)
-  row = own_images_trial._try(('TNBC', 'random', 2, 0), images, None)
+  taken = []
+  monkeypatch.setattr(
+    own_images_trial,
+    'finetune_with_trials',
+    lambda *_, settings: (taken.append(settings.num_steps), result)[1],
+  )
+  row = own_images_trial._try(Key('TNBC', 'random', 2, 0, 60, 0), images)
+  assert taken == [60]
   assert row.expected == 0.75
   assert row.iou > 0.7
 
@@ -63,18 +72,18 @@ def test_an_image_without_objects_is_scored_and_never_annotated(images, monkeypa
   labels = (*images.labels[:4], empty)
   found = images._replace(labels=labels, masks=tuple(image > 0 for image in labels))
   for seed in range(4):
-    row = own_images_trial._try(('TNBC', 'otsu', 4, seed), found, None)
+    row = own_images_trial._try(Key('TNBC', 'otsu', 4, seed, 0, 0), found)
     assert row.num_test_images == 1
     assert row.iou < 0.01  # Otsu's threshold always finds something
 
 
 def test_more_shots_than_images_with_objects_are_refused(images):
   with pytest.raises(InputError, match='--shots 5: TNBC has 5 images, 5 of them with objects'):
-    own_images_trial._try(('TNBC', 'otsu', 5, 0), images, None)
+    own_images_trial._try(Key('TNBC', 'otsu', 5, 0, 0, 0), images)
   empty = np.zeros_like(images.masks[0])
   found = images._replace(masks=(*images.masks[:2], empty, empty, empty))
   with pytest.raises(InputError, match='--shots 3: TNBC has 5 images, 2 of them with objects'):
-    own_images_trial._try(('TNBC', 'otsu', 3, 0), found, None)
+    own_images_trial._try(Key('TNBC', 'otsu', 3, 0, 0, 0), found)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +91,7 @@ def test_more_shots_than_images_with_objects_are_refused(images):
   [
     ({'shots': (5, 0)}, '--shots has 0: at least 1 is expected'),
     ({'shots': ()}, '--shots needs at least one value'),
+    ({'steps': (0,)}, '--steps has 0: at least 1 is expected'),
     ({'seeds': (-1,)}, '--seeds has -1: at least 0 is expected'),
     ({'data_sets': ()}, '--data-sets needs at least one value'),
     ({'methods': ()}, '--methods needs at least one value'),
@@ -103,10 +113,12 @@ def test_the_command_ends_with_one_line():
 
 def test_the_table_has_means_over_seeds():
   rows = [
-    Row('ssTEM', 'random', 5, seed, iou, 0.1, 0.5, 60.0, 1.0, 15)
+    Row('ssTEM', 'random', 5, seed, 60, 0, iou, 0.1, 0.5, 60.0, 1.0, 15)
     for seed, iou in enumerate((0.2, 0.4))
   ]
-  last = table(rows).splitlines()[-1]
+  rows.append(rows[0]._replace(steps=30))
+  *_, last, shorter = table(rows).splitlines()
+  assert shorter.startswith('| ssTEM | 5 | fscs, random initialisation, 30 steps | 0.200 |')
   assert (
     last == '| ssTEM | 5 | fscs, random initialisation | 0.300 | 0.500 | 0.100 | 60 | 1.00 | 15 |'
   )
