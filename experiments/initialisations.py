@@ -42,7 +42,7 @@ def run_of(init: str) -> dict[str, Any] | None:
   run = read_config(folder)
   if run['command'] not in TRAINING_COMMANDS:
     raise InputError(
-      f'--init={init} is a run of {run["command"]}: give one of {" or ".join(TRAINING_COMMANDS)}'
+      f'{init} is a run of {run["command"]}: give one of {" or ".join(TRAINING_COMMANDS)}'
     )
   return run
 
@@ -91,7 +91,7 @@ def load(
     objective, step, found = _read_run(Path(init), run, which)
     seen = run['sources']
   if target in seen:
-    raise InputError(f'--init={init} has learned from {target}: choose another --target or run')
+    raise InputError(f'{init} has learned from {target}: choose another --target or run')
   _check_network(init, found, params, model)
   return Initialisation(name, objective, step, _digest(found), found)
 
@@ -100,11 +100,11 @@ def _read_run(workdir: Path, run: dict[str, Any], which: Which) -> tuple[str, in
   supervised = run['command'] == 'pretrain'
   folder = workdir / 'checkpoints'
   if not folder.is_dir():
-    raise InputError(f'--init={workdir} has no checkpoint yet: finish its training first')
+    raise InputError(f'{workdir} has no checkpoint yet: finish its training first')
   with Checkpoints(folder, read_only=True) as checkpoints:
     step = checkpoints.best_step if supervised or which == 'best' else checkpoints.latest_step
     if step is None:
-      raise InputError(f'--init={workdir} has no checkpoint yet: finish its training first')
+      raise InputError(f'{workdir} has no checkpoint yet: finish its training first')
     params = checkpoints.restore_params(step)
   return 'transfer' if supervised else run['config']['objective'], step, params
 
@@ -116,7 +116,7 @@ def _check_network(init: str, found: Params, wanted: Params, model) -> None:
     name = jax.tree_util.keystr(path)
     if shapes.get(name) != leaf.shape:
       raise InputError(
-        f'--init={init} holds another network: {name} is {shapes.get(name, "missing")} there and'
+        f'{init} holds another network: {name} is {shapes.get(name, "missing")} there and'
         f' {leaf.shape} in {type(model).__name__} of widths {model.widths}: see --arch and --widths'
       )
 
