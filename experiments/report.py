@@ -19,7 +19,7 @@ from experiments.results import write_table
 from experiments.study import cells, command, document, examples, protocols, sections, tables
 from experiments.study.cells import Result
 from experiments.study.document import Code, Heading, Part
-from experiments.study.protocols import CONTESTANTS, PROTOCOLS
+from experiments.study.protocols import CONTESTANTS, PROTOCOLS, Protocol
 from fscs.datasets import CODES
 from fscs.errors import InputError
 
@@ -46,7 +46,7 @@ class Config:
 
 def report(config: Config) -> Path:
   """Write the report; returns its folder."""
-  results = _known(cells.read_all(Path(config.workdir)))
+  results = _known(cells.read_all(Path(config.workdir)), PROTOCOLS[config.protocol])
   if not results:
     raise InputError(
       f'--workdir={config.workdir} has no results: run python -m experiments.study first'
@@ -55,7 +55,7 @@ def report(config: Config) -> Path:
   out.mkdir(parents=True, exist_ok=True)
   final = tables.at_end(results)
   parts = [
-    *sections.summary(final, config.protocol),
+    *sections.summary(final, config.protocol, _missing(results, config)),
     *sections.scores(final, out),
     *sections.steps(results, out),
     *sections.cost(final, out),
@@ -68,8 +68,9 @@ def report(config: Config) -> Path:
   return out
 
 
-def _known(results: Sequence[Result]) -> list[Result]:
-  """Those that this version can show; the others are named."""
+def _known(results: Sequence[Result], protocol: Protocol) -> list[Result]:
+  """Those of the protocol that this version can show; the others are named."""
+  results = [r for r in results if r.cell.selection in protocol.selections]
   known = [r for r in results if r.cell.contestant in CONTESTANTS and r.cell.target in CODES]
   names, shown = (
     {f'{r.cell.target}/{r.cell.contestant}' for r in part} for part in (results, known)
@@ -78,6 +79,13 @@ def _known(results: Sequence[Result]) -> list[Result]:
     strange = ' '.join(sorted(names - shown))
     print(f'note: left out, since this version does not know them: {strange}', file=sys.stderr)
   return known
+
+
+def _missing(results: Sequence[Result], config: Config) -> int:
+  """How many of the protocol's experiments are still to be done."""
+  done = {result.cell for result in results}
+  wanted = command.all_cells(command.Config(), PROTOCOLS[config.protocol])
+  return sum(cell not in done for cell in wanted)
 
 
 def _predictions(results: Sequence[Result], config: Config) -> Iterator[Part]:

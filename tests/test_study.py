@@ -13,9 +13,9 @@ from skimage.draw import disk
 
 from experiments import baselines, meta_train, report
 from experiments.options import from_preset
-from experiments.study import cells, command, document, networks, tables, targets
+from experiments.study import cells, command, document, networks, sections, tables, targets
 from experiments.study.cells import Cell, Result
-from experiments.study.protocols import CONTESTANTS, FOLLOWED, PROTOCOLS, TRAININGS
+from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS, PROTOCOLS, TRAININGS
 from experiments.study.targets import Split, Target
 from fscs.errors import InputError
 from fscs.preprocessing import GreySet
@@ -80,6 +80,22 @@ def test_where_a_contestant_loses_comes_first():
   rows = tables.losses_first(tables.means(results), 'scratch')
   assert [(row[1], row[3]) for row in rows] == [('B5', 'forest'), ('EM', 'forest')]
   np.testing.assert_allclose([row[0] for row in rows], [-0.2, 0.1])
+
+
+def test_variants_of_the_recipe_are_no_competitors_but_say_what_its_parts_give():
+  results = [
+    result(OURS, 'EM', [0.7]),
+    result('forest', 'EM', [0.5]),
+    result('ours-random', 'EM', [0.8]),
+  ]
+  parts = list(sections.summary(results, 'cpu-small', missing=3))
+  texts = [part.text for part in parts if isinstance(part, document.Text)]
+  assert texts[1] == 'Not finished: 3 of the experiments are still to be done.'
+  assert texts[2].endswith('behind in 0 of 1, on average +0.200.')
+  losses, others, variants = (part for part in parts if isinstance(part, document.Table))
+  assert losses.rows == [('EM', '1', '0.700', 'random forest', '0.500', '+0.200')]
+  assert [row[:2] for row in others.rows] == [('random forest', '+0.200')]
+  assert [row[:2] for row in variants.rows] == [('ours, from random parameters', '-0.100')]
 
 
 def test_only_the_last_step_counts_in_tables_and_all_in_curves():

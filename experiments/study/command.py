@@ -64,7 +64,7 @@ def study(config: Config) -> Path:
   _check(config, protocol)
   workdir = Path(config.workdir)
   workdir.mkdir(parents=True, exist_ok=True)
-  wanted = list(dict.fromkeys(_cells(config, protocol)))  # an option may name a thing twice
+  wanted = list(dict.fromkeys(all_cells(config, protocol)))  # an option may name a thing twice
   index, count = shard_of(config.shard)
   groups = _groups(wanted)[index - 1 :: count]
   total = sum(map(len, groups))
@@ -93,7 +93,7 @@ def _check(config: Config, protocol: Protocol) -> None:
         )
 
 
-def _cells(config: Config, protocol: Protocol) -> Iterator[Cell]:
+def all_cells(config: Config, protocol: Protocol) -> Iterator[Cell]:
   """Everything to do, what tells most first: all contestants on one selection, then the next."""
   for seed in protocol.seeds:
     for selection in config.selections or protocol.selections:

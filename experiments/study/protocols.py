@@ -123,6 +123,7 @@ ABLATIONS: dict[str, Contestant] = {
   'ours-plain': _ours('fine-tuning without augmentation', augmentation='none'),
 }
 CONTESTANTS |= ABLATIONS
+VARIANTS = ('ours-random', *ABLATIONS)  # of the recipe, and so none of those it competes with
 
 # Those whose score is followed over the steps of adaptation.
 FOLLOWED = ('scratch', 'transfer', 'ours-random', OURS)

@@ -8,7 +8,7 @@ import numpy as np
 from experiments.study import plots, protocols, tables
 from experiments.study.cells import Result
 from experiments.study.document import Heading, Part, Picture, Table, Text
-from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS, PROTOCOLS
+from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS, PROTOCOLS, VARIANTS
 from fscs.datasets import CODES
 
 FAR = {'EM': 10, 'ssTEM': 3}  # sections between test and annotated images that tell copies apart
@@ -26,7 +26,7 @@ def targets_of(results: Sequence[Result]) -> list[str]:
   return [code for code in CODES if code in found]
 
 
-def summary(results: Sequence[Result], name: protocols.Name) -> Iterator[Part]:
+def summary(results: Sequence[Result], name: protocols.Name, missing: int = 0) -> Iterator[Part]:
   """The terms of the protocol of that name, and ours against the others, losses first."""
   protocol = PROTOCOLS[name]
   selections = sorted({result.cell.selection for result in results})
@@ -38,14 +38,19 @@ def summary(results: Sequence[Result], name: protocols.Name) -> Iterator[Part]:
     ' networks. IoU of the foreground, mean over images, then mean ± standard deviation over'
     ' selections.'
   )
+  if missing:
+    yield Text(f'Not finished: {missing} of the experiments are still to be done.')
   labels = labels_of(results)
   if OURS not in labels:
     return
-  table = tables.means(results)
+  table = tables.means([r for r in results if r.cell.contestant not in VARIANTS])
   rows = tables.losses_first(table, OURS)
   lost = sum(row[0] < 0 for row in rows)
   yield Heading('Where ours loses')
-  yield Text(f'{labels[OURS]} against the best of all others: behind in {lost} of {len(rows)}.')
+  yield Text(
+    f'{labels[OURS]} against the best of the others, variants of it aside: behind in {lost} of'
+    f' {len(rows)}, on average {np.mean([row[0] for row in rows]):+.3f}.'
+  )
   yield Table(
     ('target', 'K', 'ours', 'best other', 'its IoU', 'difference'),
     [
@@ -64,16 +69,19 @@ def summary(results: Sequence[Result], name: protocols.Name) -> Iterator[Part]:
 
 
 def _paired(results: Sequence[Result], labels: dict[str, str]) -> Iterator[Part]:
-  yield Heading('Paired differences of ours to every other')
-  yield Text('Mean over all targets and K of the difference on the same images, 95 % interval.')
-  yield Table(
-    ('other', 'difference', '95 % interval', 'experiments'),
-    [
+  """Ours against the others, and what each part of the recipe gives."""
+  titles = ('Paired differences of ours to every other', 'What the parts of the recipe give')
+  for title, of_variants in zip(titles, (False, True), strict=True):
+    rows = [
       (label, f'{d.mean:+.3f}', f'{d.low:+.3f} to {d.high:+.3f}', str(d.cells))
       for name, label in labels.items()
-      if name != OURS and (d := tables.difference(results, OURS, name))
-    ],
-  )
+      if name != OURS and (name in VARIANTS) == of_variants
+      if (d := tables.difference(results, OURS, name))
+    ]
+    if rows:
+      yield Heading(title)
+      yield Text('Mean over all targets and K of the difference on the same images, 95 % interval.')
+      yield Table(('other', 'difference', '95 % interval', 'experiments'), rows)
 
 
 def scores(results: Sequence[Result], out: Path) -> Iterator[Part]:
@@ -137,6 +145,7 @@ def steps(results: Sequence[Result], out: Path) -> Iterator[Part]:
         (code, labels[name], *(f'{curve[s]:.3f}' if s in curve else '' for s in steps))
         for code, by_name in curves.items()
         for name, curve in by_name.items()
+        if curve
       ],
     )
 
