@@ -18,6 +18,7 @@ from experiments.options import (
 from experiments.presets import Preset
 from experiments.runs import newest_run
 from fscs.predict import Orientations
+from fscs.starting_points import diameter_range_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,5 +104,5 @@ def _of_run(run: dict[str, Any] | None, *, preset_given: bool) -> dict[str, Any]
   if not preset_given:
     names |= {field.name for field in dataclasses.fields(DataOptions)}
   values = {name: run['config'][name] for name in names}
-  values['diameter_range'] = run['config'].get('diameter_range')  # runs of old have none
+  values['diameter_range'] = diameter_range_of(run['config'])
   return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}

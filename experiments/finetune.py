@@ -102,8 +102,8 @@ def _check(config: Config) -> None:
     value = getattr(config, name)
     if value is not None and not 0 < value < 100:
       raise InputError(f'--{name.replace("_", "-")} is {value}: a number above 0, such as 0.5')
-  if config.crop_size < 16 or config.crop_size % 8:
-    raise InputError(f'--crop-size is {config.crop_size}: a multiple of 8 from 16 on is needed')
+  if config.crop_size < 16 or config.crop_size % 16:
+    raise InputError(f'--crop-size is {config.crop_size}: a multiple of 16 is needed')
 
 
 def _pairs(config: Config) -> list[Pair]:

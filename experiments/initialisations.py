@@ -86,12 +86,14 @@ def load(
   run = run_of(init)
   if run is None:
     objective, step, (found, metadata) = 'unknown', 0, load_init(init)
-    seen = metadata.get('sources', ())
+    seen, arch = metadata.get('sources', ()), metadata.get('architecture', network.arch)
   else:
     objective, step, found = _read_run(Path(init), run, which)
-    seen = run['sources']
+    seen, arch = run['sources'], run['config']['arch']
   if target in seen:
     raise InputError(f'{init} has learned from {target}: choose another --target or run')
+  if arch != network.arch:
+    raise InputError(f'{init} holds another network: {arch}, not {network.arch}: see --arch')
   _check_network(init, found, params, model)
   return Initialisation(name, objective, step, _digest(found), found)
 

@@ -159,6 +159,10 @@ def check_bounds(config: DataOptions) -> None:
       raise InputError(f'{option}: it must be at most {_LARGEST[name]}')
     if name in _ABOVE_ZERO and not value > 0:
       raise InputError(f'{option}: it must be above 0')
+    if name == 'crop_size' and isinstance(config, NetworkOptions):
+      stride = make_network(config).stride
+      if value % stride:
+        raise InputError(f'{option}: --arch={config.arch} needs a multiple of {stride}')
     if name == 'diameter_range' and not 0 < value[0] <= value[1]:
       raise InputError(f'{option}: two numbers above 0 are needed, the smaller one first')
 

@@ -221,12 +221,13 @@ def table(rows: list[Row]) -> str:
   """Markdown: means over seeds."""
   groups: dict[tuple, list[Row]] = {}
   for row in rows:
-    groups.setdefault((row.data_set, row.shots, row.method, row.steps), []).append(row)
+    groups.setdefault((row.data_set, row.shots, row.method, row.steps, row.most), []).append(row)
   lines = [
     '| data set | K | method | IoU | announced | AP at 0.5 | to learn, s | per image, s | images |',
     '|---|---:|---|---:|---:|---:|---:|---:|---:|',
   ]
-  for (code, shots, method, steps), group in sorted(groups.items(), key=lambda item: item[0][:2]):
+  in_order = sorted(groups.items(), key=lambda item: item[0][:2])
+  for (code, shots, method, steps, _), group in in_order:
     name = LABELS.get(method, method)
     name += '' if steps in (0, Settings().num_steps) else f', {steps} steps'
     mean = {

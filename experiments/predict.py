@@ -39,9 +39,9 @@ class Config:
   """Folder of images to segment."""
   out: str = ''
   """Folder to write to."""
-  orientations: Orientations = 1
+  orientations: Orientations | None = None
   """4 or 8 also look at flipped, or flipped and turned images and take the mean: a little better,
-  and so many times as long."""
+  and so many times as long; the model's own by default, which is 1 unless it was changed."""
   report: bool = True
   """Write report.html, a page to look at."""
   dry_run: bool = False
@@ -56,7 +56,9 @@ def predict(config: Config) -> Path:
       are done, an image could not be segmented.
   """
   folder, out = _folders(config)
-  segmenter = dataclasses.replace(_load(Path(config.model)), orientations=config.orientations)
+  segmenter = _load(Path(config.model))
+  if config.orientations is not None:
+    segmenter = dataclasses.replace(segmenter, orientations=config.orientations)
   found = _images(folder)
   model = records.digest(segmenter)
   done = records.read(out, model)

@@ -106,10 +106,11 @@ PRESETS: dict[str, dict[str, Any]] = {
   },
 }
 
-# What rehearsals chose (docs/recipe.md), at the sizes of `cpu`: a deeper and narrower U-Net with
-# He's kernels, Reptile with an outer rate that falls to 0, cross-entropy + Dice, augmented crops,
-# small objects enlarged, the annotated images' batch-norm statistics, and predictions that are
-# means over eight orientations; for supervised training as many steps, each on crops of one source.
+# What trials on images that no result scores chose so far, at the sizes of `cpu`: a deeper and
+# narrower U-Net with He's kernels, Reptile with an outer rate that falls to 0, cross-entropy and
+# Dice, augmented crops, small objects enlarged, the annotated images' batch-norm statistics,
+# predictions that are means over eight orientations; for supervised training as many steps, each
+# on crops of one source.
 PRESETS['recommended'] = {
   **PRESETS['cpu'],
   'arch': 'deep_unet',

@@ -22,7 +22,9 @@ COLUMNS = (*Summary._fields, 'model')  # the model's `digest`
 
 def digest(segmenter: Segmenter) -> str:
   """8 hexadecimal digits that tell one model, or way of predicting with it, from another."""
-  facts = (segmenter.scale, segmenter.channel, segmenter.splitting, segmenter.orientations)
+  facts = (segmenter.scale, segmenter.channel, segmenter.splitting)
+  if segmenter.orientations != 1:
+    facts += (segmenter.orientations,)
   found = hashlib.sha256(repr(facts).encode())
   for leaf in jax.tree.leaves((segmenter.params, segmenter.statistics)):
     found.update(np.asarray(leaf).tobytes())

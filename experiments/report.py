@@ -49,7 +49,8 @@ def report(config: Config) -> Path:
   results = _known(cells.read_all(Path(config.workdir)), PROTOCOLS[config.protocol])
   if not results:
     raise InputError(
-      f'--workdir={config.workdir} has no results: run python -m experiments.study first'
+      f'--workdir={config.workdir} has no results of --protocol={config.protocol}: run python -m'
+      ' experiments.study first'
     )
   out = Path(config.out or Path(config.workdir) / 'report')
   out.mkdir(parents=True, exist_ok=True)
@@ -69,8 +70,16 @@ def report(config: Config) -> Path:
 
 
 def _known(results: Sequence[Result], protocol: Protocol) -> list[Result]:
-  """Those of the protocol that this version can show; the others are named."""
-  results = [r for r in results if r.cell.selection in protocol.selections]
+  """Those of the protocol; of them, those that this version cannot show are named."""
+  steps = (0, protocol.steps, *protocol.curve)
+  results = [
+    r
+    for r in results
+    if r.cell.selection in protocol.selections
+    and r.cell.shots in protocol.shots
+    and r.cell.seed in protocol.seeds
+    and r.cell.steps in steps
+  ]
   known = [r for r in results if r.cell.contestant in CONTESTANTS and r.cell.target in CODES]
   names, shown = (
     {f'{r.cell.target}/{r.cell.contestant}' for r in part} for part in (results, known)

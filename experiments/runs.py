@@ -90,6 +90,11 @@ def _check_same(
     if name not in free and found['config'].get(name, defaults.get(name)) != value
   ]
   differences += [
+    f'--{name.replace("_", "-")} is {value!r} there and no option now'
+    for name, value in found['config'].items()
+    if name not in wanted['config'] and value is not None
+  ]
+  differences += [
     f'{name} differs' for name in wanted if name != 'config' and found.get(name) != wanted[name]
   ]
   if differences:

@@ -27,11 +27,11 @@ def load_start(init: str) -> Initialisation:
     return _of_torch(path)
   if not path.is_dir():
     raise InputError(
-      f'--init={init}: give pretrained, random, the workdir of a training run, or a PyTorch file'
+      f'{init}: give pretrained, random, the workdir of a training run, or a PyTorch file'
       f' ({", ".join(TORCH_SUFFIXES)})'
     )
   if (path / CONFIG_FILE).exists() and not (path / 'init').is_dir():
-    raise InputError(f'--init={init}: that run has not ended yet: run its command again')
+    raise InputError(f'{init}: that run has not ended yet: run its command again')
   folder = path / 'init' if (path / 'init').is_dir() else path
   return starting_points.read_initialisation(folder)._replace(name=path.resolve().name)
 
@@ -39,19 +39,19 @@ def load_start(init: str) -> Initialisation:
 def _of_torch(path: Path) -> Initialisation:
   """The authors' parameters; batch-norm scales and biases of theirs are kept."""
   if not path.is_file():
-    raise InputError(f'--init={path}: there is no such file')
+    raise InputError(f'{path}: there is no such file')
   try:
     import torch
   except ImportError as error:
     raise InputError(
-      f'--init={path} needs PyTorch to be read: pip install torch, or convert it with'
+      f'{path} needs PyTorch to be read: pip install torch, or convert it with'
       ' fscs.params_from_torch where PyTorch is, and keep it with fscs.save_init'
     ) from error
   try:
     state = torch.load(path, map_location='cpu', weights_only=True)
   except Exception as error:  # many kinds for one thing: no file of parameters
     raise InputError(
-      f'--init={path} is no PyTorch file of parameters alone'
+      f'{path} is no PyTorch file of parameters alone'
       f' ({str(error).splitlines()[0][:100]}): save model.state_dict()'
     ) from error
   architecture: Architecture = 'unet' if any('dconv' in name for name in state) else 'fcrn'

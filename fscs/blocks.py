@@ -82,9 +82,9 @@ def predict_blocks(
     grey = [_to_working(part, segmenter.scale, limits) for part in found]
     batch = np.stack([tiles.fill_up(part) for part in grey])
     segmenter = dataclasses.replace(segmenter, statistics=statistics_of(segmenter, batch))
-  overlap = tiles.overlap(segmenter.reach)
-  core = max(1, int((tiles.TILE - 2 * overlap) / segmenter.scale))
-  margin = int(np.ceil(overlap / segmenter.scale))
+  seen = tiles.margin(segmenter.reach)
+  core = max(1, int((tiles.TILE - 2 * seen) / segmenter.scale))
+  margin = int(np.ceil(seen / segmenter.scale))
   for block in blocks(shape, core, margin):
     part = read(block.seen)
     probability = predict_grey(segmenter, _to_working(part, segmenter.scale, limits))

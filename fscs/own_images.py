@@ -170,8 +170,11 @@ def choose_scale(labels: Sequence[np.ndarray], diameter_range: DiameterRange) ->
   """The factor that brings the typical object to the nearest diameter that an initialisation knows.
 
   Small objects grow, for the network's pooling to leave enough of them; large ones shrink, to fit
-  into its context, but no further than needed, since outlines lose by shrinking.
+  into its context, but no further than needed, since outlines lose by shrinking. Without objects
+  there is nothing to go by, and it is 1.
   """
+  if not any(image.any() for image in labels):
+    return 1.0
   least, most = diameter_range
   typical = typical_diameter(labels)
   if least / TOLERANCE <= typical <= most * TOLERANCE:

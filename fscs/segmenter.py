@@ -23,7 +23,7 @@ from fscs.checkpoint import load_init, save_init
 from fscs.episodes import normalise
 from fscs.errors import InputError
 from fscs.models import make_model
-from fscs.models.layers import BatchNorm, Convolution
+from fscs.models.layers import BatchNorm, Convolution, Upsampling
 from fscs.objects import Splitting
 from fscs.own_images import rescale, scaled_shape, stretch, to_grey
 from fscs.predict import Orientations, averaged, batch_statistics
@@ -175,8 +175,18 @@ def _only_part(part: tuple[int, int], whole: tuple[int, int]):
     rows, columns = (jnp.arange(seen) * total < size * seen for seen, size, total in places)
     return jnp.outer(rows, columns)[..., None].astype(jnp.float32)
 
+  def repeat_last(images: jax.Array) -> jax.Array:
+    """What is beyond the part becomes the part's last row and column."""
+    for axis in (1, 2):
+      inside = in_part(images).max((2 - axis, 2)).sum().astype(int)
+      places = jnp.minimum(jnp.arange(images.shape[axis]), inside - 1)
+      images = jnp.take(images, places, axis)
+    return images
+
   def intercept(call, images, options, context):
     layer = context.module
+    if isinstance(layer, Upsampling):
+      images = [repeat_last(x) for x in images]
     if isinstance(layer, Convolution):
       images = [x * in_part(x) for x in images]
     if isinstance(layer, BatchNorm):
@@ -201,9 +211,9 @@ def predict_grey(segmenter: Segmenter, grey: np.ndarray) -> np.ndarray:
   """(H, W) uint8 at the working scale to (H, W) float32 probabilities.
 
   Without kept statistics an image is normalised by its own, and what it is filled up with, so that
-  the network is compiled for few sizes, does not count; only the U-Net's up-sampling, which depends
-  on the size, sees it. An image of more than one tile is normalised by the statistics of a sample
-  of it, so that its tiles fit together.
+  the network is compiled for few sizes, does not count; but the paper's U-Net, whose up-sampling
+  depends on the size, sees how much it is. An image of more than one tile is normalised by the
+  statistics of a sample of it, so that its tiles fit together.
   """
   probability, _ = _functions(segmenter.architecture, segmenter.widths)
   variables = {'params': segmenter.params}

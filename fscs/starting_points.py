@@ -50,14 +50,18 @@ def read_initialisation(folder: str | Path) -> Initialisation:
     architecture,
     widths_of(architecture, params),
     params,
-    _diameter_range(metadata),
+    diameter_range_of(metadata) or DIAMETER_RANGE,
     Path(folder).resolve().name,
   )
 
 
-def _diameter_range(facts: Mapping[str, Any]) -> DiameterRange:
-  least, most = facts.get('diameter_range', DIAMETER_RANGE)
-  return float(least), float(most)
+def diameter_range_of(facts: Mapping[str, Any]) -> DiameterRange | None:
+  """The objects that an initialisation or a run knows, as its metadata or options say; or None."""
+  if (only := facts.get('object_diameter')) is not None:  # how it was written once
+    return float(only), float(only)
+  if (both := facts.get('diameter_range')) is None:
+    return None
+  return float(both[0]), float(both[1])
 
 
 def widths_of(architecture: Architecture, params: Params) -> tuple[int, ...]:
@@ -103,7 +107,7 @@ def pretrained() -> Initialisation:
     facts['architecture'],
     widths_of(facts['architecture'], params),
     params,
-    _diameter_range(facts),
+    diameter_range_of(facts) or DIAMETER_RANGE,
     'pretrained',
   )
 

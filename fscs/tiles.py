@@ -1,7 +1,7 @@
 """Prediction of images of any size: whole where they are small, else by overlapping tiles.
 
 Sides of what the network sees are few different numbers, so that it is compiled for few sizes. All
-images here are (H, W) at the working scale, normalised to [-1, 1].
+images here are (H, W) uint8 at the working scale.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 TILE = 1024  # largest side that is predicted at once
 RAMP = 16  # pixels over which one tile's weight falls and the next one's rises
-ALIGNED = 4  # reaches are rounded up to multiples, which keeps tiles in step with pooling
+ALIGNED = 8  # margins are multiples, which keeps tiles in step with pooling by up to 16
 SMALL_STEP, LARGE_STEP = 128, 256  # sides are rounded up to multiples of these,
 LARGE = 512  # below and above this one
 ALL_TILES = 32  # pieces that stand for annotated images
@@ -33,10 +33,10 @@ def padded_side(size: int) -> int:
 
 def overlap(reach: int) -> int:
   """Pixels that neighbouring tiles share, for a network that sees so far to each side."""
-  return 2 * _margin(reach) + RAMP
+  return 2 * margin(reach) + RAMP
 
 
-def _margin(reach: int) -> int:
+def margin(reach: int) -> int:
   """How many of a tile's outermost pixels do not count."""
   return -(-reach // ALIGNED) * ALIGNED
 
@@ -48,7 +48,7 @@ def spans(size: int, reach: int, tile: int = TILE) -> list[Span]:
   shared = overlap(reach)
   count = -(-(size - shared) // (tile - shared))
   begins = np.arange(count) * (tile - shared)
-  ramp = np.clip((np.arange(shared) + 0.5 - _margin(reach)) / RAMP, 0, 1)
+  ramp = np.clip((np.arange(shared) + 0.5 - margin(reach)) / RAMP, 0, 1)
   found = []
   for index, begin in enumerate(begins):
     weights = np.ones(min(tile, size - begin))
@@ -104,7 +104,7 @@ def sample(image: np.ndarray, count: int = SAMPLE_TILES, side: int = SAMPLE_SIDE
 
 
 def sample_all(images: Sequence[np.ndarray], side: int) -> np.ndarray:
-  """As `sample`, of several images of at least `side` pixels, `ALL_TILES` pieces at least."""
+  """As `sample`, of several images of at least `side` pixels: about `ALL_TILES` pieces in all."""
   count = -(-ALL_TILES // len(images))
   return np.concatenate([sample(image, count, side) for image in images])
 

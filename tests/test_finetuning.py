@@ -35,7 +35,7 @@ def cells(seed, shape=(72, 96), count=6, radius=8):
 @pytest.fixture(scope='module')
 def initialisation():
   model = make_model('fcrn', widths=(8, 8, 16, 16), kernel_init='he')
-  return Initialisation('fcrn', model.widths, init_params(model, jax.random.key(0)), 16.0)
+  return Initialisation('fcrn', model.widths, init_params(model, jax.random.key(0)), (16.0, 16.0))
 
 
 @pytest.fixture(scope='module')

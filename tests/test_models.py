@@ -194,7 +194,7 @@ def test_paper_kernels_are_standard_normal_and_biases_zero():
 @pytest.mark.parametrize('arch', ['fcrn', 'unet'])
 def test_wrong_number_of_widths_says_how_many(arch):
   with pytest.raises(
-    InputError, match={'fcrn': 'fcrn needs 4 ', 'unet': 'unet needs 2 to 7 '}[arch]
+    InputError, match={'fcrn': 'fcrn needs 4 ', 'unet': 'unet needs 2 to 5 '}[arch]
   ):
     make_model(arch, widths=(4,))
 

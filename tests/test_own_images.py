@@ -69,6 +69,7 @@ def test_small_objects_grow_to_the_known_size_and_large_ones_shrink_no_further_t
   assert [choose_scale(labels, known) for known in ((48, 99), (24, 60), (10, 33))] == [1.0] * 3
   assert choose_scale(labels, (8, 20)) == pytest.approx(0.5, rel=0.03)
   assert choose_scale(labels, (1, 1)) == 1 / 8
+  assert choose_scale([np.zeros((9, 9), np.int32)], (24, 60)) == 1.0
 
 
 def test_labels_keep_their_values_and_places_when_rescaled():

@@ -116,8 +116,10 @@ def test_the_table_has_means_over_seeds():
     Row('ssTEM', 'random', 5, seed, 60, 0, iou, 0.1, 0.5, 60.0, 1.0, 15)
     for seed, iou in enumerate((0.2, 0.4))
   ]
+  rows.append(rows[0]._replace(most=2, iou=0.9))
   rows.append(rows[0]._replace(steps=30))
-  *_, last, shorter = table(rows).splitlines()
+  *_, last, fewer, shorter = table(rows).splitlines()
+  assert fewer.startswith('| ssTEM | 5 | fscs, random initialisation | 0.900 |')
   assert shorter.startswith('| ssTEM | 5 | fscs, random initialisation, 30 steps | 0.200 |')
   assert (
     last == '| ssTEM | 5 | fscs, random initialisation | 0.300 | 0.500 | 0.100 | 60 | 1.00 | 15 |'

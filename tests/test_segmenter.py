@@ -15,9 +15,10 @@ def noise(shape):
   return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
 
 
+@pytest.mark.parametrize('architecture', ['fcrn', 'deep_unet'])
 @pytest.mark.parametrize('shape', [(104, 72), (41, 9)])
-def test_how_much_an_image_is_filled_up_does_not_change_its_own_statistics(shape, monkeypatch):
-  segmenter, grey = tiny_segmenter(keep_statistics=False), noise(shape)
+def test_how_much_an_image_is_filled_up_does_not_matter(architecture, shape, monkeypatch):
+  segmenter, grey = tiny_segmenter(architecture, keep_statistics=False), noise(shape)
   filled = predict_grey(segmenter, grey)
   monkeypatch.setattr(tiles, 'padded_side', lambda size: -(-size // 8) * 8)
   assert filled.shape == shape

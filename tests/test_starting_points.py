@@ -56,7 +56,7 @@ def test_a_run_that_has_not_ended_and_a_folder_of_no_network_are_named(tmp_path)
   with pytest.raises(InputError, match='has not ended yet'):
     load_start(str(tmp_path))
   fscs.save_init(tmp_path / 'other', {'a': np.zeros(2, np.float32)}, {})
-  with pytest.raises(InputError, match='does not say whether it is of fcrn or unet'):
+  with pytest.raises(InputError, match='does not say which network it is of'):
     load_start(str(tmp_path / 'other'))
 
 

@@ -162,8 +162,9 @@ def test_rehearsals_share_no_image_with_those_that_are_scored():
   np.testing.assert_array_equal(splits[0].test, splits[1].test)
 
 
-def test_all_trainings_take_as_many_steps_on_as_many_crops():
-  protocol = PROTOCOLS['cpu-small']
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_all_trainings_take_as_many_steps_on_as_many_crops(name):
+  protocol = PROTOCOLS[name]
   for training in TRAININGS.values():
     config_class = networks._COMMANDS[training.command][1]
     config = dataclasses.replace(from_preset(config_class, protocol.preset), **training.options)
@@ -175,6 +176,10 @@ def test_all_trainings_take_as_many_steps_on_as_many_crops():
       steps = config.meta_epochs * 4 * config.task_batch * config.num_inner_steps
       crops = config.num_crops
     assert (steps, crops) == (protocol.training_steps, protocol.training_crops)
+
+
+def test_steps_that_whole_meta_epochs_do_not_make_are_refused():
+  protocol = PROTOCOLS['cpu-small']
   with pytest.raises(InputError, match='1441 training steps are no multiple of the 120'):
     networks._length(from_preset(meta_train.Config, 'cpu'), protocol._replace(training_steps=1441))
 
@@ -336,7 +341,7 @@ def test_the_commands_end_with_one_line(tmp_path):
   folder = f'--workdir={tmp_path}'
   assert refusal_of('study', '--shots', '7', folder).startswith('--shots has 7: one of 1 5 10 is')
   assert refusal_of('report', folder) == (
-    f'{folder} has no results: run python -m experiments.study first'
+    f'{folder} has no results of --protocol=cpu-small: run python -m experiments.study first'
   )
 
 
@@ -365,7 +370,7 @@ def report_of(folder, **options):
 
 def test_folders_without_results_cannot_be_reported(tmp_path):
   for folder in (tmp_path, tmp_path / 'nowhere'):
-    with pytest.raises(InputError, match=f'--workdir={folder} has no results: run python'):
+    with pytest.raises(InputError, match=f'--workdir={folder} has no results of --protocol='):
       report_of(folder)
 
 

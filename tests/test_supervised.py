@@ -148,7 +148,8 @@ def test_fine_tuning_on_several_supports_at_once_equals_one_after_the_other(
 
 
 def test_support_without_crops_leaves_the_parameters(params, grey_set):
-  finetune = make_finetune(MODEL, fine_tuning(optimizer=inner_optimizer()))
+  options = {'diameter_range': (24.0, 60.0), 'keep_statistics': True}
+  finetune = make_finetune(MODEL, fine_tuning(optimizer=inner_optimizer(), **options))
   (tuned,) = finetune(params, [grey_set._replace(masks=np.zeros_like(grey_set.masks))])
   assert tuned.params is params
   assert len(tuned.losses) == 0

@@ -33,7 +33,8 @@ class Config:
   """Options of the study; empty ones mean all that the protocol has."""
 
   protocol: protocols.Name = 'cpu-small'
-  """On which terms: cpu-small (two cores, many hours), paper (GPU) or smoke."""
+  """On which terms: cpu-small (two cores, many hours), rehearsal (variants of the recipe, on images
+  that cpu-small does not score), paper (GPU) or smoke."""
   workdir: str = 'runs/study'
   """Where trainings and results are kept."""
   raw_dir: str | None = None

@@ -99,7 +99,7 @@ def _length(
       'pretrain_block_steps': max(1, protocol.training_steps // 12),
     }
   tasks = (len(config.sources) or len(CODES) - 1) * config.task_batch
-  inner_steps = inner_steps or protocol.inner_steps
+  inner_steps = min(inner_steps or protocol.inner_steps, protocol.inner_steps)
   per_epoch = tasks * inner_steps
   epochs, rest = divmod(protocol.training_steps, per_epoch)
   if rest:

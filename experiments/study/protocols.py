@@ -37,7 +37,7 @@ class Training(NamedTuple):
   command: Literal['pretrain', 'meta_train']
   options: Mapping[str, Any]  # beside those of the protocol's preset
   kernel_init: KernelInit = 'he'
-  inner_steps: int | None = None  # of an episode; the protocol's by default
+  inner_steps: int | None = None  # of an episode, if the protocol has more
 
 
 class Contestant(NamedTuple):

@@ -45,6 +45,8 @@ def summary(results: Sequence[Result], name: protocols.Name, missing: int = 0) -
     return
   table = tables.means([r for r in results if r.cell.contestant not in VARIANTS])
   rows = tables.losses_first(table, OURS)
+  if not rows:
+    return
   lost = sum(row[0] < 0 for row in rows)
   yield Heading('Where ours loses')
   yield Text(

@@ -30,7 +30,7 @@ _MODELS: dict[Architecture, Callable[..., FCRN | UNet]] = {
   'unet': UNet,
   'deep_unet': functools.partial(UNet, widths=(16, 32, 64, 128), aligned=False),
 }
-_NUM_LEVELS = {'fcrn': (4, 4), 'unet': (2, 7), 'deep_unet': (2, 7)}
+_NUM_LEVELS = {'fcrn': (4, 4), 'unet': (2, 5), 'deep_unet': (2, 5)}  # see `fscs.tiles.ALIGNED`
 
 
 def make_model(

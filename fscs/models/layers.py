@@ -100,6 +100,16 @@ class BatchNorm(nn.Module):
     return outputs.astype(precision)
 
 
+class Upsampling(nn.Module):
+  """Bilinear x2 up-sampling, see `upsample_aligned` and `upsample`: a layer that can be named."""
+
+  aligned: bool
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    return upsample_aligned(images) if self.aligned else upsample(images)
+
+
 def max_pool(images: jax.Array) -> jax.Array:
   """2x2 stride-2 maximum: (B, H, W, C) to (B, H // 2, W // 2, C); an odd last line is dropped.
 

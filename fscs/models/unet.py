@@ -9,10 +9,9 @@ from fscs.models.layers import (
   BatchNorm,
   Convolution,
   Precision,
+  Upsampling,
   kernel_initialiser,
   max_pool,
-  upsample,
-  upsample_aligned,
 )
 
 
@@ -78,7 +77,6 @@ class UNet(nn.Module):
       options = (self.affine, self.kernel_init, self.norm_scale, self.lowering, self.precision)
       return DoubleConvolution(features, *options, name=name)(*images)
 
-    enlarge = upsample_aligned if self.aligned else upsample
     *outer, bottleneck = self.widths
     x, skipped = images, []
     for level, width in enumerate(outer, start=1):
@@ -86,7 +84,7 @@ class UNet(nn.Module):
       x = max_pool(skipped[-1])
     features = x = block(f'down{len(self.widths)}', bottleneck, x)
     for level, width in reversed(list(enumerate(outer, start=1))):
-      x = block(f'up{level}', width, enlarge(x), skipped.pop())
+      x = block(f'up{level}', width, Upsampling(self.aligned)(x), skipped.pop())
     logits = Pointwise(self.kernel_init, name='conv_last')(x.astype(jnp.float32))
     return logits, features.astype(jnp.float32)
 
