@@ -71,14 +71,12 @@ def report(config: Config) -> Path:
 
 def _known(results: Sequence[Result], protocol: Protocol) -> list[Result]:
   """Those of the protocol; of them, those that this version cannot show are named."""
-  steps = (0, protocol.steps, *protocol.curve)
   results = [
     r
     for r in results
     if r.cell.selection in protocol.selections
     and r.cell.shots in protocol.shots
     and r.cell.seed in protocol.seeds
-    and r.cell.steps in steps
   ]
   known = [r for r in results if r.cell.contestant in CONTESTANTS and r.cell.target in CODES]
   names, shown = (

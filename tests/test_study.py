@@ -365,7 +365,7 @@ def test_a_worker_that_is_killed_is_named_and_the_same_command_goes_on(
 
 
 def report_of(folder, **options):
-  return report.report(report.Config(workdir=str(folder), protocol='smoke', **options))
+  return report.report(report.Config(workdir=str(folder), protocol='cpu-small', **options))
 
 
 def test_folders_without_results_cannot_be_reported(tmp_path):
@@ -398,10 +398,10 @@ def test_a_cell_without_scores_is_damaged(tmp_path):
 
 def test_contestants_of_other_versions_are_left_out_and_named(tmp_path, capsys):
   keep(tmp_path)
-  keep(tmp_path, 'gone', iou=(0.9, 0.9), shots=3)
+  keep(tmp_path, 'gone', iou=(0.9, 0.9), shots=10)
   out = report_of(tmp_path, predictions=False)
   assert 'does not know them: TNBC/gone' in capsys.readouterr().err
-  assert 'K = 3' not in (out / 'results.md').read_text()
+  assert 'K = 10' not in (out / 'results.md').read_text()
 
 
 @pytest.fixture
