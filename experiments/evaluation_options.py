@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import tyro
 
+from experiments import data
 from experiments.initialisations import RANDOM, Which, run_of
 from experiments.options import (
   Code,
@@ -14,11 +15,20 @@ from experiments.options import (
   NetworkOptions,
   Schedule,
   from_preset,
+  learning_rate,
 )
 from experiments.presets import Preset
 from experiments.runs import newest_run
+from fscs.adapt import inner_optimizer
+from fscs.augmentation import make_augment
+from fscs.errors import InputError
+from fscs.evaluate import FineTuning
+from fscs.losses import PIXEL_LOSSES
 from fscs.predict import Orientations
 from fscs.starting_points import diameter_range_of
+
+# Test images per batch of the reference where it is not 32.
+TEST_BATCH_SIZE = {'EM': 20}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,3 +116,41 @@ def _of_run(run: dict[str, Any] | None, *, preset_given: bool) -> dict[str, Any]
   values = {name: run['config'][name] for name in names}
   values['diameter_range'] = diameter_range_of(run['config'])
   return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
+def finetuning(config: Config) -> FineTuning:
+  """How initialisations adapt.
+
+  Raises:
+    InputError: a cosine schedule without its number of steps.
+  """
+  if config.finetune_schedule == 'cosine' and not config.finetune_steps:
+    raise InputError('--finetune-schedule=cosine needs to know the end: give --finetune-steps')
+  rate = learning_rate(config.finetune_lr, config.finetune_schedule, config.finetune_steps)
+  return FineTuning(
+    inner_optimizer(rate, config.weight_decay),
+    config.crop_size,
+    data.finetune_stride(config.target, config.downscale),
+    config.min_foreground,
+    batch_size=config.finetune_batch_size,
+    num_epochs=config.finetune_epochs,
+    max_steps=config.finetune_steps,
+    seed=config.seed,
+    pixel_loss=PIXEL_LOSSES[config.loss],
+    augment=make_augment(config.augmentation),
+    diameter_range=config.diameter_range,
+    keep_statistics=config.statistics == 'support',
+  )
+
+
+def testing(config: Config) -> dict[str, Any]:
+  """How test images are predicted: options of `fscs.evaluate.make_score`."""
+  statistics = config.statistics
+  if statistics in ('auto', 'support'):  # those of the support come with what has adapted
+    statistics = 'batch' if config.protocol == 'paper' else 'image'
+  batch_size = config.test_batch_size or TEST_BATCH_SIZE.get(config.target, 32)
+  return {
+    'statistics': statistics,
+    'batch_size': batch_size,
+    'orientations': config.orientations,
+  }

@@ -15,33 +15,27 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
 from experiments import data, evaluation_options, figures, initialisations, results
+from experiments.bounds import check_bounds
 from experiments.evaluation_options import Config
 from experiments.initialisations import Initialisation
-from experiments.options import check_bounds, learning_rate, make_network, run
+from experiments.options import make_network, run
 from experiments.progress import progress_bar
 from experiments.results import Row
 from experiments.runs import default_workdir, open_workdir
 from experiments.selection_files import choose_selections, save_selections
-from fscs.adapt import inner_optimizer
-from fscs.augmentation import make_augment
 from fscs.errors import InputError
-from fscs.evaluate import Adapted, FineTuning, Scores, make_finetune, make_score
-from fscs.losses import PIXEL_LOSSES
+from fscs.evaluate import Adapted, Scores, make_finetune, make_score
 from fscs.models import with_affine_norms
 from fscs.preprocessing import GreySet, split
 from fscs.selections import Selections, support_indices, support_names
 
 # Options that span the grid; with others, a workdir gets further rows.
 GRID = ('init', 'shots', 'selections', 'checkpoint', 'kernel_init', 'shard', 'at_once')
-
-# Test images per batch of the reference where it is not 32.
-TEST_BATCH_SIZE = {'EM': 20}
 
 OVERLAYS = ('best', 'median', 'worst')
 
@@ -110,8 +104,8 @@ def _fill_grid(config, inits, grey_set: GreySet, supports, workdir: Path) -> Non
   rows = everything if config.shard is None else results.read_rows(path)
   index, count = results.shard_of(config.shard)
   model = make_network(config, affine=True, norm_scale=config.norm_scale)
-  finetune = make_finetune(model, _finetuning(config))
-  score = make_score(model, **_testing(config))
+  finetune = make_finetune(model, evaluation_options.finetuning(config))
+  score = make_score(model, **evaluation_options.testing(config))
   done = {row.key for row in everything}
   cells = [
     (init, shots, number)
@@ -164,39 +158,6 @@ def _score(
   means = (float(np.mean(s)) for s in (scores.iou, scores.dice, scores.foreground_accuracy))
   seconds += time.perf_counter() - begin
   return Row(*_key(config, *cell), *means, len(tuned.losses), len(indices), seconds)
-
-
-def _finetuning(config: Config) -> FineTuning:
-  if config.finetune_schedule == 'cosine' and not config.finetune_steps:
-    raise InputError('--finetune-schedule=cosine needs to know the end: give --finetune-steps')
-  rate = learning_rate(config.finetune_lr, config.finetune_schedule, config.finetune_steps)
-  return FineTuning(
-    inner_optimizer(rate, config.weight_decay),
-    config.crop_size,
-    data.finetune_stride(config.target, config.downscale),
-    config.min_foreground,
-    config.finetune_batch_size,
-    config.finetune_epochs,
-    config.finetune_steps,
-    config.seed,
-    PIXEL_LOSSES[config.loss],
-    make_augment(config.augmentation),
-    config.diameter_range,
-    config.statistics == 'support',
-  )
-
-
-def _testing(config: Config) -> dict[str, Any]:
-  """How test images are predicted; see `fscs.predict.make_predict`."""
-  statistics = config.statistics
-  if statistics in ('auto', 'support'):  # those of the support come with what has adapted
-    statistics = 'batch' if config.protocol == 'paper' else 'image'
-  batch_size = config.test_batch_size or TEST_BATCH_SIZE.get(config.target, 32)
-  return {
-    'statistics': statistics,
-    'batch_size': batch_size,
-    'orientations': config.orientations,
-  }
 
 
 def _check_losses(losses: np.ndarray, where: str, name: str) -> None:

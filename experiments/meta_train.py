@@ -21,13 +21,13 @@ import optax
 from jax.sharding import Mesh
 
 from experiments import cluster, initialisations, meta_log, sources
+from experiments.bounds import check_bounds
 from experiments.cluster import ClusterOptions
 from experiments.meta_log import Block
 from experiments.options import (
   DataOptions,
   LossOptions,
   NetworkOptions,
-  check_bounds,
   make_network,
   run,
   warn_without_accelerator,

@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import sources
+from experiments.bounds import check_bounds
 from experiments.options import (
   DataOptions,
   LossOptions,
   NetworkOptions,
   Schedule,
-  check_bounds,
   learning_rate,
   make_network,
   run,

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from skimage.measure import label
 
 from fscs import metrics, tiles
 from fscs.augmentation import Augment
-from fscs.episodes import bank_of
+from fscs.episodes import Bank, bank_of
 from fscs.losses import PixelLoss, weighted_bce
 from fscs.models import FCRN, UNet
 from fscs.own_images import DiameterRange, choose_scale, resize_set, scaled_stride
@@ -26,6 +27,8 @@ from fscs.predict import (
 from fscs.preprocessing import GreySet, crop_corners
 from fscs.supervised import Recipe, crop_stream, make_train_all, num_training_steps
 from fscs.types import Params
+
+IMAGES_AT_ONCE = 16  # test images that are resized and turned together: bounds memory
 
 
 class FineTuning(NamedTuple):
@@ -73,12 +76,7 @@ def make_finetune(
   has them. An image without an admissible crop adds nothing; where no image of a support has one,
   the parameters come back as is. The function raises InputError where crops are larger than images.
   """
-  apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
-  recipe = Recipe(
-    finetuning.optimizer, finetuning.crop_size, finetuning.pixel_loss, finetuning.augment
-  )
-  train_all = make_train_all(apply, recipe)
-
+  train = _make_train(model, finetuning)
   statistics = jax.jit(functools.partial(batch_statistics, model))
 
   def finetune(params: Params, supports: Sequence[GreySet]) -> list[Adapted]:
@@ -87,10 +85,8 @@ def make_finetune(
       resize_set(support, scale, finetuning.crop_size)
       for support, scale in zip(supports, scales, strict=True)
     ]
-    adapted = [
-      Adapted(*trained, scale)
-      for trained, scale in zip(train(params, sized, scales), scales, strict=True)
-    ]
+    trained = train(params, sized, scales)
+    adapted = [Adapted(*one, scale) for one, scale in zip(trained, scales, strict=True)]
     if not finetuning.keep_statistics:
       return adapted
     samples = [tiles.sample_all(support.images, finetuning.crop_size) for support in sized]
@@ -99,17 +95,38 @@ def make_finetune(
       for one, sample in zip(adapted, samples, strict=True)
     ]
 
+  return finetune
+
+
+def _make_train(model: FCRN | UNet, finetuning: FineTuning) -> Callable:
+  """A function from (params, resized supports, scales) to parameters and losses of each."""
+  apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
+  recipe = Recipe(
+    finetuning.optimizer, finetuning.crop_size, finetuning.pixel_loss, finetuning.augment
+  )
+  train_all = make_train_all(apply, recipe)
+
   def train(params: Params, sized: Sequence[GreySet], scales: Sequence[float]):
-    """Parameters and losses."""
     nothing = (params, np.zeros(0, np.float32))
     if finetuning.max_steps == 0:
       return [nothing] * len(sized)
     tables = [_crops(finetuning, *pair) for pair in zip(sized, scales, strict=True)]
     streams = _streams(finetuning, [len(table) for table in tables])
-    trained = iter(train_all(params, bank_of(sized, tables), streams) if streams else ())
+    bank = _filled_up(bank_of(sized, tables))
+    trained = iter(train_all(params, bank, streams) if streams else ())
     return [next(trained) if len(table) else nothing for table in tables]
 
-  return finetune
+  return train
+
+
+def _filled_up(bank: Bank) -> Bank:
+  """A bank of few possible sizes, so that other supports need no other program."""
+
+  def fill(array: jax.Array) -> jax.Array:
+    size = 1 << max(len(array) - 1, 0).bit_length()
+    return jnp.pad(array, (0, size - len(array)))
+
+  return jax.tree.map(fill, bank)
 
 
 def _scale(masks: np.ndarray, diameter_range: DiameterRange | None) -> float:
@@ -143,10 +160,17 @@ def predict_adapted(
   adapted: Adapted,
   images: np.ndarray,
   orientations: Orientations = 1,
+  batch_size: int = IMAGES_AT_ONCE,
 ) -> np.ndarray:
-  """(N, H, W) float32 probabilities of uint8 images; `predict` is of `make_predict`."""
-  of_images = lambda images: predict(adapted.params, images, adapted.statistics)  # noqa: E731
-  return predict_resized(averaged(of_images, orientations), images, adapted.scale)
+  """(N, H, W) float32 probabilities of uint8 images, resized and turned a batch at a time.
+
+  `predict` is of `make_predict`; where it normalises batches, batches must be of that size.
+  """
+  of_images = averaged(
+    lambda images: predict(adapted.params, images, adapted.statistics), orientations
+  )
+  batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
+  return np.concatenate([predict_resized(of_images, batch, adapted.scale) for batch in batches])
 
 
 def make_score(
@@ -158,11 +182,12 @@ def make_score(
 ) -> Callable[[Adapted, GreySet, Sequence[int]], tuple[Scores, np.ndarray]]:
   """A function from (adapted, set, image indices) to scores and (N, H, W) boolean predictions."""
   predict = make_predict(model, statistics=statistics, batch_size=batch_size)
+  at_once = batch_size if statistics == 'batch' else IMAGES_AT_ONCE
 
   def score(adapted: Adapted, grey_set: GreySet, indices: Sequence[int]):
     indices = np.asarray(indices)
     images, truth = grey_set.images[indices], grey_set.masks[indices] > 0
-    prediction = predict_adapted(predict, adapted, images, orientations) > 0.5
+    prediction = predict_adapted(predict, adapted, images, orientations, at_once) > 0.5
     scores = Scores(
       indices,
       metrics.iou(prediction, truth),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from experiments import evaluation_options, finetune_eval, pretrain, results, sources
-from experiments.options import check_bounds, from_preset
+from experiments.bounds import check_bounds
+from experiments.options import from_preset
 from fscs.errors import InputError
 
 

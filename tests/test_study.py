@@ -98,6 +98,16 @@ def test_variants_of_the_recipe_are_no_competitors_but_say_what_its_parts_give()
   assert [row[:2] for row in variants.rows] == [('ours, from random parameters', '-0.100')]
 
 
+def test_costs_are_compared_on_what_all_contestants_have_done(tmp_path):
+  easy, hard = ('B5', [0.9]), ('TNBC', [0.3])
+  results = [result('forest', *easy), result('forest', *hard), result(OURS, 'TNBC', [0.5])]
+  assert tables.in_common(results) == results[1:]
+  table = next(p for p in sections.cost(results, tmp_path) if isinstance(p, document.Table))
+  assert [row[:2] for row in table.rows] == [('random forest', '0.300'), ('ours', '0.500')]
+  assert tables.in_common([]) == []
+  assert tables.in_common([result('otsu', *easy), result('forest', *hard)]) == []
+
+
 def test_only_the_last_step_counts_in_tables_and_all_in_curves():
   results = [result('scratch', 'EM', [0.1 * i], steps=s) for i, s in enumerate((0, 25, 250))]
   results.append(result('otsu', 'EM', [0.3], steps=0))

@@ -15,6 +15,7 @@ from fscs.augmentation import augment
 from fscs.episodes import make_bank
 from fscs.errors import InputError
 from fscs.evaluate import Adapted, FineTuning, make_finetune, make_score, predict_adapted
+from fscs.losses import bce_dice
 from fscs.models import init_params, make_model, with_affine_norms
 from fscs.own_images import resize_set, typical_diameter
 from fscs.predict import averaged, batch_statistics, make_predict, predict_resized
@@ -145,6 +146,22 @@ def test_fine_tuning_on_several_supports_at_once_equals_one_after_the_other(
       tuned.params,
       alone.params,
     )
+
+
+def test_a_support_with_other_crops_needs_no_other_program(params, grey_set):
+  traced = []
+
+  def counting(*arguments):
+    traced.append(1)
+    return bce_dice(*arguments)
+
+  finetuning = fine_tuning(optimizer=inner_optimizer(), max_steps=3, pixel_loss=counting)
+  finetune = make_finetune(MODEL, finetuning)
+  finetune(params, [split(grey_set, [0, 1, 2])])
+  before = len(traced)
+  assert before
+  finetune(params, [split(grey_set, [0, 1, 2, 3])])  # sizes that those of three are filled up to
+  assert len(traced) == before
 
 
 def test_support_without_crops_leaves_the_parameters(params, grey_set):

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from experiments.figures import PREDICTION_COLOUR, TRUTH_COLOUR, draw_outline, save
+from experiments.study.protocols import CONTESTANTS
 from experiments.study.tables import Mean
 
 PANEL = 3.2  # inches
@@ -24,17 +25,17 @@ def draw_over_shots(
     1, len(targets), figsize=(PANEL * len(targets), 4.6), squeeze=False, layout='constrained'
   )
   for axes, target in zip(panels[0], targets, strict=True):
-    for index, (name, label) in enumerate(labels.items()):
+    for place, (name, label) in enumerate(labels.items()):
       points = sorted(
         (k, m) for (who, where, k), m in table.items() if (who, where) == (name, target)
       )
       if points:
         shots, means = zip(*points, strict=True)
         axes.errorbar(
-          np.array(shots) * 1.015 ** (index - len(labels) / 2),  # side by side
+          np.array(shots) * 1.015 ** (place - len(labels) / 2),  # side by side
           [m.mean for m in means],
           [m.deviation for m in means],
-          **_style(index),
+          **_style(name),
           capsize=2,
           label=label,
         )
@@ -58,11 +59,11 @@ def draw_over_steps(
     1, len(curves), figsize=(PANEL * len(curves), 4.2), squeeze=False, layout='constrained'
   )
   for axes, (target, by_name) in zip(panels[0], curves.items(), strict=True):
-    for index, (name, points) in enumerate(by_name.items()):
-      axes.plot(points.keys(), points.values(), **_style(index), label=labels[name])
+    for name, points in by_name.items():
+      axes.plot(points.keys(), points.values(), **_style(name), label=labels[name])
     axes.set(title=target, xlabel='steps of adaptation', xscale='symlog')
     ticks = sorted({steps for points in by_name.values() for steps in points})
-    axes.set_xticks(ticks, [str(steps) for steps in ticks])
+    axes.set_xticks(ticks, [str(steps) for steps in ticks], fontsize=8, rotation=90)
   panels[0][0].set_ylabel('IoU')
   figure.suptitle(title)
   _legend_below(figure, panels[0])
@@ -74,12 +75,13 @@ def draw_over_cost(
 ) -> None:
   """Mean IoU over the seconds to adapt to one set of annotated images, a point per contestant."""
   figure, axes = plt.subplots(figsize=(7, 4.4), layout='constrained')
-  for index, (name, (seconds, score)) in enumerate(points.items()):
-    axes.plot([max(seconds, 0.01)], [score], **{**_style(index), 'linestyle': ''})
+  for name, (seconds, score) in points.items():
+    axes.plot([max(seconds, 0.01)], [score], **{**_style(name), 'linestyle': ''})
     axes.annotate(
       labels[name], (max(seconds, 0.01), score), (5, 3), textcoords='offset points', fontsize=8
     )
   axes.set(xscale='log', xlabel='seconds to adapt', ylabel='mean IoU over targets and shots')
+  axes.margins(0.2)  # room for the labels
   save(figure, path)
 
 
@@ -108,8 +110,9 @@ def draw_predictions(
   save(figure, path, dpi=90)
 
 
-def _style(index: int) -> dict:
-  """Colours and marks that stay apart for twenty contestants."""
+def _style(name: str) -> dict:
+  """Colours and marks of a contestant, the same in all pictures; they stay apart for twenty."""
+  index = list(CONTESTANTS).index(name)
   colours = plt.get_cmap('tab10').colors
   return {
     'color': colours[index % 10],

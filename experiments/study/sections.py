@@ -40,9 +40,14 @@ def summary(results: Sequence[Result], name: protocols.Name, missing: int = 0) -
   )
   if missing:
     yield Text(f'Not finished: {missing} of the experiments are still to be done.')
+  if OURS in labels_of(results):
+    yield from _losses(results)
+    yield from _paired(results)
+
+
+def _losses(results: Sequence[Result]) -> Iterator[Part]:
+  """Ours against the best of its competitors, cell by cell."""
   labels = labels_of(results)
-  if OURS not in labels:
-    return
   table = tables.means([r for r in results if r.cell.contestant not in VARIANTS])
   rows = tables.losses_first(table, OURS)
   if not rows:
@@ -67,11 +72,11 @@ def summary(results: Sequence[Result], name: protocols.Name, missing: int = 0) -
       for d, t, k, o in rows
     ],
   )
-  yield from _paired(results, labels)
 
 
-def _paired(results: Sequence[Result], labels: dict[str, str]) -> Iterator[Part]:
+def _paired(results: Sequence[Result]) -> Iterator[Part]:
   """Ours against the others, and what each part of the recipe gives."""
+  labels = labels_of(results)
   titles = ('Paired differences of ours to every other', 'What the parts of the recipe give')
   for title, of_variants in zip(titles, (False, True), strict=True):
     rows = [
@@ -131,9 +136,14 @@ def steps(results: Sequence[Result], out: Path) -> Iterator[Part]:
   shots = sorted({r.cell.shots for r in results if r.cell.contestant in FOLLOWED})
   for k in shots:
     curves = {
-      code: {n: tables.curve(results, n, code, k) for n in FOLLOWED if n in labels}
+      code: {
+        n: curve
+        for n in FOLLOWED
+        if n in labels and len(curve := tables.curve(results, n, code, k)) > 1
+      }
       for code in targets_of(results)
     }
+    curves = {code: by_name for code, by_name in curves.items() if by_name}
     steps = sorted({s for by_name in curves.values() for c in by_name.values() for s in c})
     if len(steps) < 3:
       continue
@@ -147,15 +157,17 @@ def steps(results: Sequence[Result], out: Path) -> Iterator[Part]:
         (code, labels[name], *(f'{curve[s]:.3f}' if s in curve else '' for s in steps))
         for code, by_name in curves.items()
         for name, curve in by_name.items()
-        if curve
       ],
     )
 
 
 def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:
   """IoU over seconds and memory; a picture is drawn into `out`."""
+  results = tables.in_common(results)
   labels = labels_of(results)
   groups = {n: [r for r in results if r.cell.contestant == n] for n in labels}
+  if not labels:
+    return
   points = {
     n: (float(np.median([r.seconds for r in g])), float(np.mean([np.mean(r.iou) for r in g])))
     for n, g in groups.items()
@@ -163,7 +175,9 @@ def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:
   yield Heading('Cost')
   yield Text(
     'Seconds to adapt to one set of annotated images (compilation included, training on sources'
-    ' not) and to predict one image, medians; largest memory of the process.'
+    ' not) and to predict one image, medians of wall time, on a machine that may have had other'
+    ' work; largest memory of the process. Everything is of the experiments that all of these'
+    f' contestants have done: {", ".join(targets_of(results))}.'
   )
   plots.draw_over_cost(out / 'cost.png', points, labels)
   yield Picture(out / 'cost.png', 'IoU over the seconds to adapt')

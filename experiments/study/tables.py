@@ -104,13 +104,25 @@ def _pairs(results: Iterable[Result], first: str, second: str, score: Score) -> 
   """The differences on every image, an array for every cell that both have done."""
   found: dict[str, dict[tuple, Result]] = {first: {}, second: {}}
   for result in results:
-    cell = result.cell
-    if cell.contestant in found:
-      key = (cell.target, cell.shots, cell.selection, cell.seed)
-      found[cell.contestant][key] = result
+    if result.cell.contestant in found:
+      found[result.cell.contestant][_place(result)] = result
   both = sorted(found[first].keys() & found[second].keys())
   pairs = [np.subtract(score(found[first][key]), score(found[second][key])) for key in both]
   return [values for values in pairs if len(values)]
+
+
+def in_common(results: Sequence[Result]) -> list[Result]:
+  """The results on which all contestants that have any can be compared."""
+  where: dict[str, set[tuple]] = {}
+  for result in results:
+    where.setdefault(result.cell.contestant, set()).add(_place(result))
+  common = set.intersection(*where.values()) if where else set()
+  return [result for result in results if _place(result) in common]
+
+
+def _place(result: Result) -> tuple:
+  cell = result.cell
+  return cell.target, cell.shots, cell.selection, cell.seed
 
 
 def losses_first(

@@ -39,23 +39,8 @@ def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[P
     InputError: there is no such folder, it cannot be read, or no file is of one of those kinds.
   """
   kinds = ', '.join(suffixes)
-  try:
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
-    files = [path for path in entries if path.suffix.lower() in suffixes and not path.is_dir()]
-  except FileNotFoundError as error:
-    raise InputError(
-      f'{folder}: no such folder, expected one with files of the kinds {kinds}; correct the path'
-    ) from error
-  except NotADirectoryError as error:
-    raise InputError(
-      f'{folder}: found a file, expected a folder with files of the kinds {kinds}; give the folder '
-      'that holds it'
-    ) from error
-  except OSError as error:
-    raise InputError(
-      f'{folder}: the folder cannot be read ({error.strerror}), expected files of the kinds '
-      f'{kinds}; allow reading it, or choose another folder'
-    ) from error
+  entries = _entries(folder, kinds)
+  files = [path for path in entries if path.suffix.lower() in suffixes and not path.is_dir()]
   if not files:
     found = f'{len(entries)} entries, none' if entries else 'nothing, no file'
     raise InputError(
@@ -70,6 +55,26 @@ def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[P
       stacklevel=2,
     )
   return files
+
+
+def _entries(folder: Path, kinds: str) -> list[Path]:
+  """What is in a folder and not hidden, sorted by name."""
+  try:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
+  except FileNotFoundError as error:
+    raise InputError(
+      f'{folder}: no such folder, expected one with files of the kinds {kinds}; correct the path'
+    ) from error
+  except NotADirectoryError as error:
+    raise InputError(
+      f'{folder}: found a file, expected a folder with files of the kinds {kinds}; give the folder '
+      'that holds it'
+    ) from error
+  except OSError as error:
+    raise InputError(
+      f'{folder}: the folder cannot be read ({error.strerror}), expected files of the kinds '
+      f'{kinds}; allow reading it, or choose another folder'
+    ) from error
 
 
 def require_usable(path: Path, suffixes: Sequence[str]) -> None:
