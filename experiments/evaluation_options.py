@@ -1,6 +1,7 @@
 """Options of `experiments.finetune_eval`; what is not given comes from the run to evaluate."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -116,6 +117,23 @@ def _of_run(run: dict[str, Any] | None, *, preset_given: bool) -> dict[str, Any]
   values = {name: run['config'][name] for name in names}
   values['diameter_range'] = diameter_range_of(run['config'])
   return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
+def note_other_sizes(config: Config) -> None:
+  """Say which runs have learned from objects of other sizes than those that are evaluated."""
+  for init in config.init:
+    run = run_of(init)
+    known = run and diameter_range_of(run['config'])
+    if run and known != config.diameter_range:
+      seen, wanted = (
+        'as they are' if sizes is None else f'resized to {sizes[0]:g} to {sizes[1]:g} pixels'
+        for sizes in (known, config.diameter_range)
+      )
+      print(
+        f'note: {init} has learned from objects {seen}, and is tried on objects {wanted}:'
+        ' see --diameter-range',
+        file=sys.stderr,
+      )
 
 
 def finetuning(config: Config) -> FineTuning:

@@ -44,6 +44,7 @@ def finetune_eval(config: Config) -> Path:
   """Fill in the grid of initialisations x shots x selections; returns the workdir."""
   check_bounds(config)
   _check_grid(config)
+  evaluation_options.note_other_sizes(config)
   inits = initialisations.load_all(
     config.init, config, target=config.target, which=config.checkpoint
   )

@@ -21,7 +21,7 @@ def load_start(init: str) -> Initialisation:
   if init == 'pretrained':
     return starting_points.pretrained()
   if init == 'random':
-    return starting_points.random_initialisation()
+    return starting_points.random_initialisation(starting_points.pretrained())
   path = Path(init)
   if path.suffix in TORCH_SUFFIXES:
     return _of_torch(path)

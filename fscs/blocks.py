@@ -8,19 +8,16 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from skimage.transform import resize
 
 from fscs import tiles
 from fscs.objects import Splitting, find_objects
-from fscs.own_images import PERCENTILES, rescale, scaled_shape, stretch
+from fscs.own_images import PERCENTILES, rescale, rescale_probability, scaled_shape, stretch
 from fscs.segmenter import Segmenter, predict_grey, statistics_of
 
 LARGEST_WHOLE = 4096 * 4096  # pixels of an image that is predicted in memory
 SAMPLES, SAMPLE_SIDE = 64, 256  # blocks that stand for the image where its grey values are taken
 LABEL_BLOCK = 2048  # side of the blocks in which objects are told apart
-MARGIN_DIAMETERS = (
-  2  # how far a block looks beyond itself, in diameters of the largest object known
-)
+MARGIN_DIAMETERS = 2  # how far a block looks beyond itself, in diameters of the largest object
 
 Region = tuple[slice, slice]
 Read = Callable[[Region], np.ndarray]  # grey values (h, w) of a region
@@ -88,7 +85,7 @@ def predict_blocks(
   for block in blocks(shape, core, margin):
     part = read(block.seen)
     probability = predict_grey(segmenter, _to_working(part, segmenter.scale, limits))
-    yield block.core, resize(probability, part.shape, order=1)[inside(block)]
+    yield block.core, rescale_probability(probability, part.shape)[inside(block)]
 
 
 def _to_working(part: np.ndarray, scale: float, limits: tuple[float, float]) -> np.ndarray:

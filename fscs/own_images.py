@@ -91,9 +91,15 @@ def rescale(grey: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
   """(H, W) uint8 at another size, smoothed before it shrinks."""
   if grey.shape == tuple(shape):
     return grey
-  smaller = shape[0] < grey.shape[0] or shape[1] < grey.shape[1]
-  scaled = resize(grey.astype(np.float32), shape, order=1, anti_aliasing=smaller)
-  return np.rint(scaled).astype(np.uint8)
+  return np.rint(rescale_probability(grey.astype(np.float32), shape)).astype(np.uint8)
+
+
+def rescale_probability(probability: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+  """(H, W) float at another size, smoothed before it shrinks."""
+  if probability.shape == tuple(shape):
+    return probability
+  smaller = shape[0] < probability.shape[0] or shape[1] < probability.shape[1]
+  return resize(probability, shape, order=1, anti_aliasing=smaller)
 
 
 def rescale_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

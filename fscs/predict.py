@@ -7,12 +7,11 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from skimage.transform import resize
 
 from fscs.devices import over_tasks
 from fscs.episodes import normalise
 from fscs.models import FCRN, UNet
-from fscs.own_images import rescale, scaled_shape
+from fscs.own_images import rescale, rescale_probability, scaled_shape
 from fscs.types import Params
 
 Statistics = Literal['image', 'batch']
@@ -113,8 +112,7 @@ def predict_resized(predict: PredictImages, images: np.ndarray, scale: float) ->
     return predict(images)
   shape = scaled_shape(images.shape[1:], scale)
   found = predict(np.stack([rescale(image, shape) for image in images]))
-  smaller = scale > 1
-  return np.stack([resize(p, images.shape[1:], order=1, anti_aliasing=smaller) for p in found])
+  return np.stack([rescale_probability(p, images.shape[1:]) for p in found])
 
 
 def _probability(

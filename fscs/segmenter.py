@@ -16,7 +16,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from skimage.transform import resize
 
 from fscs import objects, tiles
 from fscs.checkpoint import load_init, save_init
@@ -25,7 +24,7 @@ from fscs.errors import InputError
 from fscs.models import make_model
 from fscs.models.layers import BatchNorm, Convolution, Upsampling
 from fscs.objects import Splitting
-from fscs.own_images import rescale, scaled_shape, stretch, to_grey
+from fscs.own_images import rescale, rescale_probability, scaled_shape, stretch, to_grey
 from fscs.predict import Orientations, averaged, batch_statistics
 from fscs.types import Params
 
@@ -79,10 +78,7 @@ class Segmenter:
     """
     grey = to_grey(image, self.channel)
     small = rescale(stretch(grey), scaled_shape(grey.shape, self.scale))
-    probability = predict_grey(self, small)
-    if probability.shape == grey.shape:
-      return probability
-    return resize(probability, grey.shape, order=1, anti_aliasing=self.scale > 1)
+    return rescale_probability(predict_grey(self, small), grey.shape)
 
   def labels(self, image: np.ndarray) -> np.ndarray:
     """Objects 1 to n, (H, W) int32; 0 is background. Raises as `predict`."""

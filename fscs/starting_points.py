@@ -29,11 +29,10 @@ class Initialisation(NamedTuple):
   name: str = 'initialisation'
 
 
-def random_initialisation(architecture: Architecture = 'fcrn', seed: int = 0) -> Initialisation:
-  """He's kernels and nothing learned, for comparison."""
-  model = make_model(architecture, kernel_init='he')
-  params = init_params(model, jax.random.key(seed))
-  return Initialisation(architecture, model.widths, params, DIAMETER_RANGE, 'random')
+def random_initialisation(like: Initialisation, seed: int = 0) -> Initialisation:
+  """The same network with He's kernels and nothing learned, for comparison."""
+  model = make_model(like.architecture, widths=like.widths, kernel_init='he')
+  return like._replace(params=init_params(model, jax.random.key(seed)), name='random')
 
 
 def read_initialisation(folder: str | Path) -> Initialisation:

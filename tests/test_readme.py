@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from test_finetuning import cells
+from toys import WIDTHS
 
 import fscs
 from fscs.finetuning import Settings
-from fscs.starting_points import random_initialisation
+from fscs.starting_points import Initialisation, random_initialisation
 
 README = Path(__file__).resolve().parents[1] / 'README.md'
 OWN_IMAGES, PURE_FUNCTIONS = re.findall(r'```python\n(.*?)```', README.read_text(), re.DOTALL)
@@ -31,7 +32,8 @@ def test_the_example_of_own_images(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   short = functools.partial(fscs.finetune, settings=Settings(num_steps=2, crop_size=32))
   monkeypatch.setattr(fscs, 'finetune', short)
-  monkeypatch.setattr(fscs, 'pretrained', random_initialisation)
+  small = Initialisation('fcrn', WIDTHS['fcrn'], {}, (32.0, 32.0))
+  monkeypatch.setattr(fscs, 'pretrained', lambda: random_initialisation(small))
   images, masks = zip(*(cells(seed) for seed in range(3)), strict=True)
   names = run(OWN_IMAGES, images=images, masks=masks, image=images[0])
   assert names['labels'].shape == images[0].shape

@@ -45,7 +45,7 @@ def test_batches_of_one_source_hold_no_crop_of_another(config, as_they_are):
   assert mixed.shape == (8, config.pretrain_batch_size)
 
 
-def test_a_run_says_how_wide_its_objects_were(config, tmp_path):
+def test_a_run_says_how_wide_its_objects_were(config, tmp_path, capsys):
   from fscs.checkpoint import load_init
 
   chosen = dataclasses.replace(
@@ -65,6 +65,10 @@ def test_a_run_says_how_wide_its_objects_were(config, tmp_path):
   )
   (row,) = results.read_all(finetune_eval.finetune_eval(evaluation))
   assert 0 <= row.iou <= 1
+  assert '--diameter-range' not in capsys.readouterr().err
+  evaluation_options.note_other_sizes(dataclasses.replace(evaluation, diameter_range=None))
+  expected = 'learned from objects resized to 14 to 20 pixels, and is tried on objects as they are'
+  assert expected in capsys.readouterr().err
 
 
 def test_a_range_of_diameters_begins_above_zero_and_rises(config):

@@ -43,12 +43,25 @@ def test_what_is_shipped_is_what_was_trained_but_for_half_precision(tmp_path, mo
 
 
 def test_widths_are_read_from_the_parameters():
-  start = random_initialisation('unet')
-  assert widths_of('unet', start.params) == (32, 64, 128)
+  plain = init_params(make_model('unet'), jax.random.key(0))
+  assert widths_of('unet', plain) == (32, 64, 128)
   deeper = init_params(make_model('unet', widths=(4, 8, 8, 12)), jax.random.key(0))
   assert widths_of('unet', deeper) == (4, 8, 8, 12)
   with pytest.raises(InputError, match='not of fcrn'):
-    widths_of('fcrn', start.params)
+    widths_of('fcrn', plain)
+
+
+def test_random_parameters_are_of_the_network_that_they_are_compared_with():
+  shipped = fscs.pretrained()
+  start = load_start('random')
+  assert start._replace(params=None, name='') == shipped._replace(params=None, name='')
+  assert jax.tree.map(np.shape, start.params) == jax.tree.map(np.shape, shipped.params)
+  other = random_initialisation(shipped, seed=1)
+  assert np.abs(_kernel(other) - _kernel(start)).max() > 0.1
+
+
+def _kernel(initialisation):
+  return np.asarray(jax.tree.leaves(initialisation.params)[-1])
 
 
 def test_a_run_that_has_not_ended_and_a_folder_of_no_network_are_named(tmp_path):

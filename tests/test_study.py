@@ -1,6 +1,7 @@
 """The study: its numbers by hand, its cells on disk, and the commands on tiny simulated images."""
 
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -13,7 +14,16 @@ from skimage.draw import disk
 
 from experiments import baselines, meta_train, report
 from experiments.options import from_preset
-from experiments.study import cells, command, document, networks, sections, tables, targets
+from experiments.study import (
+  cells,
+  command,
+  document,
+  networks,
+  sections,
+  tables,
+  targets,
+  terms,
+)
 from experiments.study.cells import Cell, Result
 from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS, PROTOCOLS, TRAININGS
 from experiments.study.targets import Split, Target
@@ -328,6 +338,24 @@ def test_shards_share_out_everything(studied, in_process):
   for shard in ('1/2', '2/2'):
     command.study(config(studied, workdir=str(studied[0] / 'shards'), shard=shard, **chosen))
   assert len(in_process) == len(set(in_process)) == 4
+
+
+def test_a_folder_does_not_mix_results_of_two_recipes(tmp_path, monkeypatch):
+  keep = functools.partial(terms.keep, tmp_path / 'new', simulated=True)
+  keep(['otsu', OURS], 'smoke')
+  keep(['otsu', OURS], 'smoke')
+  keep([OURS], 'rehearsal')  # other images are scored, which files tell apart
+  contestant = CONTESTANTS[OURS]
+  changed = contestant._replace(tuning=contestant.tuning._replace(learning_rate=1.0))
+  monkeypatch.setitem(CONTESTANTS, OURS, changed)
+  keep(['otsu'], 'smoke')
+  with pytest.raises(InputError, match=f'has results of {OURS} on other .*rate is 0.003 there and'):
+    keep([OURS], 'smoke')
+  with pytest.raises(InputError, match='data simulated is True there and False now'):
+    terms.keep(tmp_path / 'new', ['otsu'], 'smoke', simulated=False)
+  (tmp_path / 'new/terms/smoke-otsu.json').write_text('[')
+  with pytest.raises(InputError, match=r'smoke-otsu\.json is damaged'):
+    keep(['otsu'], 'smoke')
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from experiments.options import Code, DataOptions, from_preset, keep_compiled_pr
 from experiments.progress import progress_bar
 from experiments.results import shard_of
 from experiments.selection_files import PAPER, choose_selections
-from experiments.study import cells, protocols
+from experiments.study import cells, protocols, terms
 from experiments.study.cells import Cell
 from experiments.study.protocols import CONTESTANTS, FOLLOWED, PROTOCOLS, Protocol
 from experiments.study.rounds import do_cell
@@ -64,9 +64,10 @@ def study(config: Config) -> Path:
   protocol = PROTOCOLS[config.protocol]
   _check(config, protocol)
   workdir = Path(config.workdir)
-  workdir.mkdir(parents=True, exist_ok=True)
-  wanted = list(dict.fromkeys(all_cells(config, protocol)))  # an option may name a thing twice
   index, count = shard_of(config.shard)
+  wanted = list(dict.fromkeys(all_cells(config, protocol)))  # an option may name a thing twice
+  contestants = dict.fromkeys(cell.contestant for cell in wanted)
+  terms.keep(workdir, contestants, config.protocol, simulated=config.simulated)
   groups = _groups(wanted)[index - 1 :: count]
   total = sum(map(len, groups))
   missing = [[cell for cell in group if not (workdir / cell.file).exists()] for group in groups]

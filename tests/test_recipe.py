@@ -1,0 +1,100 @@
+"""The recommended recipe, from training on sources to a user's images: tiny images and network."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tifffile
+from test_finetuning import cells
+from toys import disk_set
+
+from experiments import data, evaluation_options, finetune, finetune_eval, meta_train, predict
+from experiments.options import from_preset
+from experiments.presets import PRESETS
+from fscs.segmenter import Segmenter
+
+SIZES = {
+  'downscale': 1,
+  'crop_size': 32,
+  'min_foreground': 20,
+  'widths': (4, 4, 8, 8),
+  'num_crops': 2,
+  'num_inner_steps': 2,
+  'meta_epochs': 2,
+  'block_epochs': 1,
+}
+FEW = {
+  'finetune_steps': 3,
+  'finetune_batch_size': 4,
+  'max_test_images': 3,
+  'shots': (1,),
+  'selections': (1,),
+}
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """The workdir of a training by the recipe."""
+  root = tmp_path_factory.mktemp('recipe')
+  with pytest.MonkeyPatch.context() as patch:
+    _toy_data(patch)
+    config = from_preset(meta_train.Config, 'recommended')
+    chosen = {**SIZES, 'target': 'TNBC', 'workdir': str(root / 'run')}
+    return meta_train.meta_train(dataclasses.replace(config, **chosen))
+
+
+def _toy_data(patch):
+  patch.setattr(data, 'load_set', lambda code, _: disk_set(code))
+  for stride in ('source_stride', 'finetune_stride'):
+    patch.setattr(data, stride, lambda *_: (8, 8))
+
+
+def evaluated(trained, monkeypatch, **options):
+  """The one row of an evaluation."""
+  _toy_data(monkeypatch)
+  name = '-'.join(['evaluation', *options])
+  config = evaluation_options.defaults([f'--init={trained}'])
+  workdir = str(trained.parent / name)
+  config = dataclasses.replace(config, **{**FEW, 'workdir': workdir, **options})
+  finetune_eval.finetune_eval(config)
+  (line,) = (trained.parent / name / 'results.csv').read_text().splitlines()[1:]
+  return config, line
+
+
+def test_an_evaluation_adapts_and_predicts_as_the_recipe_has_it(trained, monkeypatch):
+  config, line = evaluated(trained, monkeypatch)
+  for name in ('arch', 'loss', 'augmentation', 'diameter_range', 'statistics', 'orientations'):
+    assert getattr(config, name) == PRESETS['recommended'][name]
+  for other in ({'statistics': 'image'}, {'orientations': 1}):
+    _, changed = evaluated(trained, monkeypatch, **other)
+    assert _scores(changed) != _scores(line)
+
+
+def _scores(line):
+  *values, _ = line.split(',')  # the last is seconds
+  return values
+
+
+def test_its_initialisation_serves_own_images(trained, tmp_path):
+  (tmp_path / 'images').mkdir()
+  for seed in range(2):
+    image, labels = cells(seed)
+    tifffile.imwrite(tmp_path / 'images' / f'{seed}.tif', image)
+    tifffile.imwrite(tmp_path / 'images' / f'{seed}_mask.tif', labels.astype(np.uint8))
+  paths = {'images': str(tmp_path / 'images'), 'workdir': str(tmp_path / 'run')}
+  sizes = {'steps': 2, 'crop_size': 32, 'report': False}
+  finetune.finetune(finetune.Config(init=str(trained), **paths, **sizes))
+  segmenter = Segmenter.load(tmp_path / 'run/model')
+  assert (segmenter.architecture, segmenter.widths) == ('deep_unet', SIZES['widths'])
+  found = {}
+  for orientations in (None, 8):
+    out = tmp_path / f'out-{orientations}'
+    options = {'out': str(out), 'orientations': orientations, 'report': False}
+    paths = {'model': str(tmp_path / 'run'), 'images': str(tmp_path / 'images')}
+    predict.predict(predict.Config(**paths, **options))
+    found[orientations] = tifffile.imread(out / '0_probability.tif')
+  image = tifffile.imread(tmp_path / 'images/0.tif')
+  np.testing.assert_allclose(found[None], segmenter.predict(image), atol=1e-6)
+  turned = dataclasses.replace(segmenter, orientations=8)
+  np.testing.assert_allclose(found[8], turned.predict(image), atol=1e-6)
+  assert np.abs(found[8] - found[None]).max() > 1e-4
