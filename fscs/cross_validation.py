@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fscs import metrics, objects, tiles
-from fscs.folds import Piece, pieces_outside
+from fscs import metrics, objects
+from fscs.folds import Piece
 from fscs.objects import Splitting
-from fscs.own_images import Annotated, fill_up, typical_diameter
+from fscs.own_images import Annotated, typical_diameter
 from fscs.segmenter import Segmenter, predict_grey, statistics_of
 from fscs.types import Params
 
@@ -29,7 +29,7 @@ def try_folds(
   images: Sequence[Annotated],
   folds: Sequence[Sequence[Piece]],
   params: Sequence[Params],
-  crop_size: int,
+  crops: Sequence[np.ndarray],
 ) -> tuple[tuple[Trial, ...], bool]:
   """The trials of all folds, and whether the annotated images' statistics are to be kept.
 
@@ -38,17 +38,15 @@ def try_folds(
     images: the annotated images.
     folds: what was held out in turn.
     params: of the network that has not seen the fold, for each.
-    crop_size: side of the pieces whose statistics are taken.
+    crops: (N, H, H) uint8 that stand for what this network has seen, for each.
   """
-  shapes = [image.grey.shape for image in images]
   by_choice = {}
   for keep in (False, True):
     trials = []
-    for fold, of_fold in zip(folds, params, strict=True):
+    for fold, of_fold, seen in zip(folds, params, crops, strict=True):
       segmenter = dataclasses.replace(start, params=of_fold)
       if keep:
-        seen = [_part(images[p.image].grey, p) for p in pieces_outside(fold, shapes)]
-        segmenter = with_statistics(segmenter, seen, crop_size)
+        segmenter = with_statistics(segmenter, seen)
       trials += [_try(segmenter, images[piece.image], piece) for piece in fold]
     by_choice[keep] = tuple(trials)
   total = {keep: sum(trial.iou for trial in trials) for keep, trials in by_choice.items()}
@@ -56,12 +54,13 @@ def try_folds(
   return by_choice[keep], keep
 
 
-def with_statistics(
-  segmenter: Segmenter, images: Sequence[np.ndarray], crop_size: int
-) -> Segmenter:
-  """The segmenter with the batch-norm statistics of (H, W) uint8 images kept."""
-  sample = tiles.sample_all([fill_up(image, crop_size) for image in images], crop_size)
-  return dataclasses.replace(segmenter, statistics=statistics_of(segmenter, sample))
+def with_statistics(segmenter: Segmenter, crops: np.ndarray) -> Segmenter:
+  """The segmenter with the batch-norm statistics of (N, H, W) uint8 crops kept.
+
+  Crops must be such as it has learned from: pieces that are spread evenly over an image hold less
+  foreground, and with their statistics too much is found.
+  """
+  return dataclasses.replace(segmenter, statistics=statistics_of(segmenter, crops))
 
 
 def learn_splitting(trials: Sequence[Trial], scale: float) -> Splitting:

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from skimage.measure import label
 
-from fscs import metrics, tiles
+from fscs import metrics
 from fscs.augmentation import Augment
 from fscs.episodes import Bank, bank_of
 from fscs.losses import PixelLoss, weighted_bce
@@ -24,7 +24,7 @@ from fscs.predict import (
   make_predict,
   predict_resized,
 )
-from fscs.preprocessing import GreySet, crop_corners
+from fscs.preprocessing import GreySet, crop_corners, some_crops
 from fscs.supervised import Recipe, crop_stream, make_train_all, num_training_steps
 from fscs.types import Params
 
@@ -85,34 +85,35 @@ def make_finetune(
       resize_set(support, scale, finetuning.crop_size)
       for support, scale in zip(supports, scales, strict=True)
     ]
-    trained = train(params, sized, scales)
-    adapted = [Adapted(*one, scale) for one, scale in zip(trained, scales, strict=True)]
-    if not finetuning.keep_statistics:
-      return adapted
-    samples = [tiles.sample_all(support.images, finetuning.crop_size) for support in sized]
+    tables = [_crops(finetuning, *pair) for pair in zip(sized, scales, strict=True)]
+    trained = train(params, sized, tables)
     return [
-      one._replace(statistics=statistics(one.params, sample))
-      for one, sample in zip(adapted, samples, strict=True)
+      Adapted(*one, scale, keep(one[0], support, table))
+      for one, support, table, scale in zip(trained, sized, tables, scales, strict=True)
     ]
+
+  def keep(params: Params, support: GreySet, table: np.ndarray) -> Params | None:
+    if not (finetuning.keep_statistics and len(table)):
+      return None
+    return statistics(params, some_crops(support.images, table, finetuning.crop_size))
 
   return finetune
 
 
 def _make_train(model: FCRN | UNet, finetuning: FineTuning) -> Callable:
-  """A function from (params, resized supports, scales) to parameters and losses of each."""
+  """A function from (params, supports, tables of their crops) to parameters and losses of each."""
   apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
   recipe = Recipe(
     finetuning.optimizer, finetuning.crop_size, finetuning.pixel_loss, finetuning.augment
   )
   train_all = make_train_all(apply, recipe)
 
-  def train(params: Params, sized: Sequence[GreySet], scales: Sequence[float]):
+  def train(params: Params, supports: Sequence[GreySet], tables: Sequence[np.ndarray]):
     nothing = (params, np.zeros(0, np.float32))
     if finetuning.max_steps == 0:
-      return [nothing] * len(sized)
-    tables = [_crops(finetuning, *pair) for pair in zip(sized, scales, strict=True)]
+      return [nothing] * len(supports)
     streams = _streams(finetuning, [len(table) for table in tables])
-    bank = _filled_up(bank_of(sized, tables))
+    bank = _filled_up(bank_of(supports, tables))
     trained = iter(train_all(params, bank, streams) if streams else ())
     return [next(trained) if len(table) else nothing for table in tables]
 

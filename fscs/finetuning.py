@@ -30,7 +30,7 @@ from fscs.own_images import (
   object_diameters,
   typical_diameter,
 )
-from fscs.preprocessing import GreySet, crop_corners
+from fscs.preprocessing import GreySet, crop_corners, some_crops
 from fscs.segmenter import Segmenter, Support
 from fscs.starting_points import Initialisation
 from fscs.supervised import Recipe, crop_stream, make_train_all
@@ -55,6 +55,14 @@ class Result(NamedTuple):
   segmenter: Segmenter
   losses: np.ndarray  # (num_steps,)
   trials: tuple[Trial, ...]
+
+
+class _Network(NamedTuple):
+  """What gradients have made of some of the annotated images."""
+
+  params: Params
+  losses: np.ndarray  # (num_steps,)
+  crops: np.ndarray  # (N, H, H) uint8 that stand for what it has learned from
 
 
 def finetune(
@@ -100,9 +108,8 @@ def finetune_with_trials(
   working = [_at_scale(image, scale) for image in annotated]
   start = _start(initialisation, annotated, scale, channel)
   folds, networks = _train(start, working, settings, advance)
-  segmenter, trials = _choose(start, working, folds, networks, settings.crop_size, split=instances)
-  _, losses = networks[-1]
-  return Result(segmenter, losses, trials)
+  segmenter, trials = _choose(start, working, folds, networks, split=instances)
+  return Result(segmenter, networks[-1].losses, trials)
 
 
 def num_steps(num_images: int, settings: Settings) -> int:
@@ -168,9 +175,9 @@ def _train(
   images: Sequence[Annotated],
   settings: Settings,
   advance: Callable[[int], None] | None,
-) -> tuple[list[tuple[Piece, ...]], list[tuple[Params, np.ndarray]]]:
-  """The folds, and (parameters, losses) of a network without each of them and one with all."""
-  bank, corners = _bank(images, settings.crop_size)
+) -> tuple[list[tuple[Piece, ...]], list[_Network]]:
+  """The folds, and a network without each of them and one with all."""
+  bank, corners, greys = _bank(images, settings.crop_size)
   shapes = [image.grey.shape for image in images]
   folds, crops = usable_folds(shapes, corners, settings.crop_size)
   streams = [crop_stream(settings.seed, c, settings.batch_size, settings.num_steps) for c in crops]
@@ -179,15 +186,16 @@ def _train(
   optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
   recipe = Recipe(optimizer, settings.crop_size, bce_dice, augment)
   train_all = make_train_all(lambda params, x: model.apply({'params': params}, x), recipe)
-  return folds, train_all(start.params, bank, streams, advance)
+  trained = train_all(start.params, bank, streams, advance)
+  seen = [some_crops(greys, corners[c], settings.crop_size) for c in crops]
+  return folds, [_Network(*one, of_it) for one, of_it in zip(trained, seen, strict=True)]
 
 
 def _choose(
   start: Segmenter,
   images: Sequence[Annotated],
   folds: Sequence[Sequence[Piece]],
-  networks: Sequence[tuple[Params, np.ndarray]],
-  crop_size: int,
+  networks: Sequence[_Network],
   *,
   split: bool,
 ) -> tuple[Segmenter, tuple[Trial, ...]]:
@@ -198,14 +206,15 @@ def _choose(
     images: the annotated images, at the working scale.
     folds: what was held out in turn.
     networks: as `_train` returns them.
-    crop_size: side of the pieces whose statistics are taken.
     split: whether the images tell objects apart.
   """
-  *of_folds, (params, _) = networks
-  trials, keep = try_folds(start, images, folds, [params for params, _ in of_folds], crop_size)
-  segmenter = dataclasses.replace(start, params=params)
+  *of_folds, last = networks
+  trials, keep = try_folds(
+    start, images, folds, [one.params for one in of_folds], [one.crops for one in of_folds]
+  )
+  segmenter = dataclasses.replace(start, params=last.params)
   if keep:
-    segmenter = with_statistics(segmenter, [image.grey for image in images], crop_size)
+    segmenter = with_statistics(segmenter, last.crops)
   if not trials:
     return segmenter, trials
   if split:
@@ -215,8 +224,8 @@ def _choose(
   return dataclasses.replace(segmenter, estimate=estimate), trials
 
 
-def _bank(images: Sequence[Annotated], crop_size: int) -> tuple[Bank, np.ndarray]:
-  """The images on the device, and (C, 3) image, row, column of every crop."""
+def _bank(images: Sequence[Annotated], crop_size: int) -> tuple[Bank, np.ndarray, list[np.ndarray]]:
+  """The images on the device, (C, 3) image, row, column of every crop, and the images filled up."""
   stride = max(1, crop_size // CROPS_ACROSS)
   sets, tables = [], []
   for image in images:
@@ -228,7 +237,7 @@ def _bank(images: Sequence[Annotated], crop_size: int) -> tuple[Bank, np.ndarray
     np.concatenate([np.full((len(table), 1), index), table[:, 1:]], axis=1)
     for index, table in enumerate(tables)
   ]
-  return bank_of(sets, tables), np.concatenate(corners)
+  return bank_of(sets, tables), np.concatenate(corners), [grey_set.images[0] for grey_set in sets]
 
 
 def _crops(mask: np.ndarray, crop_size: int, stride: int) -> np.ndarray:

@@ -47,11 +47,6 @@ def make_folds(shapes: Sequence[tuple[int, int]]) -> list[tuple[Piece, ...]]:
   return [tuple(pair[side] for pair in halves) for side in (0, 1)]
 
 
-def pieces_outside(fold: Sequence[Piece], shapes: Sequence[tuple[int, int]]) -> list[Piece]:
-  """The pieces of the other folds."""
-  return [piece for other in make_folds(shapes) for piece in other if piece not in fold]
-
-
 def _halves(piece: Piece) -> tuple[Piece, Piece]:
   """Both halves along the longer side."""
   height, width = piece.rows.stop, piece.columns.stop

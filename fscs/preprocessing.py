@@ -3,6 +3,7 @@
 Images become uint8 (N, H, W); positions are (row, column).
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ LUMA = (0.299, 0.587, 0.114)
 # background near 160 and 0.1 % of its pixels above 1,455; the whole range in 8 bits would leave
 # dim nuclei only a few grey levels above the background.
 INTENSITY_LIMITS = {'B39': (100, 1500)}
+
+SOME_CROPS = 64  # that stand for all
 
 # Distance between crops at full resolution in (rows, columns): the paper's.
 SOURCE_STRIDES = {
@@ -141,3 +144,18 @@ def crop_corners(
   )
   image, row, column = np.nonzero(foreground >= min_foreground)
   return np.stack([image, rows[row], columns[column]], axis=-1).astype(np.int32)
+
+
+def some_crops(
+  images: Sequence[np.ndarray], corners: np.ndarray, crop_size: int, count: int = SOME_CROPS
+) -> np.ndarray:
+  """Crops (count, crop_size, crop_size) that stand for all; some twice where there are fewer.
+
+  Args:
+    images: (H, W) each.
+    corners: (C, 3) image, row, column of all crops, C > 0.
+    crop_size: their side.
+    count: how many to take, evenly over the corners.
+  """
+  chosen = corners[np.linspace(0, len(corners) - 1, count).round().astype(int)]
+  return np.stack([images[i][r : r + crop_size, c : c + crop_size] for i, r, c in chosen])

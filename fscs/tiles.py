@@ -4,7 +4,7 @@ Sides of what the network sees are few different numbers, so that it is compiled
 images here are (H, W) uint8 at the working scale.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,6 @@ RAMP = 16  # pixels over which one tile's weight falls and the next one's rises
 ALIGNED = 8  # margins are multiples, which keeps tiles in step with pooling by up to 16
 SMALL_STEP, LARGE_STEP = 128, 256  # sides are rounded up to multiples of these,
 LARGE = 512  # below and above this one
-ALL_TILES = 32  # pieces that stand for annotated images
 SAMPLE_TILES, SAMPLE_SIDE = 16, 256  # what stands for a large image where its statistics are taken
 
 
@@ -101,12 +100,6 @@ def sample(image: np.ndarray, count: int = SAMPLE_TILES, side: int = SAMPLE_SIDE
   room = [size - part for size, part in zip(image.shape, (height, width), strict=True)]
   places = spread(count, room)
   return np.stack([fill_up(image[r : r + height, c : c + width]) for r, c in places])
-
-
-def sample_all(images: Sequence[np.ndarray], side: int) -> np.ndarray:
-  """As `sample`, of several images of at least `side` pixels: about `ALL_TILES` pieces in all."""
-  count = -(-ALL_TILES // len(images))
-  return np.concatenate([sample(image, count, side) for image in images])
 
 
 def spread(count: int, room: list[int]) -> list[tuple[int, int]]:

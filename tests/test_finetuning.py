@@ -12,7 +12,6 @@ from skimage.draw import disk
 from fscs import finetuning, metrics, tiles
 from fscs.errors import InputError
 from fscs.finetuning import Settings, finetune_with_trials, num_steps
-from fscs.folds import make_folds, pieces_outside
 from fscs.models import init_params, make_model
 from fscs.own_images import annotate, stretch
 from fscs.segmenter import Segmenter, statistics_of
@@ -149,19 +148,22 @@ def test_some_crops_without_foreground_are_learned_from():
 def test_crops_reach_the_last_pixels_of_an_image(initialisation):
   image, labels = cells(0, shape=(45, 61))
   annotated, _ = annotate(image, labels, 'image')
-  _, corners = finetuning._bank([annotated], 32)
+  _, corners, (filled,) = finetuning._bank([annotated], 32)
+  np.testing.assert_array_equal(filled[:45, :61], annotated.grey)
   assert corners[:, 1].max() + 32 >= 45
   assert corners[:, 2].max() + 32 >= 61
 
 
-def test_statistics_of_a_fold_come_from_outside_it():
-  shapes = [(40, 60), (50, 30)]
-  for fold in make_folds(shapes):
-    outside = pieces_outside(fold, shapes)
-    areas = [np.zeros(shape, int) for shape in shapes]
-    for piece in (*fold, *outside):
-      areas[piece.image][piece.rows, piece.columns] += 1
-    assert all((area == 1).all() for area in areas)
+def test_statistics_of_a_fold_come_from_outside_it(initialisation, support):
+  """Every image has grey values of its own, so that crops tell which they are of."""
+  annotated = [annotate(x, y, str(i))[0] for i, (x, y) in enumerate(zip(*support, strict=True))]
+  annotated = [a._replace(grey=np.full_like(a.grey, 10 * i)) for i, a in enumerate(annotated)]
+  start = finetuning._start(initialisation, annotated, 1.0, None)
+  folds, networks = finetuning._train(start, annotated, SETTINGS._replace(num_steps=1), None)
+  for fold, network in zip(folds, networks[:-1], strict=True):
+    (held_out,) = fold
+    assert {10 * i for i in range(3)} - set(np.unique(network.crops)) == {10 * held_out.image}
+  assert set(np.unique(networks[-1].crops)) == {0, 10, 20}
 
 
 def test_scores_are_those_of_the_threshold_that_the_segmenter_uses(result):

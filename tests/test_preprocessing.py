@@ -6,7 +6,15 @@ from toys import disk_set
 
 from fscs import datasets
 from fscs.errors import InputError
-from fscs.preprocessing import SOURCE_STRIDES, crop_corners, grey, prepare, shrink, split
+from fscs.preprocessing import (
+  SOURCE_STRIDES,
+  crop_corners,
+  grey,
+  prepare,
+  shrink,
+  some_crops,
+  split,
+)
 
 
 def test_rgb_becomes_luma():
@@ -86,3 +94,13 @@ def test_crop_counts_of_the_complete_sets_are_the_papers(code, count, real_raw_d
   image_set = datasets.load(code, raw_dir=real_raw_dir, data_dir=real_data_dir)
   masks = prepare(image_set).masks
   assert len(crop_corners(masks, 256, SOURCE_STRIDES[code], 360)) == count
+
+
+def test_crops_that_stand_for_all_are_spread_over_them():
+  images = [np.arange(100).reshape(10, 10), np.arange(100, 300).reshape(20, 10)]
+  corners = np.array([(0, 0, 0), (0, 1, 2), (1, 16, 6)])
+  found = some_crops(images, corners, 4, count=5)
+  assert found.shape == (5, 4, 4)
+  np.testing.assert_array_equal(found[0], images[0][:4, :4])
+  np.testing.assert_array_equal(found[2], images[0][1:5, 2:6])
+  np.testing.assert_array_equal(found[4], images[1][16:, 6:])
