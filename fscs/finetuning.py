@@ -42,8 +42,8 @@ CROPS_ACROSS = 8  # crops begin at multiples of an eighth of their side
 class Settings(NamedTuple):
   """How long and how fast; what a crop is."""
 
-  num_steps: int = 60
-  batch_size: int = 8
+  num_steps: int = 240
+  batch_size: int = 4
   learning_rate: float = 3e-3  # falls to 0 along half a cosine
   crop_size: int = 128
   seed: int = 0
