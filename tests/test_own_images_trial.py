@@ -12,6 +12,7 @@ from experiments import own_images_trial
 from experiments.own_images_trial import Config, Key, Row, table, trial
 from experiments.results import read_rows
 from fscs.errors import InputError
+from fscs.finetuning import Settings
 from fscs.types import ImageSet
 
 
@@ -113,7 +114,7 @@ def test_the_command_ends_with_one_line():
 
 def test_the_table_has_means_over_seeds():
   rows = [
-    Row('ssTEM', 'random', 5, seed, 60, 0, iou, 0.1, 0.5, 60.0, 1.0, 15)
+    Row('ssTEM', 'random', 5, seed, Settings().num_steps, 0, iou, 0.1, 0.5, 60.0, 1.0, 15)
     for seed, iou in enumerate((0.2, 0.4))
   ]
   rows.append(rows[0]._replace(most=2, iou=0.9))

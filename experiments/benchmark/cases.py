@@ -21,9 +21,11 @@ Section = Literal[
 ]
 
 OBJECTIVES = ('bce', 'combined')
-NUM_STEPS = 10  # inner steps per timed run, a third of the paper's
+# Inner steps per timed run of FCRN at 128 pixels; larger networks and crops take fewer.
+NUM_STEPS = 10  # a third of the paper's
 META_TASKS, META_STEPS = 4, 20
 FINETUNE_STEPS, FINETUNE_BATCH = 30, 8
+LEAST_STEPS = 3
 LOWERING_STEPS = 2  # XLA's own convolution takes seconds a step in a loop on a CPU
 FOLDER_IMAGES = 50
 TASKS = (1, 2, 4, 8)
@@ -60,6 +62,12 @@ class Case(NamedTuple):
     return (self.section, self.arch, str(self.crop_size), self.variant)
 
 
+def _num_steps(most: int, arch: str, crop_size: int) -> int:
+  """Steps that take about as long as `most` of FCRN at 128 pixels, but not too few to time."""
+  work = arithmetic.inner_step(arch, 'bce', crop_size**2)
+  return max(LEAST_STEPS, round(most * arithmetic.inner_step('fcrn', 'bce', 128**2) / work))
+
+
 def _both_sides(work: str, options: Mapping[str, Any]) -> list[Contestant]:
   torch = [Contestant(name, 'torch', work, {**options, **how}) for name, how in _TORCH.items()]
   return [Contestant('fscs', 'fscs', work, options), *torch]
@@ -71,7 +79,7 @@ def _step(arch: str, crop_size: int) -> Iterator[Case]:
       'arch': arch,
       'objective': objective,
       'crop_size': crop_size,
-      'num_steps': NUM_STEPS,
+      'num_steps': _num_steps(NUM_STEPS, arch, crop_size),
     }
     contestants = _both_sides('step', options)
     tasks = Contestant('fscs, 4 tasks', 'fscs', 'step', {**options, 'num_tasks': 4})
@@ -81,11 +89,12 @@ def _step(arch: str, crop_size: int) -> Iterator[Case]:
 
 
 def _meta_epoch(arch: str, crop_size: int) -> Iterator[Case]:
+  steps = _num_steps(META_STEPS, arch, crop_size)
   options = {
     'arch': arch,
     'objective': 'combined',
     'crop_size': crop_size,
-    'num_steps': META_STEPS,
+    'num_steps': steps,
     'num_tasks': META_TASKS,
   }
   contestants = (
@@ -93,8 +102,8 @@ def _meta_epoch(arch: str, crop_size: int) -> Iterator[Case]:
     Contestant('published way', 'torch', 'meta_epoch', options),
   )
   operations = arithmetic.inner_step(arch, 'combined', NUM_CROPS * crop_size**2)
-  operations *= META_STEPS * META_TASKS
-  variant = f'{META_TASKS} tasks, {META_STEPS} steps, combined'
+  operations *= steps * META_TASKS
+  variant = f'{META_TASKS} tasks, {steps} steps, combined'
   yield Case('meta_epoch', arch, crop_size, variant, 'meta-epoch', operations, contestants)
 
 
@@ -102,7 +111,7 @@ def _finetune(arch: str, crop_size: int) -> Iterator[Case]:
   options = {
     'arch': arch,
     'crop_size': crop_size,
-    'num_steps': FINETUNE_STEPS,
+    'num_steps': _num_steps(FINETUNE_STEPS, arch, crop_size),
     'batch_size': FINETUNE_BATCH,
   }
   operations = arithmetic.inner_step(arch, 'bce', FINETUNE_BATCH * crop_size**2)
