@@ -56,8 +56,8 @@ class Config(LossOptions, DataOptions, NetworkOptions):
   """Score at most so many of the other images, the same for every initialisation."""
   statistics: Literal['auto', 'image', 'batch', 'support'] = 'auto'
   """Batch-norm statistics of a test image: its own (image), those of a batch of test images, as the
-  reference has it (batch), or those of the annotated images (support); auto is batch in the paper
-  protocol and image otherwise."""
+  reference has it (batch), or those of the crops that it has learned from (support); auto is batch
+  in the paper protocol and image otherwise."""
   test_batch_size: int | None = None
   """Images per batch of --statistics=batch; the reference's 20 for EM and 32 for others."""
   orientations: Orientations = 1

@@ -47,7 +47,7 @@ class Segmenter:
     architecture: 'fcrn', 'unet' or 'deep_unet'.
     widths: channels of its levels.
     params: parameters, with batch-norm scales and biases.
-    statistics: batch-norm statistics of the annotated images, or None where every image is
+    statistics: batch-norm statistics of crops of the annotated images, or None where every image is
       normalised by its own.
     scale: factor by which images are resized before the network sees them.
     channel: which channel of an image counts; None is luma for colours.

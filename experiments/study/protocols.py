@@ -27,7 +27,7 @@ class Tuning(NamedTuple):
   augmentation: AugmentationName = 'none'
   norm_scale: float = 1.0
   diameter_range: DiameterRange | None = None  # see `fscs.own_images.choose_scale`
-  keep_statistics: bool = False  # images are normalised by those of the annotated ones
+  keep_statistics: bool = False  # images are normalised by those of the annotated ones' crops
   orientations: Orientations = 1  # predictions are means over
 
 
