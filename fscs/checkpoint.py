@@ -123,4 +123,7 @@ def _readable(path: Path, read, *arguments: Any) -> Any:
     return read(*arguments)
   except Exception as error:  # many kinds for one thing: not a readable checkpoint
     first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-    raise InputError(f'checkpoint {path} cannot be read: {first_line}') from error
+    raise InputError(
+      f'checkpoint {path} cannot be read: it is damaged, or the folder of something else; make it'
+      f' again, or give another folder ({first_line})'
+    ) from error
