@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import pytest
 from conftest import REPOSITORY
-from toys import WIDTHS, disk_set
+from toys import WIDTHS, disk_set, use_toy_data
 
 import fscs
 from experiments import (
@@ -44,9 +44,7 @@ TINY = {
 
 @pytest.fixture(autouse=True)
 def toy_data(monkeypatch, tmp_path):
-  monkeypatch.setattr(data, 'load_set', lambda code, _: disk_set(code))
-  for stride in ('source_stride', 'finetune_stride'):
-    monkeypatch.setattr(data, stride, lambda *_: (8, 8))
+  use_toy_data(monkeypatch)
   monkeypatch.chdir(tmp_path)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 from test_finetuning import cells
-from toys import disk_set
+from toys import use_toy_data
 
-from experiments import data, evaluation_options, finetune, finetune_eval, meta_train, predict
+from experiments import evaluation_options, finetune, finetune_eval, meta_train, predict
 from experiments.options import from_preset
 from experiments.presets import PRESETS
 from fscs.segmenter import Segmenter
@@ -37,21 +37,15 @@ def trained(tmp_path_factory):
   """The workdir of a training by the recipe."""
   root = tmp_path_factory.mktemp('recipe')
   with pytest.MonkeyPatch.context() as patch:
-    _toy_data(patch)
+    use_toy_data(patch)
     config = from_preset(meta_train.Config, 'recommended')
     chosen = {**SIZES, 'target': 'TNBC', 'workdir': str(root / 'run')}
     return meta_train.meta_train(dataclasses.replace(config, **chosen))
 
 
-def _toy_data(patch):
-  patch.setattr(data, 'load_set', lambda code, _: disk_set(code))
-  for stride in ('source_stride', 'finetune_stride'):
-    patch.setattr(data, stride, lambda *_: (8, 8))
-
-
 def evaluated(trained, monkeypatch, **options):
   """The one row of an evaluation."""
-  _toy_data(monkeypatch)
+  use_toy_data(monkeypatch)
   name = '-'.join(['evaluation', *options])
   config = evaluation_options.defaults([f'--init={trained}'])
   workdir = str(trained.parent / name)

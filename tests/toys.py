@@ -3,6 +3,7 @@
 import numpy as np
 from skimage.draw import disk
 
+from experiments import data
 from fscs.types import ImageSet
 
 WIDTHS = {'fcrn': (4, 4, 8, 8), 'unet': (4, 4, 8)}
@@ -22,3 +23,10 @@ def disk_set(code: str = 'B5', num_images: int = 12, size: int = 64) -> ImageSet
   seeds = [1000 * sum(code.encode()) + i for i in range(num_images)]
   images, masks = zip(*(disk_image(seed, size) for seed in seeds), strict=True)
   return ImageSet(code, images, masks, tuple(f'{i:02}.png' for i in range(num_images)))
+
+
+def use_toy_data(patch) -> None:
+  """Commands see disks in place of the published images, by pytest's monkeypatch."""
+  patch.setattr(data, 'load_set', lambda code, _: disk_set(code))
+  for stride in ('source_stride', 'finetune_stride'):
+    patch.setattr(data, stride, lambda *_: (8, 8))

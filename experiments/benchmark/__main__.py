@@ -14,7 +14,7 @@ import datetime
 import importlib.util
 import os
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import jax
 
@@ -27,7 +27,6 @@ from experiments.progress import progress_bar
 from experiments.results import read_rows, write_table
 from experiments.runs import versions, write_text
 from fscs.errors import InputError
-from fscs.models import Architecture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +35,8 @@ class Config:
 
   sections: tuple[Section, ...] = get_args(Section)
   """What to measure: inner steps, meta-epochs and so on; growth over tasks and over pixels."""
-  arch: tuple[Architecture, ...] = ('fcrn', 'unet')
-  """Networks."""
+  arch: tuple[Literal['fcrn', 'unet'], ...] = ('fcrn', 'unet')
+  """Networks: those that the PyTorch side has, too."""
   crop_sizes: tuple[int, ...] = (128, 256)
   """Sides of the crops in pixels."""
   rounds: int = 7
