@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -16,7 +17,7 @@ VALIDATION_SHARE = 10  # one image in so many of a source is held out for valida
 
 def load_set(code: str, options: DataOptions) -> ImageSet:
   """One data set, real or simulated, as it is on disk."""
-  print(f'data: {code} ({options.data})', file=sys.stderr)
+  sys.stderr.write(f'data: {code} ({options.data})\n')  # in one piece, as sets load at once
   if options.data == 'simulated':
     from fscs.datasets.simulated import simulate
 
@@ -27,13 +28,20 @@ def load_set(code: str, options: DataOptions) -> ImageSet:
 def load_prepared(
   codes: Iterable[str], options: DataOptions
 ) -> tuple[list[GreySet], dict[str, str]]:
-  """Prepared sets in the order of `codes`, and the fingerprint of each set's files."""
-  sets, fingerprints = [], {}
-  for code in codes:
+  """Prepared sets in the order of `codes`, and the fingerprint of each set's files.
+
+  They are loaded at once, each in a thread.
+  """
+
+  def load_one(code: str) -> tuple[GreySet, str]:
     image_set = load_set(code, options)
-    fingerprints[code] = datasets.fingerprint(image_set)
-    sets.append(prepare(image_set, protocol=options.protocol, downscale=options.downscale))
-  return sets, fingerprints
+    grey_set = prepare(image_set, protocol=options.protocol, downscale=options.downscale)
+    return grey_set, datasets.fingerprint(image_set)
+
+  codes = list(codes)
+  with ThreadPoolExecutor() as threads:
+    sets, fingerprints = zip(*threads.map(load_one, codes), strict=True)
+  return list(sets), dict(zip(codes, fingerprints, strict=True))
 
 
 def hold_out(grey_set: GreySet, seed: int) -> tuple[GreySet, GreySet]:

@@ -10,9 +10,10 @@ by default) gets config.json, figures.csv, tensorboard/, checkpoints/ (latest an
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -34,7 +35,8 @@ from experiments.options import (
 )
 from experiments.runs import default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions, Sources
-from fscs.adapt import inner_optimizer
+from fscs.adapt import History, inner_optimizer
+from fscs.ahead import compile_ahead
 from fscs.augmentation import make_augment
 from fscs.checkpoint import Checkpoints, save_init
 from fscs.devices import TaskAxis, replicate, task_mesh
@@ -104,7 +106,6 @@ def meta_train(config: Config) -> Path:
   if cluster.is_primary():
     lengths = ('meta_epochs',) if config.meta_schedule == 'constant' else ()
     open_workdir(workdir, config, facts, free=(*lengths, *PLACES_OF_WORK))
-    sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
   inner, outer = _inner_loop(config, model), optax.sgd(_outer_rate(config))
   state = replicate(init_state(params, outer), mesh)
   description = describe(config, facts)
@@ -112,8 +113,12 @@ def meta_train(config: Config) -> Path:
     if checkpoints.latest_step is not None:
       state = checkpoints.restore(state)
     begin = int(state.step)
-    blocks = _blocks(config, codes, state, data, inner, outer, mesh, workdir)
-    state = _keep(config, codes, begin, blocks, checkpoints, workdir) or state
+    if begin < config.meta_epochs:
+      programs = _compile(config, state, data, inner, outer, mesh)
+      if cluster.is_primary():
+        sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
+      blocks = _blocks(config, codes, state, programs, workdir)
+      state = _keep(config, codes, begin, blocks, checkpoints, workdir)
   known = {'architecture': config.arch, 'diameter_range': data.diameter_range}
   save_init(workdir / 'init', state.params, {**known, **description})
   if cluster.is_primary():
@@ -147,29 +152,51 @@ def _outer_rate(config: Config) -> optax.ScalarOrSchedule:
   return optax.linear_schedule(config.meta_lr, 0.0, config.meta_epochs)
 
 
-def _blocks(
-  config, codes, state: MetaState, data: Sources, inner, outer, mesh: Mesh, workdir: Path
-) -> Iterator[Block]:
-  """Meta-epochs from the state's step to the last, a block at a time, on all processes alike."""
-  key = jax.random.fold_in(jax.random.key(config.seed), 1)
+class Programs(NamedTuple):
+  """What is compiled for a run."""
+
+  block: Callable[[int], Callable[[MetaState], tuple[MetaState, History]]]  # by its meta-epochs
+  validate: Callable[[Params], jax.Array]  # (S,) losses
+
+
+def _compile(
+  config, state: MetaState, data: Sources, inner: InnerLoop, outer, mesh: Mesh
+) -> Programs:
+  """The run's programs; those that are needed first are being compiled when this returns."""
+  key = replicate(jax.random.fold_in(jax.random.key(config.seed), 1), mesh)
   validation_key = jax.random.fold_in(jax.random.key(config.seed), 2)
   shape = {'num_crops': config.num_crops, 'crop_size': config.crop_size}
   shape['task_axis'] = config.task_axis
-  validate = make_validation(inner, **shape)
   training = replicate(data.training, mesh)
-  blocks = {}
+
+  @functools.cache
+  def block(length: int) -> Callable:
+    block = make_meta_block(
+      inner, outer, num_epochs=length, task_batch=config.task_batch, mesh=mesh, **shape
+    )
+    program = compile_ahead(block, state, training, key)
+    return lambda state: program(state, training, key)
+
+  block(_block_length(config, int(state.step)))
+  examples = jax.device_get(state.params), data.validation, validation_key
+  validate = compile_ahead(make_validation(inner, **shape), *examples)
+  return Programs(block, lambda params: validate(params, *examples[1:]))
+
+
+def _block_length(config, step: int) -> int:
+  """Meta-epochs in the block that begins at `step`."""
+  return min(config.block_epochs - step % config.block_epochs, config.meta_epochs - step)
+
+
+def _blocks(config, codes, state: MetaState, programs: Programs, workdir: Path) -> Iterator[Block]:
+  """Meta-epochs from the state's step to the last, a block at a time, on all processes alike."""
   step = int(state.step)
   while step < config.meta_epochs:
-    length = min(config.block_epochs - step % config.block_epochs, config.meta_epochs - step)
-    if length not in blocks:
-      blocks[length] = make_meta_block(
-        inner, outer, num_epochs=length, task_batch=config.task_batch, mesh=mesh, **shape
-      )
-    state, history = blocks[length](state, training, key)
+    length = _block_length(config, step)
+    state, history = programs.block(length)(state)
     history = jax.device_get(history)
     meta_log.require_finite(history, codes, step, workdir)
-    local_params = jax.device_get(state.params)
-    validation = np.asarray(validate(local_params, data.validation, validation_key))
+    validation = np.asarray(programs.validate(jax.device_get(state.params)))
     meta_log.require_finite_validation(validation, codes, step + length, workdir)
     step += length
     yield Block(step, state, history, validation)
@@ -177,9 +204,8 @@ def _blocks(
 
 def _keep(
   config, codes, begin: int, blocks: Iterable[Block], checkpoints: Checkpoints, workdir: Path
-) -> MetaState | None:
-  """Log and save every block; the state after the last, or None if there was none."""
-  state = None
+) -> MetaState:
+  """Log and save every block, one at least; the state after the last."""
   with contextlib.ExitStack() as stack:
     stack.enter_context(contextlib.closing(blocks))
     if cluster.is_primary():

@@ -105,6 +105,21 @@ def _make_all_tasks(
   )
 
 
+@dataclasses.dataclass(frozen=True)
+class MetaBlock:
+  """A compiled block of meta-epochs; what it is given is put on all devices of its mesh."""
+
+  compiled: Callable
+  mesh: Mesh
+
+  def __call__(self, state: MetaState, bank: Bank, key: jax.Array) -> tuple[MetaState, History]:
+    return self.compiled(*replicate((state, bank, key), self.mesh))
+
+  def lower(self, state: MetaState, bank: Bank, key: jax.Array) -> jax.stages.Lowered:
+    """To compile before the first call, for arguments that are on all devices already."""
+    return self.compiled.lower(state, bank, key)
+
+
 def make_meta_block(
   inner: InnerLoop,
   outer: optax.GradientTransformation,
@@ -115,7 +130,7 @@ def make_meta_block(
   task_axis: TaskAxis = 'auto',
   task_batch: int = 1,
   mesh: Mesh | None = None,
-) -> Callable[[MetaState, Bank, jax.Array], tuple[MetaState, History]]:
+) -> MetaBlock:
   """A compiled function that runs `num_epochs` meta-epochs, drawing episodes on the device.
 
   It maps (state, bank, key) to the next state and the tasks' histories, every field
@@ -139,8 +154,7 @@ def make_meta_block(
     body = lambda state, _: meta_epoch(state, bank, key)  # noqa: E731
     return jax.lax.scan(body, state, None, length=num_epochs)
 
-  compiled = jax.jit(block, donate_argnums=0)
-  return lambda *arguments: compiled(*replicate(arguments, mesh))
+  return MetaBlock(jax.jit(block, donate_argnums=0), mesh)
 
 
 def make_validation(

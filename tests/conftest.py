@@ -14,8 +14,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope='session', autouse=True)
 def compilation_cache(tmp_path_factory):
-  """Tests that compile the same program again take it from here."""
-  jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.mktemp('compiled')))
+  """Tests that compile the same program again take it from here, those of other workers too."""
+  folder = tmp_path_factory.getbasetemp()
+  if 'PYTEST_XDIST_WORKER' in os.environ:
+    folder = folder.parent
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = str(folder / 'compiled')  # for what tests start
+  jax.config.update('jax_compilation_cache_dir', str(folder / 'compiled'))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 

@@ -246,7 +246,8 @@ def test_evaluation_fills_its_grid_and_only_what_is_missing(trained, monkeypatch
 
 def test_a_divergence_in_the_last_update_of_a_block_keeps_the_last_checkpoint(trained, monkeypatch):
   good = final_state(trained)
-  broken = lambda *_, **__: lambda *_: np.array([0.1, np.nan, 0.1, 0.1])  # noqa: E731
+  losses = np.array([0.1, np.nan, 0.1, 0.1])
+  broken = lambda *_, **__: jax.jit(lambda *_: losses)  # noqa: E731
   monkeypatch.setattr(meta_train, 'make_validation', broken)
   with pytest.raises(InputError, match=r'validation loss of source B39 .* meta-epoch 6'):
     meta_train.meta_train(meta_config(meta_epochs=8))

@@ -25,7 +25,7 @@ OBJECTIVES = ('bce', 'combined')
 NUM_STEPS = 10  # a third of the paper's
 META_TASKS, META_STEPS = 4, 20
 FINETUNE_STEPS, FINETUNE_BATCH = 30, 8
-LEAST_STEPS = 3
+LEAST_STEPS = 2  # one would not be a loop
 LOWERING_STEPS = 2  # XLA's own convolution takes seconds a step in a loop on a CPU
 FOLDER_IMAGES = 50
 TASKS = (1, 2, 4, 8)
@@ -81,10 +81,12 @@ def _step(arch: str, crop_size: int) -> Iterator[Case]:
       'crop_size': crop_size,
       'num_steps': _num_steps(NUM_STEPS, arch, crop_size),
     }
-    contestants = _both_sides('step', options)
-    tasks = Contestant('fscs, 4 tasks', 'fscs', 'step', {**options, 'num_tasks': 4})
+    fscs, *torch = _both_sides('step', options)
+    tasks = []
+    if crop_size == GROWTH_CROP:
+      tasks = [Contestant('fscs, 4 tasks', 'fscs', 'step', {**options, 'num_tasks': 4})]
     operations = arithmetic.inner_step(arch, objective, NUM_CROPS * crop_size**2)
-    contestants = (*contestants[:1], tasks, *contestants[1:], *MATMUL)
+    contestants = (fscs, *tasks, *torch, *MATMUL)
     yield Case('step', arch, crop_size, objective, 'inner step', operations, contestants)
 
 
@@ -129,7 +131,12 @@ def _predict(arch: str) -> Iterator[Case]:
 
 def _tasks(arch: str) -> Iterator[Case]:
   """Time per inner step of one task, with more and more tasks in one call."""
-  options = {'arch': arch, 'objective': 'bce', 'crop_size': GROWTH_CROP, 'num_steps': NUM_STEPS}
+  options = {
+    'arch': arch,
+    'objective': 'bce',
+    'crop_size': GROWTH_CROP,
+    'num_steps': _num_steps(NUM_STEPS, arch, GROWTH_CROP),
+  }
   contestants = tuple(
     Contestant(f'{count} tasks', 'fscs', 'step', {**options, 'num_tasks': count}) for count in TASKS
   )
@@ -138,10 +145,12 @@ def _tasks(arch: str) -> Iterator[Case]:
 
 def _pixels(arch: str) -> Iterator[Case]:
   """Time per megapixel of crops, with larger and larger crops."""
-  options = {'arch': arch, 'objective': 'bce', 'num_steps': NUM_STEPS}
-  contestants = tuple(
-    Contestant(f'{size} px', 'fscs', 'pixels', {**options, 'crop_size': size}) for size in SIZES
-  )
+
+  def options(size: int) -> dict[str, Any]:
+    steps = _num_steps(NUM_STEPS, arch, size)
+    return {'arch': arch, 'objective': 'bce', 'crop_size': size, 'num_steps': steps}
+
+  contestants = tuple(Contestant(f'{size} px', 'fscs', 'pixels', options(size)) for size in SIZES)
   yield Case('pixels', arch, 0, 'bce', 'megapixel', None, contestants)
 
 

@@ -62,8 +62,12 @@ def make_model(
 def init_params(model: FCRN | UNet, key: jax.Array) -> Params:
   """Fresh parameters; their shapes do not depend on the size of the images."""
   images = jnp.zeros((1, 2 * model.stride, 2 * model.stride, 1))
-  # compiled as a whole, so that convolutions, whose outputs nobody wants, are left out
-  return jax.jit(model.clone(lowering='xla').init)(key, images)['params']
+  init = model.clone(lowering='xla').init
+  if not isinstance(key, jax.core.Tracer):
+    # Compiled as a whole, so that convolutions, whose outputs nobody wants, are left out; and
+    # without optimising code that runs once, which takes the compiler three times as long.
+    init = jax.jit(init, compiler_options={'xla_backend_optimization_level': 0})
+  return init(key, images)['params']
 
 
 def with_affine_norms(model: FCRN | UNet, params: Params) -> Params:
