@@ -8,7 +8,7 @@ from typing import get_args
 import jax
 import pytest
 
-from experiments.benchmark import arithmetic, rounds, table
+from experiments.benchmark import arithmetic, profile, rounds, table
 from experiments.benchmark.cases import Case, Section, cases
 from experiments.benchmark.rounds import Contestant, Timing
 from fscs.errors import InputError
@@ -134,3 +134,24 @@ def test_without_pytorch_it_says_what_to_install(monkeypatch, tmp_path):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
   with pytest.raises(InputError, match=r'pip install .*benchmark'):
     main.benchmark(main.Config(workdir=str(tmp_path / 'b')))
+
+
+def test_a_profile_tells_layers_products_and_gradients_apart():
+  step = 'jit(loop)/while/body/closed_call'
+  layers = profile.by_layer(
+    [
+      ('fusion.1', f'{step}/jvp(FCRN)/conv4/dot_general', 1.0),
+      ('fusion.2', f'{step}/jvp(FCRN)/conv4/dot_general', 2.0),
+      ('dot.3', f'{step}/transpose(jvp(FCRN))/conv4/transpose', 4.0),
+      ('fusion.4', f'{step}/transpose(jvp(UNet))/down1/norm0/mul', 8.0),
+      ('fusion.5', f'{step}/mul', 0.5),
+    ]
+  )
+  none = dict.fromkeys(profile.COLUMNS, 0.0)
+  assert layers == {
+    'conv4': none | {'products, forward': 3.0, 'products, gradients': 4.0},
+    'down1': none | {'rest, gradients': 8.0},
+    profile.ELSEWHERE: none | {'rest, forward': 0.5},
+  }
+  lines = profile.table(layers, 20.0).splitlines()
+  assert lines[-1] == '| all | 3000.0 | 500.0 | 4000.0 | 8000.0 | 78% |'

@@ -1,5 +1,7 @@
 """fscs's contestants: the functions that the commands run, on the shared inputs."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ from fscs.models import make_model
 from fscs.predict import make_predict
 from fscs.preprocessing import GreySet
 from fscs.supervised import Recipe, crop_stream, make_train
-from fscs.types import Episode
+from fscs.types import Episode, Params
 
 
 def _inner_loop(arch: str, objective: str, num_steps: int, **how: str) -> InnerLoop:
@@ -32,7 +34,7 @@ def _inner_loop(arch: str, objective: str, num_steps: int, **how: str) -> InnerL
   )
 
 
-def step(
+def inner_loop(
   arch: str,
   objective: str,
   crop_size: int,
@@ -41,8 +43,8 @@ def step(
   task_axis: str = 'auto',
   lowering: str = 'auto',
   precision: str = 'float32',
-) -> Job:
-  """Inner steps in the compiled loop; with tasks, as many loops in one call as there are tasks."""
+) -> tuple[Callable, Params, Episode]:
+  """The jitted loop of one task or of several, its parameters and its episode or episodes."""
   inner = _inner_loop(arch, objective, num_steps, lowering=lowering, precision=precision)
   params = params_from_torch(jobs.kernels(arch), arch)
   episodes = [
@@ -50,11 +52,15 @@ def step(
     for t in range(num_tasks)
   ]
   if num_tasks == 1:
-    (episode,) = episodes
-    loop = jax.jit(inner)
-  else:
-    episode = jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes)
-    loop = jax.jit(lambda params, tasks: over_tasks(lambda t: inner(params, t), task_axis, tasks))
+    return jax.jit(inner), params, episodes[0]
+  tasks = jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes)
+  loop = jax.jit(lambda params, tasks: over_tasks(lambda t: inner(params, t), task_axis, tasks))
+  return loop, params, tasks
+
+
+def step(num_steps: int, num_tasks: int = 1, **options) -> Job:
+  """Inner steps in the compiled loop; with tasks, as many loops in one call as there are tasks."""
+  loop, params, episode = inner_loop(num_steps=num_steps, num_tasks=num_tasks, **options)
 
   def run() -> float:
     _, history = jax.block_until_ready(loop(params, episode))
@@ -65,7 +71,7 @@ def step(
 
 def pixels(crop_size: int, num_steps: int, **options) -> Job:
   """As `step`, counted in megapixels of crops."""
-  job = step(crop_size=crop_size, num_steps=num_steps, **options)
+  job = step(num_steps, crop_size=crop_size, **options)
   return Job(job.run, job.units * jobs.NUM_CROPS * crop_size**2 / 1e6)
 
 
