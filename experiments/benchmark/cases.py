@@ -25,7 +25,7 @@ OBJECTIVES = ('bce', 'combined')
 NUM_STEPS = 10  # a third of the paper's
 META_TASKS, META_STEPS = 4, 20
 FINETUNE_STEPS, FINETUNE_BATCH = 30, 8
-LEAST_STEPS = 2  # one would not be a loop
+LEAST_STEPS = 5  # a call has costs of its own, which in training 30 steps or more share
 LOWERING_STEPS = 2  # XLA's own convolution takes seconds a step in a loop on a CPU
 FOLDER_IMAGES = 50
 TASKS = (1, 2, 4, 8)
@@ -35,14 +35,21 @@ GROWTH_CROP = 128
 
 # The rate that the machine can reach, measured among the contestants.
 MATMUL = [Contestant(f'matmul {side}', side, 'matmul', {}) for side in ('fscs', 'torch')]
-_TORCH = {
-  f'PyTorch {"compiled" if compiled else "eager"}, channels {layout}': {
-    'layout': layout,
-    'compiled': compiled,
+
+
+def _torch(*layouts: str) -> dict[str, dict[str, Any]]:
+  return {
+    f'PyTorch {"compiled" if compiled else "eager"}, channels {layout}': {
+      'layout': layout,
+      'compiled': compiled,
+    }
+    for compiled in (False, True)
+    for layout in layouts
   }
-  for compiled in (False, True)
-  for layout in ('first', 'last')
-}
+
+
+EVERY_TORCH = _torch('first', 'last')
+BEST_TORCH = _torch('last')  # the better layout of `step` at 128 pixels, compiled or not
 
 
 class Case(NamedTuple):
@@ -62,15 +69,17 @@ class Case(NamedTuple):
     return (self.section, self.arch, str(self.crop_size), self.variant)
 
 
-def _num_steps(most: int, arch: str, crop_size: int) -> int:
+def _num_steps(most: int, arch: str, crop_size: int, least: int = LEAST_STEPS) -> int:
   """Steps that take about as long as `most` of FCRN at 128 pixels, but not too few to time."""
   work = arithmetic.inner_step(arch, 'bce', crop_size**2)
-  return max(LEAST_STEPS, round(most * arithmetic.inner_step('fcrn', 'bce', 128**2) / work))
+  return max(least, round(most * arithmetic.inner_step('fcrn', 'bce', 128**2) / work))
 
 
-def _both_sides(work: str, options: Mapping[str, Any]) -> list[Contestant]:
-  torch = [Contestant(name, 'torch', work, {**options, **how}) for name, how in _TORCH.items()]
-  return [Contestant('fscs', 'fscs', work, options), *torch]
+def _both_sides(
+  work: str, options: Mapping[str, Any], torch: Mapping[str, Mapping[str, Any]] = BEST_TORCH
+) -> list[Contestant]:
+  others = [Contestant(name, 'torch', work, {**options, **how}) for name, how in torch.items()]
+  return [Contestant('fscs', 'fscs', work, options), *others]
 
 
 def _step(arch: str, crop_size: int) -> Iterator[Case]:
@@ -81,17 +90,18 @@ def _step(arch: str, crop_size: int) -> Iterator[Case]:
       'crop_size': crop_size,
       'num_steps': _num_steps(NUM_STEPS, arch, crop_size),
     }
-    fscs, *torch = _both_sides('step', options)
-    tasks = []
-    if crop_size == GROWTH_CROP:
-      tasks = [Contestant('fscs, 4 tasks', 'fscs', 'step', {**options, 'num_tasks': 4})]
     operations = arithmetic.inner_step(arch, objective, NUM_CROPS * crop_size**2)
-    contestants = (fscs, *tasks, *torch, *MATMUL)
+    if crop_size == GROWTH_CROP:
+      fscs, *torch = _both_sides('step', options, EVERY_TORCH)
+      tasks = Contestant('fscs, 4 tasks', 'fscs', 'step', {**options, 'num_tasks': 4})
+      contestants = (fscs, tasks, *torch, *MATMUL)
+    else:
+      contestants = (*_both_sides('step', options), *MATMUL)
     yield Case('step', arch, crop_size, objective, 'inner step', operations, contestants)
 
 
 def _meta_epoch(arch: str, crop_size: int) -> Iterator[Case]:
-  steps = _num_steps(META_STEPS, arch, crop_size)
+  steps = _num_steps(META_STEPS, arch, crop_size, least=2)  # of every task
   options = {
     'arch': arch,
     'objective': 'combined',
