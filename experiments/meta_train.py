@@ -171,10 +171,10 @@ def _compile(
 
   @functools.cache
   def block(length: int) -> Callable:
-    block = make_meta_block(
+    whole = make_meta_block(
       inner, outer, num_epochs=length, task_batch=config.task_batch, mesh=mesh, **shape
     )
-    program = compile_ahead(block, state, training, key)
+    program = compile_ahead(whole, state, training, key)
     return lambda state: program(state, training, key)
 
   block(_block_length(config, int(state.step)))
