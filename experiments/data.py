@@ -30,7 +30,8 @@ def load_prepared(
 ) -> tuple[list[GreySet], dict[str, str]]:
   """Prepared sets in the order of `codes`, and the fingerprint of each set's files.
 
-  They are loaded at once, each in a thread.
+  Simulated ones are drawn at once, each in a thread; real ones load in turn, as they may have to be
+  downloaded first, which must be seen and can be interrupted.
   """
 
   def load_one(code: str) -> tuple[GreySet, str]:
@@ -39,8 +40,12 @@ def load_prepared(
     return grey_set, datasets.fingerprint(image_set)
 
   codes = list(codes)
-  with ThreadPoolExecutor() as threads:
-    sets, fingerprints = zip(*threads.map(load_one, codes), strict=True)
+  if options.data == 'simulated':
+    with ThreadPoolExecutor() as threads:
+      loaded = list(threads.map(load_one, codes))
+  else:
+    loaded = list(map(load_one, codes))
+  sets, fingerprints = zip(*loaded, strict=True)
   return list(sets), dict(zip(codes, fingerprints, strict=True))
 
 

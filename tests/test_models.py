@@ -1,5 +1,7 @@
 """Shapes of the networks, and every layer against another way to the same answer."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -226,3 +228,16 @@ def test_up_sampling_of_pixels_with_an_extent_is_that_of_jax_and_depends_on_neig
   np.testing.assert_allclose(upsample(images), wanted, atol=1e-6)
   part = upsample(images[:, :, 2:6])
   np.testing.assert_allclose(part[:, :, 1:-1], wanted[:, :, 5:11], atol=1e-6)
+
+
+def test_initial_parameters_are_those_of_the_network_however_they_are_asked_for():
+  model = make_model('fcrn', widths=WIDTHS['fcrn'])
+  key = jax.random.key(3)
+  params = init_params(model, key)
+  images = jnp.zeros((1, 16, 16, 1))
+  same = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+  jax.tree.map(same, params, model.init(key, images)['params'])
+  jax.tree.map(same, params, jax.jit(lambda key: init_params(model, key))(key))
+  jax.tree.map(same, params, jax.jit(lambda: init_params(model, key))())  # a constant of a program
+  several = jax.vmap(lambda key: init_params(model, key))(key[None])
+  jax.tree.map(same, params, jax.tree.map(lambda leaf: leaf[0], several))

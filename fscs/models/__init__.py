@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from fscs.errors import InputError
 from fscs.models.fcrn import FCRN
@@ -61,12 +61,12 @@ def make_model(
 
 def init_params(model: FCRN | UNet, key: jax.Array) -> Params:
   """Fresh parameters; their shapes do not depend on the size of the images."""
-  images = jnp.zeros((1, 2 * model.stride, 2 * model.stride, 1))
-  init = model.clone(lowering='xla').init
-  if not isinstance(key, jax.core.Tracer):
-    # Compiled as a whole, so that convolutions, whose outputs nobody wants, are left out; and
-    # without optimising code that runs once, which takes the compiler three times as long.
-    init = jax.jit(init, compiler_options={'xla_backend_optimization_level': 0})
+  images = np.zeros((1, 2 * model.stride, 2 * model.stride, 1), np.float32)
+  # Compiled as a whole, so that convolutions, whose outputs nobody wants, are left out.
+  init = jax.jit(model.clone(lowering='xla').init)
+  if jax.default_backend() == 'cpu' and not isinstance(key, jax.core.Tracer):
+    # Code that runs once is not optimised, which would take the compiler three times as long.
+    init = init.lower(key, images).compile({'xla_backend_optimization_level': 0})
   return init(key, images)['params']
 
 
