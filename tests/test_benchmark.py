@@ -77,6 +77,12 @@ def test_what_has_nothing_to_compare_has_no_difference():
   )
 
 
+def test_losses_of_crops_of_other_sizes_are_not_compared():
+  case = Case('pixels', 'fcrn', 0, 'bce', 'megapixel', None, ())
+  rows = table.rows_of(case, [timing('64 px', (1.0,)), timing('128 px', (1.0,), result=3.0)])
+  assert all(math.isnan(row.difference) for row in rows)
+
+
 def test_cases_are_told_apart_and_their_jobs_exist():
   assert len({case.key for case in ALL_CASES}) == len(ALL_CASES)
   assert {case.section for case in ALL_CASES} == set(get_args(Section))
