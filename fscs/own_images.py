@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 from skimage.measure import label, regionprops_table
 from skimage.transform import resize
 
@@ -172,17 +173,30 @@ def typical_diameter(labels: Sequence[np.ndarray]) -> float:
   return float(diameters[np.searchsorted(areas, areas[-1] / 2)])
 
 
+def typical_thickness(labels: Sequence[np.ndarray]) -> float:
+  """The diameter of disks as thick as the foreground: six times its mean distance to background.
+
+  Objects that touch without being told apart hardly change it. At the border of an image what lies
+  beyond counts as no background.
+  """
+  distances = [distance_transform_edt(image > 0)[image > 0] for image in labels]
+  return 6 * float(np.concatenate(distances).mean() - 0.5)  # from centres of pixels to an edge
+
+
 def choose_scale(labels: Sequence[np.ndarray], diameter_range: DiameterRange) -> float:
   """The factor that brings the typical object to the nearest diameter that an initialisation knows.
 
   Small objects grow, for the network's pooling to leave enough of them; large ones shrink, to fit
-  into its context, but no further than needed, since outlines lose by shrinking. Without objects
-  there is nothing to go by, and it is 1.
+  into its context, but no further than needed, since outlines lose by shrinking: what looks large
+  may be a clump of touching objects, and shrinks only as far as its thickness asks for. Without
+  objects there is nothing to go by, and it is 1.
   """
   if not any(image.any() for image in labels):
     return 1.0
   least, most = diameter_range
   typical = typical_diameter(labels)
+  if typical > most:
+    typical = min(typical, max(typical_thickness(labels), most))
   if least / TOLERANCE <= typical <= most * TOLERANCE:
     return 1.0
   return float(np.clip((least if typical < least else most) / typical, *SCALES))

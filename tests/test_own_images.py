@@ -18,6 +18,7 @@ from fscs.own_images import (
   stretch,
   to_grey,
   typical_diameter,
+  typical_thickness,
 )
 from fscs.preprocessing import GreySet
 
@@ -67,9 +68,20 @@ def test_small_objects_grow_to_the_known_size_and_large_ones_shrink_no_further_t
   labels = [disks((50, 50, 20))]  # a diameter of 40
   assert choose_scale(labels, (80, 120)) == pytest.approx(2.0, rel=0.03)
   assert [choose_scale(labels, known) for known in ((48, 99), (24, 60), (10, 33))] == [1.0] * 3
-  assert choose_scale(labels, (8, 20)) == pytest.approx(0.5, rel=0.03)
+  assert choose_scale(labels, (8, 20)) == pytest.approx(0.5, rel=0.05)
   assert choose_scale(labels, (1, 1)) == 1 / 8
   assert choose_scale([np.zeros((9, 9), np.int32)], (24, 60)) == 1.0
+
+
+def test_the_thickness_is_a_disks_diameter_and_not_that_of_the_clump_it_touches():
+  disk = disks((50, 50, 20))
+  assert typical_thickness([disk]) == pytest.approx(40, rel=0.05)
+  chain = [(disks(*((50, 20 + 19 * i, 10) for i in range(4))) > 0).astype(np.int32)]
+  assert typical_diameter(chain) > 35
+  assert typical_thickness(chain) == pytest.approx(20, rel=0.05)
+  assert choose_scale(chain, (8, 26)) == 1.0
+  assert choose_scale(chain, (24, 26)) == 1.0  # nor does a clump grow
+  assert choose_scale([np.ones((64, 64), np.int32)], (24, 30)) == pytest.approx(30 / 72, rel=0.01)
 
 
 def test_labels_keep_their_values_and_places_when_rescaled():
