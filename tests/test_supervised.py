@@ -5,7 +5,6 @@ import functools
 import jax
 import numpy as np
 import pytest
-from skimage.measure import label
 from toys import WIDTHS, disk_set
 
 from experiments.data import hold_out
@@ -17,7 +16,7 @@ from fscs.errors import InputError
 from fscs.evaluate import Adapted, FineTuning, make_finetune, make_score, predict_adapted
 from fscs.losses import bce_dice
 from fscs.models import init_params, make_model, with_affine_norms
-from fscs.own_images import resize_set, typical_diameter
+from fscs.own_images import resize_set, typical_thickness
 from fscs.predict import averaged, batch_statistics, make_predict, predict_resized
 from fscs.preprocessing import crop_corners, prepare, split
 from fscs.supervised import (
@@ -91,9 +90,9 @@ def test_fine_tuning_learns_bright_disks_from_two_images(params, grey_set):
 
 def test_images_of_large_objects_are_fine_tuned_and_scored_on_at_a_smaller_size(params):
   grey_set = resize_set(prepare(disk_set(num_images=6)), 3.0)
-  diameter = typical_diameter([label(mask) for mask in grey_set.masks[:2]])
+  thickness = typical_thickness(list(grey_set.masks[:2]))
   finetuning = fine_tuning(
-    optimizer=inner_optimizer(1e-2), batch_size=8, max_steps=40, diameter_range=(1.0, diameter / 3)
+    optimizer=inner_optimizer(1e-2), batch_size=8, max_steps=40, diameter_range=(1.0, thickness / 3)
   )
   (tuned,) = make_finetune(MODEL, finetuning)(params, [split(grey_set, [0, 1])])
   assert tuned.scale == pytest.approx(1 / 3)
