@@ -87,9 +87,21 @@ def test_where_a_contestant_loses_comes_first():
     result('forest', 'B5', [0.9]),
     result('otsu', 'B5', [0.8]),
   ]
-  rows = tables.losses_first(tables.means(results), 'scratch')
-  assert [(row[1], row[3]) for row in rows] == [('B5', 'forest'), ('EM', 'forest')]
-  np.testing.assert_allclose([row[0] for row in rows], [-0.2, 0.1])
+  rivals = tables.losses_first(results, 'scratch')
+  assert [(rival.target, rival.other) for rival in rivals] == [('B5', 'forest'), ('EM', 'forest')]
+  np.testing.assert_allclose([rival.difference for rival in rivals], [-0.2, 0.1])
+
+
+def test_the_best_other_is_compared_on_the_selections_that_ours_has_done_too():
+  results = [
+    result(OURS, 'EM', [0.7]),
+    result('forest', 'EM', [0.5]),
+    result('forest', 'EM', [0.9], selection=2),
+    result('otsu', 'EM', [1.0], selection=2),
+  ]
+  (rival,) = tables.losses_first(results, OURS)
+  assert rival[:3] == ('EM', 1, 'forest')
+  assert (rival.ours, rival.its, rival.count) == (0.7, 0.5, 1)
 
 
 def test_variants_of_the_recipe_are_no_competitors_but_say_what_its_parts_give():
@@ -103,7 +115,7 @@ def test_variants_of_the_recipe_are_no_competitors_but_say_what_its_parts_give()
   assert texts[1] == 'Not finished: 3 of the experiments are still to be done.'
   assert texts[2].endswith('behind in 0 of 1, on average +0.200.')
   losses, others, variants = (part for part in parts if isinstance(part, document.Table))
-  assert losses.rows == [('EM', '1', '0.700', 'random forest', '0.500', '+0.200')]
+  assert losses.rows == [('EM', '1', '1', '0.700', 'random forest', '0.500', '+0.200')]
   assert [row[:2] for row in others.rows] == [('random forest', '+0.200')]
   assert [row[:2] for row in variants.rows] == [('ours, from random parameters', '-0.100')]
 

@@ -48,28 +48,29 @@ def summary(results: Sequence[Result], name: protocols.Name, missing: int = 0) -
 def _losses(results: Sequence[Result]) -> Iterator[Part]:
   """Ours against the best of its competitors, cell by cell."""
   labels = labels_of(results)
-  table = tables.means([r for r in results if r.cell.contestant not in VARIANTS])
-  rows = tables.losses_first(table, OURS)
-  if not rows:
+  rivals = tables.losses_first([r for r in results if r.cell.contestant not in VARIANTS], OURS)
+  if not rivals:
     return
-  lost = sum(row[0] < 0 for row in rows)
+  differences = [rival.difference for rival in rivals]
   yield Heading('Where ours loses')
   yield Text(
-    f'{labels[OURS]} against the best of the others, variants of it aside: behind in {lost} of'
-    f' {len(rows)}, on average {np.mean([row[0] for row in rows]):+.3f}.'
+    f'{labels[OURS]} against the best of the others, variants of it aside, on the selections that'
+    f' both have done: behind in {sum(d < 0 for d in differences)} of {len(rivals)}, on average'
+    f' {np.mean(differences):+.3f}.'
   )
   yield Table(
-    ('target', 'K', 'ours', 'best other', 'its IoU', 'difference'),
+    ('target', 'K', 'selections', 'ours', 'best other', 'its IoU', 'difference'),
     [
       (
-        t,
-        str(k),
-        f'{table[OURS, t, k].mean:.3f}',
-        labels[o],
-        f'{table[o, t, k].mean:.3f}',
-        f'{d:+.3f}',
+        rival.target,
+        str(rival.shots),
+        str(rival.count),
+        f'{rival.ours:.3f}',
+        labels[rival.other],
+        f'{rival.its:.3f}',
+        f'{rival.difference:+.3f}',
       )
-      for d, t, k, o in rows
+      for rival in rivals
     ],
   )
 

@@ -1,6 +1,6 @@
 """Means, deviations and paired differences of a study's results. Numbers only."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,22 @@ class Difference(NamedTuple):
   low: float  # of the 95 % interval, by bootstrap over images
   high: float
   cells: int  # compared: pairs of target, shots, selection and seed
+
+
+class Rival(NamedTuple):
+  """The best other contestant on one target with one number of annotated images."""
+
+  target: str
+  shots: int
+  other: str
+  ours: float  # mean over what both have done
+  its: float  # alike
+  count: int  # of selections (and seeds) that both have done
+
+  @property
+  def difference(self) -> float:
+    """Positive where ours is better."""
+    return self.ours - self.its
 
 
 def iou(result: Result) -> Sequence[float]:
@@ -125,23 +141,28 @@ def _place(result: Result) -> tuple:
   return cell.target, cell.shots, cell.selection, cell.seed
 
 
-def losses_first(
-  table: Mapping[tuple[str, str, int], Mean], ours: str
-) -> list[tuple[float, str, int, str]]:
-  """(difference, target, shots, best other contestant) of ours to the best other, worst first."""
-  rows = []
-  for (name, target, shots), mean in table.items():
-    if name != ours:
-      continue
-    others = {
-      other: value.mean
-      for (other, where, k), value in table.items()
-      if (where, k) == (target, shots) and other != ours
-    }
-    if others:
-      best = max(others, key=others.get)
-      rows.append((mean.mean - others[best], target, shots, best))
-  return sorted(rows)
+def losses_first(results: Iterable[Result], ours: str) -> list[Rival]:
+  """The best other contestant of every target and number of shots, where ours is worst first.
+
+  Two contestants are compared on the selections (and seeds) that both have done; the best other is
+  the one that ours is least ahead of.
+  """
+  scores: dict[tuple[str, int], dict[str, dict[tuple, float]]] = {}
+  for result in results:
+    cell = result.cell
+    of_place = scores.setdefault((cell.target, cell.shots), {}).setdefault(cell.contestant, {})
+    of_place[_place(result)] = float(np.mean(iou(result)))
+  rivals = []
+  for (target, shots), of_contestant in scores.items():
+    own = of_contestant.pop(ours, {})
+    found = []
+    for other, its in of_contestant.items():
+      if both := sorted(own.keys() & its.keys()):
+        means = (float(np.mean([of[place] for place in both])) for of in (own, its))
+        found.append(Rival(target, shots, other, *means, len(both)))
+    if found:
+      rivals.append(min(found, key=lambda rival: rival.difference))
+  return sorted(rivals, key=lambda rival: rival.difference)
 
 
 def curve(results: Iterable[Result], contestant: str, target: str, shots: int) -> dict[int, float]:
