@@ -15,6 +15,7 @@ _SMALLEST = {
   'weight_decay': 0,
   'norm_scale': 0,
   'finetune_steps': 0,
+  'forest_share': 0,
 } | dict.fromkeys(
   (
     'simulated_images',
@@ -39,7 +40,7 @@ _SMALLEST = {
   1,
 )
 _ABOVE_ZERO = ('inner_lr', 'meta_lr', 'pretrain_lr', 'finetune_lr')
-_LARGEST = {'seed': 2**32 - 1, 'data_seed': 2**32 - 1}
+_LARGEST = {'seed': 2**32 - 1, 'data_seed': 2**32 - 1, 'forest_share': 1}
 
 
 def check_bounds(config: DataOptions) -> None:
@@ -50,7 +51,7 @@ def check_bounds(config: DataOptions) -> None:
       continue
     if name in _SMALLEST and not value >= _SMALLEST[name]:
       raise InputError(f'{option}: it must be at least {_SMALLEST[name]}')
-    if name in _LARGEST and value > _LARGEST[name]:
+    if name in _LARGEST and not value <= _LARGEST[name]:
       raise InputError(f'{option}: it must be at most {_LARGEST[name]}')
     if name in _ABOVE_ZERO and not value > 0:
       raise InputError(f'{option}: it must be above 0')

@@ -60,6 +60,9 @@ class Config(LossOptions, DataOptions, NetworkOptions):
   in the paper protocol and image otherwise."""
   test_batch_size: int | None = None
   """Images per batch of --statistics=batch; the reference's 20 for EM and 32 for others."""
+  forest_share: float = 0.0
+  """Share in predictions (0 to 1, of log-odds) of a random forest over the pixels of the annotated
+  images, times its IoU on halves of them that it has not seen; 0 is the network alone."""
   orientations: Orientations = 1
   """Predictions are means over the image as it is (1), with its flips (4) or turns, too (8)."""
   finetune_epochs: int = 20
@@ -158,6 +161,7 @@ def finetuning(config: Config) -> FineTuning:
     augment=make_augment(config.augmentation),
     diameter_range=config.diameter_range,
     keep_statistics=config.statistics == 'support',
+    forest_share=config.forest_share,
   )
 
 

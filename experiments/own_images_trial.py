@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from skimage.measure import label
 
-from experiments import baselines, data, results, starting
+from experiments import data, results, starting
+from experiments.baselines import BASELINES
 from experiments.options import Code, DataOptions, run
 from experiments.progress import progress_bar
 from experiments.study.rounds import splitting_of
@@ -30,7 +31,6 @@ from fscs.objects import find_objects
 from fscs.own_images import stretch, to_grey
 from fscs.types import ImageSet
 
-BASELINES = {'otsu': baselines.otsu, 'forest': baselines.forest}
 LABELS = {
   'pretrained': 'fscs, shipped initialisation',
   'random': 'fscs, random initialisation',

@@ -109,8 +109,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 # What trials on images that no result scores chose so far, at the sizes of `cpu`: a deeper and
 # narrower U-Net with He's kernels, Reptile with an outer rate that falls to 0, cross-entropy and
 # Dice, augmented crops, small objects enlarged, the annotated images' batch-norm statistics,
-# predictions that are means over eight orientations; for supervised training as many steps, each
-# on crops of one source.
+# predictions that are means over eight orientations, with a share of a pixel forest; for supervised
+# training as many steps, each on crops of one source.
 PRESETS['recommended'] = {
   **PRESETS['cpu'],
   'arch': 'deep_unet',
@@ -135,4 +135,5 @@ PRESETS['recommended'] = {
   'finetune_schedule': 'cosine',
   'statistics': 'support',
   'orientations': 8,
+  'forest_share': 0.4,
 }

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from skimage.measure import label
 
-from fscs import metrics
+from fscs import metrics, pixel_forest
 from fscs.augmentation import Augment
 from fscs.episodes import Bank, bank_of
 from fscs.losses import PixelLoss, weighted_bce
@@ -46,6 +46,7 @@ class FineTuning(NamedTuple):
   augment: Augment | None = None
   diameter_range: DiameterRange | None = None  # see `choose_scale`; None: images stay as they are
   keep_statistics: bool = False  # of the annotated images, to normalise others by
+  forest_share: float = 0.0  # of a pixel forest that were never wrong, see `with_forest`
 
 
 class Adapted(NamedTuple):
@@ -55,6 +56,8 @@ class Adapted(NamedTuple):
   losses: np.ndarray = np.zeros(0)  # of every step; none where no crop has enough foreground
   scale: float = 1.0  # factor by which images are resized before the network sees them
   statistics: Params | None = None  # of batch norms; None: every image is normalised by its own
+  forest: pixel_forest.Predict | None = None  # that is mixed in
+  forest_share: float = 0.0
 
 
 class Scores(NamedTuple):
@@ -87,10 +90,11 @@ def make_finetune(
     ]
     tables = [_crops(finetuning, *pair) for pair in zip(sized, scales, strict=True)]
     trained = train(params, sized, tables)
-    return [
+    adapted = [
       Adapted(*one, scale, keep(one[0], support, table))
       for one, support, table, scale in zip(trained, sized, tables, scales, strict=True)
     ]
+    return [with_forest(*pair, finetuning) for pair in zip(adapted, supports, strict=True)]
 
   def keep(params: Params, support: GreySet, table: np.ndarray) -> Params | None:
     if not (finetuning.keep_statistics and len(table)):
@@ -98,6 +102,19 @@ def make_finetune(
     return statistics(params, some_crops(support.images, table, finetuning.crop_size))
 
   return finetune
+
+
+def with_forest(adapted: Adapted, support: GreySet, finetuning: FineTuning) -> Adapted:
+  """The same with a forest of the annotated images, if the fine-tuning has a share for it.
+
+  The share falls with the forest's IoU on annotated pixels that it has not learned from.
+  """
+  if not finetuning.forest_share:
+    return adapted
+  images, masks, seed = support.images, support.masks, finetuning.seed
+  trust = pixel_forest.held_out_iou(images, masks, seed=seed)
+  forest = pixel_forest.forest(images, masks, seed=seed)
+  return adapted._replace(forest=forest, forest_share=trust * finetuning.forest_share)
 
 
 def _make_train(model: FCRN | UNet, finetuning: FineTuning) -> Callable:
@@ -171,7 +188,11 @@ def predict_adapted(
     lambda images: predict(adapted.params, images, adapted.statistics), orientations
   )
   batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
-  return np.concatenate([predict_resized(of_images, batch, adapted.scale) for batch in batches])
+  found = np.concatenate([predict_resized(of_images, batch, adapted.scale) for batch in batches])
+  if adapted.forest is None:
+    return found
+  others = np.stack([adapted.forest(image) for image in images])
+  return pixel_forest.mix(found, others, adapted.forest_share)
 
 
 def make_score(

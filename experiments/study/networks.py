@@ -136,6 +136,7 @@ def make_adapt(
       augment=make_augment(tuning.augmentation),
       diameter_range=tuning.diameter_range,
       keep_statistics=tuning.keep_statistics,
+      forest_share=tuning.forest_share,
     ),
   )
   return lambda params, support: finetune(with_affine_norms(model, params), [support])[0]

@@ -29,6 +29,7 @@ class Tuning(NamedTuple):
   diameter_range: DiameterRange | None = None  # see `fscs.own_images.choose_scale`
   keep_statistics: bool = False  # images are normalised by those of the annotated ones' crops
   orientations: Orientations = 1  # predictions are means over
+  forest_share: float = 0.0  # of a pixel forest in predictions
 
 
 class Training(NamedTuple):
@@ -88,7 +89,7 @@ _TUNING = Tuning(
   *(_RECIPE[f'finetune_{name}'] for name in ('lr', 'schedule')),
   **_IMAGES,
   keep_statistics=_RECIPE['statistics'] == 'support',
-  orientations=_RECIPE['orientations'],
+  **_of_recipe('orientations', 'forest_share'),
 )
 
 
@@ -114,6 +115,7 @@ COMPARED = tuple(CONTESTANTS)
 
 # One change of the recipe each.
 ABLATIONS: dict[str, Contestant] = {
+  'ours-network': _ours('the network without the forest', forest_share=0.0),
   'ours-fcrn': Contestant('FCRN', _TUNING, 'reptile-fcrn'),
   'ours-own-statistics': _ours("every image's own statistics", keep_statistics=False),
   'ours-one-orientation': _ours('one orientation', orientations=1),
@@ -126,7 +128,7 @@ CONTESTANTS |= ABLATIONS
 VARIANTS = ('ours-random', *ABLATIONS)  # of the recipe, and so none of those it competes with
 
 # Those whose score is followed over the steps of adaptation.
-FOLLOWED = ('scratch', 'transfer', 'ours-random', OURS)
+FOLLOWED = ('scratch', 'transfer', 'ours-random', 'ours-network', OURS)
 
 
 class Protocol(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import baselines
+from experiments.baselines import BASELINES
 from experiments.options import DataOptions
 from experiments.study import networks, targets
 from experiments.study.cells import Cell, Result
@@ -21,7 +21,6 @@ from fscs.own_images import typical_diameter
 from fscs.selections import Selections
 from fscs.types import Params
 
-BASELINES = {'otsu': baselines.otsu, 'forest': baselines.forest}
 LAST_LOSSES = 10
 SPLIT_SHARE = 0.5  # least distance of the centres of touching objects, in typical diameters
 

@@ -1,0 +1,95 @@
+"""The pixel forest and its part in predictions."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from skimage.draw import disk
+from toys import WIDTHS, disk_set
+
+from experiments.bounds import check_bounds
+from experiments.evaluation_options import Config
+from fscs.adapt import inner_optimizer
+from fscs.errors import InputError
+from fscs.evaluate import Adapted, FineTuning, make_finetune, predict_adapted
+from fscs.models import init_params, make_model
+from fscs.pixel_forest import forest, held_out_iou, mix
+from fscs.predict import make_predict
+from fscs.preprocessing import prepare, split
+
+
+@pytest.fixture(scope='module')
+def images():
+  """Two images of a bright disk on noise, and where it is."""
+  truth = np.zeros((2, 64, 64), bool)
+  for mask, centre in zip(truth, ((20, 20), (35, 40)), strict=True):
+    mask[disk(centre, 12)] = True
+  noise = np.random.default_rng(0).normal(0, 8, truth.shape)
+  return np.clip(90 + 60 * truth + noise, 0, 255).astype(np.uint8), truth
+
+
+def test_mixing_averages_log_odds():
+  # odds of 1 : 1 and 1 : 9, half and half: 1 : 3
+  assert mix(np.array([0.5]), np.array([0.1]), 0.5) == pytest.approx(0.25)
+  probability = np.array([0.2, 0.7], np.float32)
+  np.testing.assert_allclose(mix(probability, 1 - probability, 0.0), probability, rtol=1e-5)
+  np.testing.assert_allclose(mix(probability, 1 - probability, 1.0), 1 - probability, rtol=1e-5)
+  np.testing.assert_allclose(mix(probability, 1 - probability, 0.5), 0.5, rtol=1e-5)
+
+
+def test_certainty_of_one_does_not_silence_the_other():
+  mixed = mix(np.array([0.0, 1.0]), np.array([1.0, 0.0]), 0.2)
+  assert np.isfinite(mixed).all() and (mixed[0] < 0.5 < mixed[1])
+  assert mix(np.array([0.0]), np.array([1.0]), 0.6) > 0.5
+
+
+def test_the_same_seed_grows_the_same_forest(images):
+  greys, truth = images
+  first, again, other = (forest(greys[:1], truth[:1], seed=s)(greys[1]) for s in (0, 0, 1))
+  np.testing.assert_array_equal(first, again)
+  assert np.abs(first - other).max() > 0
+
+
+def test_an_image_without_foreground_teaches_that_there_is_none(images):
+  greys, truth = images
+  assert (forest(greys[:1], np.zeros_like(truth[:1]))(greys[1]) == 0).all()
+
+
+def test_trust_is_measured_on_pixels_that_the_forest_has_not_seen(images):
+  greys, truth = images
+  whole = np.concatenate([greys[0], greys[0]])  # both halves hold a disk
+  assert held_out_iou([whole], [np.concatenate([truth[0]] * 2)]) > 0.9
+  random = np.random.default_rng(1).integers(0, 2, whole.shape)
+  assert held_out_iou([whole], [random]) < 0.4  # a third by chance; what it has learned from: more
+  learned = forest([whole], [random])(whole) > 0.5
+  assert (learned == random).mean() > 0.8
+  assert held_out_iou([whole], [np.zeros_like(whole)]) == 1.0
+
+
+def test_predictions_are_mixtures_with_the_forest_of_the_same_images():
+  model = make_model('fcrn', widths=WIDTHS['fcrn'])
+  params = init_params(model, jax.random.key(0))
+  grey_set = prepare(disk_set(num_images=4))
+  finetuning = FineTuning(inner_optimizer(1e-3), 32, (32, 32), 10, max_steps=0, forest_share=0.3)
+  supports = [split(grey_set, chosen) for chosen in ([0, 1], [0, 1, 2])]
+  predict = make_predict(model)
+  rest = grey_set.images[3:]
+  alone = predict_adapted(predict, Adapted(params), rest)
+  for adapted, support in zip(
+    make_finetune(model, finetuning)(params, supports), supports, strict=True
+  ):
+    other = forest(support.images, support.masks)(rest[0])
+    mixed = predict_adapted(predict, adapted, rest)
+    assert mixed.shape == rest.shape and mixed.dtype == np.float32
+    trust = held_out_iou(support.images, support.masks)
+    assert 0 < trust < 1
+    np.testing.assert_allclose(mixed, mix(alone, other[None], 0.3 * trust), rtol=1e-5)
+  (plain,) = make_finetune(model, finetuning._replace(forest_share=0.0))(params, supports[:1])
+  assert plain.forest is None
+
+
+@pytest.mark.parametrize('share', [-0.1, 1.01, float('nan')])
+def test_a_share_is_between_0_and_1(share):
+  with pytest.raises(InputError, match='--forest-share is'):
+    check_bounds(dataclasses.replace(Config(), forest_share=share))
