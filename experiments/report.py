@@ -3,9 +3,10 @@
   python -m experiments.report --workdir=runs/study
   python -m experiments.report --workdir=runs/study --out=docs/results --raw-dir=DIR
 
-It reads what `experiments.study` has done so far, and writes results.md, results.html, the pictures
-and differences.csv (every contestant against every other). Predictions are drawn where the images
-can be read again (--raw-dir, or prepared data on disk) and only into the HTML page.
+It reads what `experiments.study` has done so far, and writes results.md, results.html, pictures,
+differences.csv (every contestant against every other) and results.jsonl (every experiment, see
+`experiments.study --known`). Predictions are drawn where the images can be read again (--raw-dir,
+or prepared data on disk) and only into the HTML page.
 """
 
 import dataclasses
@@ -16,7 +17,16 @@ from pathlib import Path
 
 from experiments.options import run
 from experiments.results import write_table
-from experiments.study import cells, command, document, examples, protocols, sections, tables
+from experiments.study import (
+  archive,
+  cells,
+  command,
+  document,
+  examples,
+  protocols,
+  sections,
+  tables,
+)
 from experiments.study.cells import Result
 from experiments.study.document import Code, Heading, Part
 from experiments.study.protocols import CONTESTANTS, PROTOCOLS, Protocol
@@ -65,6 +75,7 @@ def report(config: Config) -> Path:
   drawn = list(_predictions(final, config)) if config.predictions else []
   document.write_html(out / 'results.html', TITLE, [*parts, *drawn, *_commands(config)])
   _write_differences(out / 'differences.csv', final)
+  archive.pack(Path(config.workdir), results, config.protocol, out / 'results.jsonl')
   print(f'report: {out / "results.md"}, {out / "results.html"}')
   return out
 

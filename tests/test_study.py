@@ -15,6 +15,7 @@ from skimage.draw import disk
 from experiments import baselines, meta_train, report
 from experiments.options import from_preset
 from experiments.study import (
+  archive,
   cells,
   command,
   document,
@@ -393,6 +394,41 @@ def test_the_commands_end_with_one_line(tmp_path):
   assert refusal_of('report', folder) == (
     f'{folder} has no results of --protocol=cpu-small: run python -m experiments.study first'
   )
+
+
+def test_published_results_are_gone_on_from(studied, tmp_path, in_process):
+  options = {'contestants': ('otsu',), 'curve': False}
+  first = command.study(config(studied, workdir=str(tmp_path / 'first'), **options))
+  smoke = report.Config(workdir=str(first), protocol='smoke', predictions=False)
+  known = str(report.report(smoke) / 'results.jsonl')
+  in_process.clear()
+  options = {'contestants': ('otsu', 'forest'), 'curve': False, 'known': known}
+  second = command.study(config(studied, workdir=str(tmp_path / 'second'), **options))
+  assert {cell.contestant for cell in in_process} == {'forest'}
+  done = cells.read_all(second)
+  assert [r for r in done if r.cell.contestant == 'otsu'] == cells.read_all(first)
+  assert terms.read_all(first).items() <= terms.read_all(second).items()
+
+
+def test_published_results_on_other_terms_are_refused(tmp_path):
+  for name, simulated in (('here', True), ('there', False)):
+    keep(tmp_path / name)
+    terms.keep(tmp_path / name, ['otsu'], 'cpu-small', simulated=simulated)
+  known = tmp_path / 'results.jsonl'
+  archive.pack(tmp_path / 'there', cells.read_all(tmp_path / 'there'), 'cpu-small', known)
+  with pytest.raises(InputError, match='results of cpu-small-otsu on other terms: data simulated'):
+    archive.unpack(known, tmp_path / 'here')
+
+
+@pytest.mark.parametrize('content', ['{', '[1]', '{"cell": 3}', '{"terms": {}}', None])
+def test_a_file_that_holds_no_results_is_named(tmp_path, content):
+  known = tmp_path / 'results.jsonl'
+  if content is not None:
+    known.write_text(content)
+  with pytest.raises(
+    InputError, match=r'results\.jsonl(: No such file| holds no results of a stu)'
+  ):
+    archive.unpack(known, tmp_path / 'new')
 
 
 def die(*_):

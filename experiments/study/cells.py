@@ -48,25 +48,36 @@ class Result(NamedTuple):
   losses: tuple[float, ...]  # the first and the mean of the last ten
 
 
+def to_json(result: Result) -> dict[str, Any]:
+  """A table of JSON values, see `from_json`."""
+  return {**result._asdict(), 'cell': result.cell._asdict()}
+
+
+def from_json(content: dict[str, Any]) -> Result:
+  """The result that `to_json` made a table of.
+
+  Raises:
+    ValueError, TypeError, KeyError: the table is of something else.
+  """
+  lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
+  result = Result(**{**content, **lists, 'cell': Cell(**content['cell'])})
+  num_scores = len(np.asarray(result.iou, float))
+  if num_scores != len(result.images) or not num_scores:
+    raise ValueError(f'{num_scores} scores of {len(result.images)} images')
+  return result
+
+
 def write(workdir: Path, result: Result) -> None:
   """Keep a result."""
   path = workdir / result.cell.file
   path.parent.mkdir(parents=True, exist_ok=True)
-  content = {**result._asdict(), 'cell': result.cell._asdict()}
-  write_text(path, json.dumps(content, indent=1) + '\n')
+  write_text(path, json.dumps(to_json(result), indent=1) + '\n')
 
 
 def read(path: Path) -> Result:
   """Raises InputError where the file is damaged."""
   try:
-    content: dict[str, Any] = json.loads(path.read_text())
-    content['cell'] = Cell(**content['cell'])
-    lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
-    result = Result(**{**content, **lists})
-    num_scores = len(np.asarray(result.iou, float))
-    if num_scores != len(result.images) or not num_scores:
-      raise ValueError(f'{num_scores} scores of {len(result.images)} images')
-    return result
+    return from_json(json.loads(path.read_text()))
   except (ValueError, TypeError, KeyError) as error:
     raise InputError(f'{path} is damaged ({error}): remove it to do this part again') from error
 

@@ -1,6 +1,7 @@
 """Compare methods on real data on equal terms; `experiments.report` makes the page of it.
 
   python -m experiments.study --workdir=runs/study
+  python -m experiments.study --known=docs/results/results.jsonl
   python -m experiments.study --protocol=paper --shard=3/40
 
 Every experiment is a file of its own below --workdir, so the command goes on where it stopped, and
@@ -21,7 +22,7 @@ from experiments.options import Code, DataOptions, from_preset, keep_compiled_pr
 from experiments.progress import progress_bar
 from experiments.results import shard_of
 from experiments.selection_files import PAPER, choose_selections
-from experiments.study import cells, protocols, terms
+from experiments.study import archive, cells, protocols, terms
 from experiments.study.cells import Cell
 from experiments.study.protocols import CONTESTANTS, FOLLOWED, PROTOCOLS, Protocol
 from experiments.study.rounds import do_cell
@@ -53,6 +54,8 @@ class Config:
   """Only these numbers of annotated images."""
   selections: tuple[int, ...] = ()
   """Only these selections."""
+  known: str | None = None
+  """A results.jsonl of a report: what it has is not done again."""
   curve: bool = True
   """Also follow the score over the steps of adaptation."""
   shard: str | None = None
@@ -65,6 +68,8 @@ def study(config: Config) -> Path:
   _check(config, protocol)
   workdir = Path(config.workdir)
   index, count = shard_of(config.shard)
+  if config.known:
+    print(f'{archive.unpack(Path(config.known), workdir)} results taken over from {config.known}')
   wanted = list(dict.fromkeys(all_cells(config, protocol)))  # an option may name a thing twice
   contestants = dict.fromkeys(cell.contestant for cell in wanted)
   terms.keep(workdir, contestants, config.protocol, simulated=config.simulated)

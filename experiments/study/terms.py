@@ -44,10 +44,22 @@ def keep(
   Raises:
     InputError: the folder has results of a contestant on other terms.
   """
+  keep_all(
+    workdir,
+    {f'{protocol}-{name}': of(name, protocol, simulated=simulated) for name in contestants},
+  )
+
+
+def keep_all(workdir: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
+  """Write {protocol-contestant: terms}; those that are there must be the same.
+
+  Raises:
+    InputError: the folder has results of a contestant on other terms.
+  """
   folder = workdir / FOLDER
   folder.mkdir(parents=True, exist_ok=True)
-  for name in contestants:
-    path, wanted = folder / f'{protocol}-{name}.json', of(name, protocol, simulated=simulated)
+  for name, wanted in tables.items():
+    path = folder / f'{name}.json'
     if not path.exists():
       write_text(path, json.dumps(wanted, indent=1) + '\n')
     elif differences := list(_differences(_read(path), wanted)):
@@ -55,6 +67,11 @@ def keep(
         f'{workdir} has results of {name} on other terms: {"; ".join(differences)}. Give another'
         ' --workdir'
       )
+
+
+def read_all(workdir: Path) -> dict[str, dict[str, Any]]:
+  """{protocol-contestant: terms} of a study."""
+  return {path.stem: _read(path) for path in sorted((workdir / FOLDER).glob('*.json'))}
 
 
 def _read(path: Path) -> dict[str, Any]:

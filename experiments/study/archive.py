@@ -1,0 +1,44 @@
+"""All results of a study in one file, a line each, to publish and to go on from.
+
+The first lines are the terms of the contestants, the others results without their predictions.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from experiments.runs import write_text
+from experiments.study import cells, protocols, terms
+from experiments.study.cells import Result
+from fscs.errors import InputError
+
+
+def pack(workdir: Path, results: Iterable[Result], protocol: protocols.Name, path: Path) -> None:
+  """Write results of a protocol in a workdir, and the terms of all contestants that have any."""
+  results = sorted(results, key=lambda result: result.cell)
+  names = {f'{protocol}-{result.cell.contestant}' for result in results}
+  tables = terms.read_all(workdir)
+  lines = [{'name': name, 'terms': tables[name]} for name in sorted(names & tables.keys())]
+  lines += map(cells.to_json, results)
+  write_text(path, ''.join(json.dumps(line) + '\n' for line in lines))
+
+
+def unpack(path: Path, workdir: Path) -> int:
+  """Put the results that the workdir lacks there; returns how many.
+
+  Raises:
+    InputError: the file is missing or no such file, or the workdir has results on other terms.
+  """
+  try:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    tables = {line['name']: line['terms'] for line in lines if 'terms' in line}
+    results = [cells.from_json(line) for line in lines if 'terms' not in line]
+  except OSError as error:
+    raise InputError(f'{path}: {error.strerror}') from error
+  except (ValueError, TypeError, KeyError, AttributeError) as error:
+    raise InputError(f'{path} holds no results of a study ({error})') from error
+  terms.keep_all(workdir, tables)
+  missing = [result for result in results if not (workdir / result.cell.file).exists()]
+  for result in missing:
+    cells.write(workdir, result)
+  return len(missing)
