@@ -62,7 +62,8 @@ class Config(LossOptions, DataOptions, NetworkOptions):
   """Images per batch of --statistics=batch; the reference's 20 for EM and 32 for others."""
   forest_share: float = 0.0
   """Share in predictions (0 to 1, of log-odds) of a random forest over the pixels of the annotated
-  images, times its IoU on halves of them that it has not seen; 0 is the network alone."""
+  images, if it finds halves of them that it has not seen; the worse it does there, the less, down
+  to nothing. 0 is the network alone."""
   orientations: Orientations = 1
   """Predictions are means over the image as it is (1), with its flips (4) or turns, too (8)."""
   finetune_epochs: int = 20

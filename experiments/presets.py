@@ -135,5 +135,5 @@ PRESETS['recommended'] = {
   'finetune_schedule': 'cosine',
   'statistics': 'support',
   'orientations': 8,
-  'forest_share': 0.4,
+  'forest_share': 0.5,
 }

@@ -46,7 +46,7 @@ class FineTuning(NamedTuple):
   augment: Augment | None = None
   diameter_range: DiameterRange | None = None  # see `choose_scale`; None: images stay as they are
   keep_statistics: bool = False  # of the annotated images, to normalise others by
-  forest_share: float = 0.0  # of a pixel forest that were never wrong, see `with_forest`
+  forest_share: float = 0.0  # of a pixel forest that is fully trusted, see `with_forest`
 
 
 class Adapted(NamedTuple):
@@ -107,12 +107,14 @@ def make_finetune(
 def with_forest(adapted: Adapted, support: GreySet, finetuning: FineTuning) -> Adapted:
   """The same with a forest of the annotated images, if the fine-tuning has a share for it.
 
-  The share falls with the forest's IoU on annotated pixels that it has not learned from.
+  The share falls with the trust that the forest's IoU on annotated pixels it has not seen earns.
   """
   if not finetuning.forest_share:
     return adapted
   images, masks, seed = support.images, support.masks, finetuning.seed
-  trust = pixel_forest.held_out_iou(images, masks, seed=seed)
+  trust = pixel_forest.trust(pixel_forest.held_out_iou(images, masks, seed=seed))
+  if not trust:
+    return adapted
   forest = pixel_forest.forest(images, masks, seed=seed)
   return adapted._replace(forest=forest, forest_share=trust * finetuning.forest_share)
 

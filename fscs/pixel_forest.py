@@ -16,6 +16,7 @@ Predict = Callable[[np.ndarray], np.ndarray]  # (H, W) uint8 to (H, W) float32 p
 NUM_TREES = 100
 MAX_PIXELS = 100_000  # that a forest learns from
 SIGMAS = (1.0, 16.0)  # smallest and largest scale of the features, in pixels
+TRUSTED_FROM, TRUSTED_AT = 0.25, 0.6  # held-out IoU at which trust begins and is full
 LEAST_PROBABILITY = 1e-3  # and most below 1: what either of two that are mixed may say
 
 
@@ -49,6 +50,11 @@ def held_out_iou(
     intersection += np.count_nonzero(found & truth[held_out])
     union += np.count_nonzero(found | truth[held_out])
   return float(intersection / union) if union else 1.0
+
+
+def trust(iou: float) -> float:
+  """From 0 to 1, by the IoU on what a forest has not seen: one that misses most of it misleads."""
+  return float(np.clip((iou - TRUSTED_FROM) / (TRUSTED_AT - TRUSTED_FROM), 0, 1))
 
 
 def _halves(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

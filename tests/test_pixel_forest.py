@@ -14,9 +14,9 @@ from fscs.adapt import inner_optimizer
 from fscs.errors import InputError
 from fscs.evaluate import Adapted, FineTuning, make_finetune, predict_adapted
 from fscs.models import init_params, make_model
-from fscs.pixel_forest import forest, held_out_iou, mix
+from fscs.pixel_forest import forest, held_out_iou, mix, trust
 from fscs.predict import make_predict
-from fscs.preprocessing import prepare, split
+from fscs.preprocessing import GreySet, prepare, split
 
 
 @pytest.fixture(scope='module')
@@ -67,6 +67,23 @@ def test_trust_is_measured_on_pixels_that_the_forest_has_not_seen(images):
   assert held_out_iou([whole], [np.zeros_like(whole)]) == 1.0
 
 
+def test_trust_begins_at_a_quarter_and_is_full_at_three_fifths():
+  assert [trust(iou) for iou in (0.0, 0.25, 0.6, 1.0)] == [0, 0, 1, 1]
+  assert trust(0.425) == pytest.approx(0.5)
+
+
+def test_a_forest_that_is_not_trusted_is_left_out():
+  model = make_model('fcrn', widths=WIDTHS['fcrn'])
+  noise = np.random.default_rng(0).integers(0, 256, (1, 64, 64), dtype=np.uint8)
+  truth = np.zeros_like(noise)
+  truth[:, ::9, ::9] = 1  # nowhere that grey values tell
+  finetuning = FineTuning(inner_optimizer(1e-3), 32, (32, 32), 0, max_steps=0, forest_share=0.3)
+  params = init_params(model, jax.random.key(0))
+  support = GreySet('B5', noise, truth, ('noise',))
+  (adapted,) = make_finetune(model, finetuning)(params, [support])
+  assert adapted.forest is None and adapted.forest_share == 0
+
+
 def test_predictions_are_mixtures_with_the_forest_of_the_same_images():
   model = make_model('fcrn', widths=WIDTHS['fcrn'])
   params = init_params(model, jax.random.key(0))
@@ -82,9 +99,9 @@ def test_predictions_are_mixtures_with_the_forest_of_the_same_images():
     other = forest(support.images, support.masks)(rest[0])
     mixed = predict_adapted(predict, adapted, rest)
     assert mixed.shape == rest.shape and mixed.dtype == np.float32
-    trust = held_out_iou(support.images, support.masks)
-    assert 0 < trust < 1
-    np.testing.assert_allclose(mixed, mix(alone, other[None], 0.3 * trust), rtol=1e-5)
+    share = 0.3 * trust(held_out_iou(support.images, support.masks))
+    assert 0 < share <= 0.3
+    np.testing.assert_allclose(mixed, mix(alone, other[None], share), rtol=1e-5)
   (plain,) = make_finetune(model, finetuning._replace(forest_share=0.0))(params, supports[:1])
   assert plain.forest is None
 
