@@ -16,7 +16,7 @@ Predict = Callable[[np.ndarray], np.ndarray]  # (H, W) uint8 to (H, W) float32 p
 NUM_TREES = 100
 MAX_PIXELS = 100_000  # that a forest learns from
 SIGMAS = (1.0, 16.0)  # smallest and largest scale of the features, in pixels
-TRUSTED_FROM, TRUSTED_AT = 0.25, 0.6  # held-out IoU at which trust begins and is full
+TRUSTED_FROM, TRUSTED_AT = 0.35, 0.65  # held-out IoU at which trust begins and is full
 LEAST_PROBABILITY = 1e-3  # and most below 1: what either of two that are mixed may say
 
 
