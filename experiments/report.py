@@ -34,6 +34,7 @@ from fscs.datasets import CODES
 from fscs.errors import InputError
 
 TITLE = 'Results of the study'
+REHEARSAL = 'rehearsal'  # the protocol of what is measured before it enters the recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Config:
 
 def report(config: Config) -> Path:
   """Write the report; returns its folder."""
-  results = _known(cells.read_all(Path(config.workdir)), PROTOCOLS[config.protocol])
+  every = cells.read_all(Path(config.workdir))
+  results = _known(every, PROTOCOLS[config.protocol])
   if not results:
     raise InputError(
       f'--workdir={config.workdir} has no results of --protocol={config.protocol}: run python -m'
@@ -65,17 +67,21 @@ def report(config: Config) -> Path:
   out = Path(config.out or Path(config.workdir) / 'report')
   out.mkdir(parents=True, exist_ok=True)
   final = tables.at_end(results)
+  done = {config.protocol: results}
+  if config.protocol == protocols.REPORTED:
+    done[REHEARSAL] = _known(every, PROTOCOLS[REHEARSAL])
   parts = [
     *sections.summary(final, config.protocol, _missing(results, config)),
     *sections.scores(final, out),
     *sections.steps(results, out),
+    *sections.ablations(tables.at_end(done.get(REHEARSAL, ()))),
     *sections.cost(final, out),
   ]
   document.write_markdown(out / 'results.md', TITLE, [*parts, *_commands(config)])
   drawn = list(_predictions(final, config)) if config.predictions else []
   document.write_html(out / 'results.html', TITLE, [*parts, *drawn, *_commands(config)])
   _write_differences(out / 'differences.csv', final)
-  archive.pack(Path(config.workdir), results, config.protocol, out / 'results.jsonl')
+  archive.pack(Path(config.workdir), done, out / 'results.jsonl')
   print(f'report: {out / "results.md"}, {out / "results.html"}')
   return out
 
@@ -114,9 +120,10 @@ def _predictions(results: Sequence[Result], config: Config) -> Iterator[Part]:
 
 def _commands(config: Config) -> Iterator[Part]:
   yield Heading('Commands')
+  names = dict.fromkeys((config.protocol, REHEARSAL))
+  studies = (f'python -m experiments.study --protocol={n} --workdir=runs/study\n' for n in names)
   yield Code(
-    f'python -m experiments.study --protocol={config.protocol} --workdir=runs/study\n'
-    'python -m experiments.report --workdir=runs/study --out=docs/results'
+    ''.join(studies) + 'python -m experiments.report --workdir=runs/study --out=docs/results'
   )
 
 

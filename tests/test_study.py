@@ -80,6 +80,24 @@ def test_differences_are_paired_and_their_interval_holds_them():
   assert tables.difference(results, 'scratch', 'forest') is None
 
 
+def test_a_part_of_the_recipe_gains_where_the_variant_without_it_is_worse():
+  results = [
+    result(OURS, 'EM', [0.5, 0.7]),
+    result('ours-plain', 'EM', [0.4, 0.6]),
+    result(OURS, 'B5', [0.9]),
+    result('ours-plain', 'B5', [0.95]),
+    result('ours-unsized', 'B5', [0.8]),
+    result('otsu', 'B5', [0.1]),
+  ]
+  *_, table = sections.ablations(results)
+  assert table.header == ('instead', 'B5', 'EM', 'mean', 'gains on')
+  assert table.rows == [
+    (CONTESTANTS['ours-unsized'].label, '+0.100', '', '+0.100', '1 of 1'),
+    (CONTESTANTS['ours-plain'].label, '-0.050', '+0.100', '+0.025', '1 of 2'),
+  ]
+  assert list(sections.ablations(results[-1:])) == []
+
+
 def test_where_a_contestant_loses_comes_first():
   results = [
     result('scratch', 'EM', [0.5]),
@@ -415,7 +433,7 @@ def test_published_results_on_other_terms_are_refused(tmp_path):
     keep(tmp_path / name)
     terms.keep(tmp_path / name, ['otsu'], 'cpu-small', simulated=simulated)
   known = tmp_path / 'results.jsonl'
-  archive.pack(tmp_path / 'there', cells.read_all(tmp_path / 'there'), 'cpu-small', known)
+  archive.pack(tmp_path / 'there', {'cpu-small': cells.read_all(tmp_path / 'there')}, known)
   with pytest.raises(InputError, match='results of cpu-small-otsu on other terms: data simulated'):
     archive.unpack(known, tmp_path / 'here')
 

@@ -3,8 +3,9 @@
 The first lines are the terms of the contestants, the others results without their predictions.
 """
 
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from experiments.runs import write_text
@@ -13,13 +14,13 @@ from experiments.study.cells import Result
 from fscs.errors import InputError
 
 
-def pack(workdir: Path, results: Iterable[Result], protocol: protocols.Name, path: Path) -> None:
-  """Write results of a protocol in a workdir, and the terms of all contestants that have any."""
-  results = sorted(results, key=lambda result: result.cell)
-  names = {f'{protocol}-{result.cell.contestant}' for result in results}
+def pack(workdir: Path, results: Mapping[protocols.Name, Iterable[Result]], path: Path) -> None:
+  """Write results of a workdir by protocol, and the terms of all contestants that have any."""
+  names = {f'{name}-{r.cell.contestant}' for name, of_it in results.items() for r in of_it}
   tables = terms.read_all(workdir)
   lines = [{'name': name, 'terms': tables[name]} for name in sorted(names & tables.keys())]
-  lines += map(cells.to_json, results)
+  every = itertools.chain.from_iterable(results.values())
+  lines += map(cells.to_json, sorted(every, key=lambda result: result.cell))
   write_text(path, ''.join(json.dumps(line) + '\n' for line in lines))
 
 
