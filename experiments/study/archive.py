@@ -36,7 +36,7 @@ def unpack(path: Path, workdir: Path) -> int:
     results = [cells.from_json(line) for line in lines if 'terms' not in line]
   except OSError as error:
     raise InputError(f'{path}: {error.strerror}') from error
-  except (ValueError, TypeError, KeyError, AttributeError) as error:
+  except (ValueError, TypeError, KeyError) as error:
     raise InputError(f'{path} holds no results of a study ({error})') from error
   terms.keep_all(workdir, tables)
   missing = [result for result in results if not (workdir / result.cell.file).exists()]

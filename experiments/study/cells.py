@@ -53,12 +53,14 @@ def to_json(result: Result) -> dict[str, Any]:
   return {**result._asdict(), 'cell': result.cell._asdict()}
 
 
-def from_json(content: dict[str, Any]) -> Result:
+def from_json(content: Any) -> Result:
   """The result that `to_json` made a table of.
 
   Raises:
-    ValueError, TypeError, KeyError: the table is of something else.
+    ValueError, TypeError, KeyError: it is no table, or of something else.
   """
+  if not isinstance(content, dict):
+    raise TypeError('it is no table of a result')
   lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
   result = Result(**{**content, **lists, 'cell': Cell(**content['cell'])})
   num_scores = len(np.asarray(result.iou, float))
