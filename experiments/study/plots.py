@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from experiments.figures import PREDICTION_COLOUR, TRUTH_COLOUR, draw_outline, save
-from experiments.study.protocols import CONTESTANTS
+from experiments.study.protocols import CONTESTANTS, OURS
 from experiments.study.tables import Mean
 
 PANEL = 3.2  # inches
@@ -112,7 +112,9 @@ def draw_predictions(
 
 def _style(name: str) -> dict:
   """Colours and marks of a contestant, the same in all pictures; they stay apart for twenty."""
-  index = list(CONTESTANTS).index(name)
+  if name == OURS:
+    return {'color': 'black', 'marker': '*', 'markersize': 8, 'linewidth': 2.2, 'zorder': 3}
+  index = [other for other in CONTESTANTS if other != OURS].index(name)
   colours = plt.get_cmap('tab10').colors
   return {
     'color': colours[index % 10],
