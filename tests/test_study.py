@@ -159,6 +159,27 @@ def test_only_the_last_step_counts_in_tables_and_all_in_curves():
   assert tables.curve(results, 'scratch', 'EM', 1) == pytest.approx({0: 0.0, 25: 0.1, 250: 0.2})
 
 
+def test_curves_are_of_the_selections_that_were_followed():
+  results = [
+    result('scratch', 'EM', [iou], selection=selection, steps=steps)
+    for selection, iou, steps in ((1, 0.2, 25), (1, 0.4, 250), (2, 0.4, 25), (2, 0.6, 250))
+  ]
+  other = [result('scratch', 'EM', [0.9], selection=3)]
+  curve = tables.curve(results + other, 'scratch', 'EM', 1)
+  assert curve == pytest.approx({25: 0.3, 250: 0.5})
+  assert tables.curve(results, 'otsu', 'EM', 1) == {}
+
+
+def test_the_first_step_that_reaches_a_score():
+  curve = {0: 0.1, 25: 0.5, 60: 0.4, 250: 0.6}
+  assert [tables.first_to_reach(curve, score) for score in (0.1, 0.45, 0.55, 0.7)] == [
+    0,
+    25,
+    250,
+    None,
+  ]
+
+
 def test_neighbours_of_annotated_sections_can_be_left_out():
   found = result('otsu', 'EM', [0.9, 0.5, 0.1], sections=(1, 10, 12))
   assert tables.distant_iou(10)(found) == [0.5, 0.1]

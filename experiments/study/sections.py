@@ -1,6 +1,6 @@
 """The sections of a report: the scores of a study as tables and pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from experiments.study.document import Heading, Part, Picture, Table, Text
 from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS, PROTOCOLS, VARIANTS
 from fscs.datasets import CODES
 
+YARDSTICK = 'scratch'  # whose last IoU the curves of the others are measured by
 FAR = {'EM': 10, 'ssTEM': 3}  # sections between test and annotated images that tell copies apart
 
 
@@ -183,13 +184,26 @@ def steps(results: Sequence[Result], out: Path) -> Iterator[Part]:
     plots.draw_over_steps(path, curves, labels, 'every number of steps is an adaptation of its own')
     yield Picture(path, f'IoU over steps of adaptation from {k} images')
     yield Table(
-      ('', '', *map(str, steps)),
+      ('', '', *map(str, steps), f'as good as {CONTESTANTS[YARDSTICK].label} ends'),
       [
-        (code, labels[name], *(f'{curve[s]:.3f}' if s in curve else '' for s in steps))
+        (
+          code,
+          labels[name],
+          *(f'{curve[s]:.3f}' if s in curve else '' for s in steps),
+          _reaches(curve, by_name.get(YARDSTICK)),
+        )
         for code, by_name in curves.items()
         for name, curve in by_name.items()
       ],
     )
+
+
+def _reaches(curve: Mapping[int, float], yardstick: Mapping[int, float] | None) -> str:
+  """After how many steps a curve is where another ends."""
+  if not yardstick:
+    return ''
+  steps = tables.first_to_reach(curve, yardstick[max(yardstick)])
+  return 'never' if steps is None else f'after {steps}'
 
 
 def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:

@@ -1,6 +1,6 @@
 """Means, deviations and paired differences of a study's results. Numbers only."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -166,10 +166,17 @@ def losses_first(results: Iterable[Result], ours: str) -> list[Rival]:
 
 
 def curve(results: Iterable[Result], contestant: str, target: str, shots: int) -> dict[int, float]:
-  """{steps: mean IoU} over the selections that have all of them."""
-  groups: dict[int, list[float]] = {}
+  """{steps: mean IoU} over the selections (and seeds) that have the most numbers of steps."""
+  ways: dict[tuple, dict[int, float]] = {}
   for result in results:
     cell = result.cell
     if (cell.contestant, cell.target, cell.shots) == (contestant, target, shots):
-      groups.setdefault(cell.steps, []).append(float(np.mean(result.iou)))
-  return {steps: float(np.mean(groups[steps])) for steps in sorted(groups)}
+      ways.setdefault(_place(result), {})[cell.steps] = float(np.mean(result.iou))
+  longest = max(ways.values(), key=len, default={})
+  alike = [way for way in ways.values() if way.keys() == longest.keys()]
+  return {steps: float(np.mean([way[steps] for way in alike])) for steps in sorted(longest)}
+
+
+def first_to_reach(curve: Mapping[int, float], score: float) -> int | None:
+  """The fewest steps of a curve at which its IoU is as high; None: at none."""
+  return min((steps for steps, value in curve.items() if value >= score), default=None)
