@@ -22,6 +22,7 @@ from experiments.study import (
   cells,
   command,
   document,
+  effort,
   examples,
   protocols,
   sections,
@@ -72,10 +73,11 @@ def report(config: Config) -> Path:
     done[REHEARSAL] = _known(every, PROTOCOLS[REHEARSAL])
   parts = [
     *sections.summary(final, config.protocol, _missing(results, config)),
+    *sections.in_short(final),
     *sections.scores(final, out),
-    *sections.steps(results, out),
+    *effort.steps(results, out),
     *sections.ablations(tables.at_end(done.get(REHEARSAL, ()))),
-    *sections.cost(final, out),
+    *effort.cost(final, out),
   ]
   document.write_markdown(out / 'results.md', TITLE, [*parts, *_commands(config)])
   drawn = list(_predictions(final, config)) if config.predictions else []

@@ -39,3 +39,9 @@ def test_the_example_of_own_images(tmp_path, monkeypatch):
   assert names['labels'].shape == images[0].shape
   again = fscs.Segmenter.load('model').labels(images[0])
   np.testing.assert_array_equal(again, names['labels'])
+
+
+def test_the_table_of_results_is_that_of_the_report():
+  report = (README.parent / 'docs' / 'results' / 'results.md').read_text()
+  table = report.split('## In short')[1].split('\n\n')[2]
+  assert table.startswith('|') and table in README.read_text()

@@ -19,6 +19,7 @@ from experiments.study import (
   cells,
   command,
   document,
+  effort,
   networks,
   sections,
   tables,
@@ -143,7 +144,7 @@ def test_costs_are_compared_on_what_all_contestants_have_done(tmp_path):
   easy, hard = ('B5', [0.9]), ('TNBC', [0.3])
   results = [result('forest', *easy), result('forest', *hard), result(OURS, 'TNBC', [0.5])]
   assert tables.in_common(results) == results[1:]
-  table = next(p for p in sections.cost(results, tmp_path) if isinstance(p, document.Table))
+  table = next(p for p in effort.cost(results, tmp_path) if isinstance(p, document.Table))
   assert [row[:2] for row in table.rows] == [('random forest', '0.300'), ('ours', '0.500')]
   assert tables.in_common([]) == []
   assert tables.in_common([result('otsu', *easy), result('forest', *hard)]) == []
@@ -177,6 +178,22 @@ def test_the_first_step_that_reaches_a_score():
     25,
     250,
     None,
+  ]
+
+
+def test_in_short_every_contestant_but_variants_has_a_row_and_gaps_are_told():
+  results = [
+    result(OURS, 'EM', [0.5, 0.7]),
+    result(OURS, 'EM', [0.8], selection=2),
+    result(OURS, 'EM', [0.9], shots=5),
+    result('otsu', 'B5', [0.1]),
+    result('ours-plain', 'B5', [0.95]),
+  ]
+  *_, table = sections.in_short(results)
+  assert table.header == ('', 'B5', 'EM', 'selections')
+  assert table.rows == [
+    (CONTESTANTS['otsu'].label, '0.100 / -', '- / -', '1'),
+    (CONTESTANTS[OURS].label, '- / -', '0.700 / 0.900', '1 to 2'),
   ]
 
 

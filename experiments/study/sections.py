@@ -1,6 +1,6 @@
 """The sections of a report: the scores of a study as tables and pictures."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +8,9 @@ import numpy as np
 from experiments.study import plots, protocols, tables
 from experiments.study.cells import Result
 from experiments.study.document import Heading, Part, Picture, Table, Text
-from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS, PROTOCOLS, VARIANTS
+from experiments.study.protocols import CONTESTANTS, OURS, PROTOCOLS, VARIANTS
 from fscs.datasets import CODES
 
-YARDSTICK = 'scratch'  # whose last IoU the curves of the others are measured by
 FAR = {'EM': 10, 'ssTEM': 3}  # sections between test and annotated images that tell copies apart
 
 
@@ -96,6 +95,24 @@ def _paired(results: Sequence[Result]) -> Iterator[Part]:
       yield Table(('other', 'difference', '95 % interval', 'experiments'), rows)
 
 
+def in_short(results: Sequence[Result]) -> Iterator[Part]:
+  """All that compete, a row each."""
+  labels, codes = labels_of(results), targets_of(results)
+  means = tables.means(results)
+  shots = sorted({k for _, _, k in means})
+  rows = []
+  for name, label in labels.items():
+    if name in VARIANTS:
+      continue
+    of_codes = [[means.get((name, code, k)) for k in shots] for code in codes]
+    counts = {mean.count for found in of_codes for mean in found if mean}
+    texts = (' / '.join(f'{m.mean:.3f}' if m else '-' for m in found) for found in of_codes)
+    rows.append((label, *texts, ' to '.join(map(str, sorted({min(counts), max(counts)})))))
+  yield Heading('In short')
+  yield Text(f'Mean IoU at K = {" / ".join(map(str, shots))}.')
+  yield Table(('', *codes, 'selections'), rows)
+
+
 def ablations(results: Sequence[Result]) -> Iterator[Part]:
   """What the recipe gains, target by target, over variants that lack a part of it."""
   labels, codes = labels_of(results), targets_of(results)
@@ -160,82 +177,3 @@ def _table(table, labels: dict[str, str], codes: Sequence[str]) -> Table:
 
 def _mean(mean: tables.Mean) -> str:
   return f'{mean.mean:.3f} ± {mean.deviation:.3f}' if mean.count > 1 else f'{mean.mean:.3f}'
-
-
-def steps(results: Sequence[Result], out: Path) -> Iterator[Part]:
-  """How IoU grows with the steps of adaptation; pictures are drawn into `out`."""
-  labels = labels_of(results)
-  shots = sorted({r.cell.shots for r in results if r.cell.contestant in FOLLOWED})
-  for k in shots:
-    curves = {
-      code: {
-        n: curve
-        for n in FOLLOWED
-        if n in labels and len(curve := tables.curve(results, n, code, k)) > 1
-      }
-      for code in targets_of(results)
-    }
-    curves = {code: by_name for code, by_name in curves.items() if by_name}
-    steps = sorted({s for by_name in curves.values() for c in by_name.values() for s in c})
-    if len(steps) < 3:
-      continue
-    yield Heading(f'IoU over steps of adaptation, K = {k}')
-    path = out / f'steps-K{k}.png'
-    plots.draw_over_steps(path, curves, labels, 'every number of steps is an adaptation of its own')
-    yield Picture(path, f'IoU over steps of adaptation from {k} images')
-    yield Table(
-      ('', '', *map(str, steps), f'as good as {CONTESTANTS[YARDSTICK].label} ends'),
-      [
-        (
-          code,
-          labels[name],
-          *(f'{curve[s]:.3f}' if s in curve else '' for s in steps),
-          _reaches(curve, by_name.get(YARDSTICK)),
-        )
-        for code, by_name in curves.items()
-        for name, curve in by_name.items()
-      ],
-    )
-
-
-def _reaches(curve: Mapping[int, float], yardstick: Mapping[int, float] | None) -> str:
-  """After how many steps a curve is where another ends."""
-  if not yardstick:
-    return ''
-  steps = tables.first_to_reach(curve, yardstick[max(yardstick)])
-  return 'never' if steps is None else f'after {steps}'
-
-
-def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:
-  """IoU over seconds and memory; a picture is drawn into `out`."""
-  results = tables.in_common(results)
-  labels = labels_of(results)
-  groups = {n: [r for r in results if r.cell.contestant == n] for n in labels}
-  if not labels:
-    return
-  points = {
-    n: (float(np.median([r.seconds for r in g])), float(np.mean([np.mean(r.iou) for r in g])))
-    for n, g in groups.items()
-  }
-  yield Heading('Cost')
-  yield Text(
-    'Seconds to adapt to one set of annotated images (compilation included, training on sources'
-    ' not) and to predict one image, medians of wall time, on a machine that may have had other'
-    ' work; largest memory of the process. Everything is of the experiments that all of these'
-    f' contestants have done: {", ".join(targets_of(results))}.'
-  )
-  plots.draw_over_cost(out / 'cost.png', points, labels)
-  yield Picture(out / 'cost.png', 'IoU over the seconds to adapt')
-  yield Table(
-    ('', 'mean IoU', 'seconds to adapt', 'seconds per image', 'memory, MB'),
-    [
-      (
-        labels[n],
-        f'{points[n][1]:.3f}',
-        f'{points[n][0]:.1f}',
-        f'{np.median([r.seconds_per_image for r in g]):.2f}',
-        f'{max(r.peak_mb for r in g):.0f}',
-      )
-      for n, g in groups.items()
-    ],
-  )
