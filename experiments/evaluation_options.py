@@ -12,7 +12,7 @@ from experiments.initialisations import RANDOM, Which, run_of
 from experiments.options import (
   Code,
   DataOptions,
-  LossOptions,
+  LearningOptions,
   NetworkOptions,
   Schedule,
   from_preset,
@@ -20,11 +20,11 @@ from experiments.options import (
 )
 from experiments.presets import Preset
 from experiments.runs import newest_run
-from fscs.adapt import inner_optimizer
 from fscs.augmentation import make_augment
 from fscs.errors import InputError
 from fscs.evaluate import FineTuning
 from fscs.losses import PIXEL_LOSSES
+from fscs.optimizers import inner_optimizer
 from fscs.predict import Orientations
 from fscs.starting_points import diameter_range_of
 
@@ -33,7 +33,7 @@ TEST_BATCH_SIZE = {'EM': 20}
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(LossOptions, DataOptions, NetworkOptions):
+class Config(LearningOptions, DataOptions, NetworkOptions):
   """Options of the evaluation; defaults are the paper's."""
 
   init: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class Config(LossOptions, DataOptions, NetworkOptions):
   finetune_batch_size: int = 64
   """Crops per step."""
   finetune_lr: float = 1e-4
-  """Learning rate of Adam."""
+  """Learning rate."""
   finetune_schedule: Schedule = 'constant'
   """constant, or cosine: it falls to 0 over --finetune-steps."""
   diameter_range: tuple[float, float] | None = None
@@ -150,7 +150,7 @@ def finetuning(config: Config) -> FineTuning:
     raise InputError('--finetune-schedule=cosine needs to know the end: give --finetune-steps')
   rate = learning_rate(config.finetune_lr, config.finetune_schedule, config.finetune_steps)
   return FineTuning(
-    inner_optimizer(rate, config.weight_decay),
+    inner_optimizer(rate, config.weight_decay, config.optimizer),
     config.crop_size,
     data.finetune_stride(config.target, config.downscale),
     config.min_foreground,

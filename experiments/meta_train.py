@@ -27,7 +27,7 @@ from experiments.cluster import ClusterOptions
 from experiments.meta_log import Block
 from experiments.options import (
   DataOptions,
-  LossOptions,
+  LearningOptions,
   NetworkOptions,
   make_network,
   run,
@@ -35,7 +35,7 @@ from experiments.options import (
 )
 from experiments.runs import default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions, Sources
-from fscs.adapt import History, inner_optimizer
+from fscs.adapt import History
 from fscs.ahead import compile_ahead
 from fscs.augmentation import make_augment
 from fscs.checkpoint import Checkpoints, save_init
@@ -44,6 +44,7 @@ from fscs.errors import InputError
 from fscs.losses import PIXEL_LOSSES, Objective
 from fscs.meta import InnerLoop, init_state, make_meta_block, make_validation
 from fscs.models import init_params
+from fscs.optimizers import KernelNorms, inner_optimizer, with_kernel_norms
 from fscs.types import MetaState, Params
 
 # Where a run goes on may be elsewhere than where it began.
@@ -51,7 +52,7 @@ PLACES_OF_WORK = tuple(field.name for field in dataclasses.fields(ClusterOptions
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(DataOptions, NetworkOptions, SourceOptions, LossOptions, ClusterOptions):
+class Config(DataOptions, NetworkOptions, SourceOptions, LearningOptions, ClusterOptions):
   """Options of meta-training; defaults are the paper's."""
 
   objective: Objective = 'combined'
@@ -71,13 +72,15 @@ class Config(DataOptions, NetworkOptions, SourceOptions, LossOptions, ClusterOpt
   start: str | None = None
   """Workdir of a run to begin from; random parameters by default."""
   num_inner_steps: int = 30
-  """Adam steps per episode."""
+  """Optimiser steps per episode."""
   num_crops: int = 5
   """Crops per episode."""
   inner_lr: float = 1e-3
   """Learning rate of the inner loop."""
   weight_decay: float = 5e-4
   """Weight decay of the inner loop, added to the gradient."""
+  kernel_norms: KernelNorms = 'free'
+  """free, or kept: outer steps turn kernels that a batch norm follows, and do not scale them."""
   block_epochs: int = 10
   """Meta-epochs per compiled call; validation, checkpoint and log come after each."""
   task_axis: TaskAxis = 'auto'
@@ -106,7 +109,7 @@ def meta_train(config: Config) -> Path:
   if cluster.is_primary():
     lengths = ('meta_epochs',) if config.meta_schedule == 'constant' else ()
     open_workdir(workdir, config, facts, free=(*lengths, *PLACES_OF_WORK))
-  inner, outer = _inner_loop(config, model), optax.sgd(_outer_rate(config))
+  inner, outer = _inner_loop(config, model), _outer(config)
   state = replicate(init_state(params, outer), mesh)
   description = describe(config, facts)
   with cluster.last_words(), Checkpoints(workdir / 'checkpoints', description) as checkpoints:
@@ -137,7 +140,7 @@ def _inner_loop(config: Config, model: nn.Module) -> InnerLoop:
   return InnerLoop(
     apply=lambda params, images: model.apply({'params': params}, images),
     objective=config.objective,
-    optimizer=inner_optimizer(config.inner_lr, config.weight_decay),
+    optimizer=inner_optimizer(config.inner_lr, config.weight_decay, config.optimizer),
     num_steps=config.num_inner_steps,
     alpha=config.alpha,
     beta=config.beta,
@@ -146,10 +149,11 @@ def _inner_loop(config: Config, model: nn.Module) -> InnerLoop:
   )
 
 
-def _outer_rate(config: Config) -> optax.ScalarOrSchedule:
-  if config.meta_schedule == 'constant':
-    return config.meta_lr
-  return optax.linear_schedule(config.meta_lr, 0.0, config.meta_epochs)
+def _outer(config: Config) -> optax.GradientTransformation:
+  rate = config.meta_lr
+  if config.meta_schedule == 'linear':
+    rate = optax.linear_schedule(config.meta_lr, 0.0, config.meta_epochs)
+  return with_kernel_norms(optax.sgd(rate), config.kernel_norms)
 
 
 class Programs(NamedTuple):

@@ -22,6 +22,7 @@ from fscs.losses import PixelLossName
 from fscs.models import FCRN, Architecture, KernelInit, UNet, make_model
 from fscs.models.convolution import Lowering
 from fscs.models.layers import Precision
+from fscs.optimizers import OptimizerName
 from fscs.preprocessing import Protocol
 
 Code = Literal['B5', 'B39', 'ssTEM', 'EM', 'TNBC']
@@ -74,11 +75,13 @@ class NetworkOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class LossOptions:
-  """What training minimises, and what it does to crops."""
+class LearningOptions:
+  """What training minimises, how, and what it does to crops."""
 
   loss: PixelLossName = 'weighted_bce'
   """Segmentation loss: the paper's weighted_bce, or bce_dice, which keeps rare foreground small."""
+  optimizer: OptimizerName = 'adam'
+  """The paper's adam, or muon, which needs fewer steps, at ten times the learning rate."""
   augmentation: AugmentationName = 'none'
   """Of crops at every step: none, mild (like the images themselves) or strong (other kinds)."""
 

@@ -107,31 +107,34 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 # What trials on images that no result scores chose so far, at the sizes of `cpu`: a deeper and
-# narrower U-Net with He's kernels, Reptile with an outer rate that falls to 0, cross-entropy and
-# Dice, augmented crops, small objects enlarged, the annotated images' batch-norm statistics,
-# predictions that are means over eight orientations, with a share of a pixel forest; for supervised
-# training as many steps, each on crops of one source.
+# narrower U-Net with He's kernels, Reptile with an outer rate that falls to 0, steps of Muon,
+# cross-entropy and Dice, augmented crops, small objects enlarged, the annotated images' batch-norm
+# statistics, predictions that are means over eight orientations, with a share of a pixel forest;
+# for supervised training as many steps, each on crops of one source.
 PRESETS['recommended'] = {
   **PRESETS['cpu'],
   'arch': 'deep_unet',
   'kernel_init': 'he',
+  'optimizer': 'muon',
+  'kernel_norms': 'kept',
+  'weight_decay': 0.0,
   'loss': 'bce_dice',
   'augmentation': 'mild',
   'diameter_range': (24.0, 60.0),
   'objective': 'bce',
   'num_inner_steps': 15,
-  'inner_lr': 3e-3,
+  'inner_lr': 3e-2,
   'meta_epochs': 24,
   'meta_schedule': 'linear',
   'batches': 'source',
   'pretrain_steps': 1440,
   'pretrain_batch_size': 5,
   'pretrain_block_steps': 120,
-  'pretrain_lr': 3e-3,
+  'pretrain_lr': 2e-2,
   'pretrain_schedule': 'cosine',
   'finetune_epochs': 1000,  # so that the number of steps decides
   'finetune_steps': 250,
-  'finetune_lr': 3e-3,
+  'finetune_lr': 3e-2,
   'finetune_schedule': 'cosine',
   'statistics': 'support',
   'orientations': 8,

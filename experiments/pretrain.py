@@ -19,7 +19,7 @@ from experiments import sources
 from experiments.bounds import check_bounds
 from experiments.options import (
   DataOptions,
-  LossOptions,
+  LearningOptions,
   NetworkOptions,
   Schedule,
   learning_rate,
@@ -30,13 +30,13 @@ from experiments.options import (
 from experiments.progress import progress_bar
 from experiments.runs import FigureLog, default_workdir, describe, open_workdir
 from experiments.sources import SourceOptions
-from fscs.adapt import inner_optimizer
 from fscs.augmentation import make_augment
 from fscs.checkpoint import Checkpoints, save_init
 from fscs.episodes import Bank
 from fscs.errors import InputError
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import init_params
+from fscs.optimizers import KernelNorms, inner_optimizer, with_kernel_norms
 from fscs.supervised import (
   Recipe,
   crop_stream,
@@ -49,7 +49,7 @@ from fscs.types import MetaState
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(DataOptions, NetworkOptions, SourceOptions, LossOptions):
+class Config(DataOptions, NetworkOptions, SourceOptions, LearningOptions):
   """Options of supervised pre-training; defaults are the paper's."""
 
   pretrain_epochs: int = 100
@@ -59,12 +59,14 @@ class Config(DataOptions, NetworkOptions, SourceOptions, LossOptions):
   pretrain_batch_size: int = 64
   """Crops per step."""
   pretrain_lr: float = 1e-3
-  """Learning rate of Adam."""
+  """Learning rate."""
   pretrain_schedule: Schedule = 'constant'
   """constant, or cosine: it falls to 0, and the number of steps is final."""
   batches: Literal['mixed', 'source'] = 'mixed'
   """Crops of a step: of all sources together, or of one source, another at every step, so that
   batch-norm statistics are of one kind of image as in fine-tuning."""
+  kernel_norms: KernelNorms = 'free'
+  """free, or kept: steps turn kernels that a batch norm follows, and do not scale them."""
   weight_decay: float = 5e-4
   """Weight decay, added to the gradient."""
   pretrain_block_steps: int = 500
@@ -98,7 +100,8 @@ def pretrain(config: Config) -> Path:
     config.pretrain_steps,
   )
   rate = learning_rate(config.pretrain_lr, config.pretrain_schedule, num_steps)
-  optimizer = inner_optimizer(rate, config.weight_decay)
+  optimizer = inner_optimizer(rate, config.weight_decay, config.optimizer)
+  optimizer = with_kernel_norms(optimizer, config.kernel_norms)
   state = MetaState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
   with Checkpoints(workdir / 'checkpoints', describe(config, facts)) as checkpoints:
     if checkpoints.latest_step is not None:

@@ -6,13 +6,14 @@ function of arrays: see `fscs.adapt` (the inner loop), `fscs.meta` (the outer lo
 """
 
 from fscs import datasets, losses, metrics
-from fscs.adapt import adapt, inner_optimizer
+from fscs.adapt import adapt
 from fscs.checkpoint import load_init, save_init
 from fscs.errors import InputError
 from fscs.finetuning import finetune
 from fscs.interop import params_from_torch
 from fscs.meta import InnerLoop, init_state, make_meta_block, meta_step, reptile_gradient
 from fscs.models import FCRN, UNet, init_params, make_model, with_affine_norms
+from fscs.optimizers import inner_optimizer
 from fscs.segmenter import Segmenter
 from fscs.starting_points import Initialisation, pretrained
 from fscs.types import Episode, ImageSet, MetaState

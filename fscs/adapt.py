@@ -19,13 +19,6 @@ class History(NamedTuple):
   terms: dict[str, jax.Array]  # each (num_steps,), unweighted
 
 
-def inner_optimizer(
-  learning_rate: optax.ScalarOrSchedule = 1e-3, weight_decay: float = 5e-4
-) -> optax.GradientTransformation:
-  """Adam with weight decay added to the gradient (not decoupled), as the reference has it."""
-  return optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(learning_rate))
-
-
 def adapt(
   params: Params,
   episode: Episode,
@@ -49,7 +42,7 @@ def adapt(
     episode: the task's crops; every step sees all of them.
     apply: (params, images) -> (logits, features).
     objective: which losses count.
-    optimizer: see `inner_optimizer`.
+    optimizer: see `fscs.optimizers`.
     num_steps: number of steps, static.
     alpha: weight of the entropy regularisation.
     beta: weight of the distillation.

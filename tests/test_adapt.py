@@ -10,7 +10,6 @@ import optax
 import pytest
 from toys import WIDTHS, disk_set
 
-from fscs.adapt import inner_optimizer
 from fscs.augmentation import augment, make_augment
 from fscs.episodes import make_bank, sample_episode
 from fscs.losses import bce_dice, weighted_bce
@@ -23,6 +22,7 @@ from fscs.meta import (
   reptile_gradient,
 )
 from fscs.models import init_params, make_model
+from fscs.optimizers import inner_optimizer
 from fscs.preprocessing import prepare
 
 SHAPE = {'num_crops': 2, 'crop_size': 32}

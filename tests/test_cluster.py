@@ -34,7 +34,7 @@ ON_DEVICES = """
 import jax, numpy as np, optax
 import sys; sys.path.insert(0, 'tests')
 from toys import WIDTHS, disk_set
-from fscs.adapt import inner_optimizer
+from fscs.optimizers import inner_optimizer
 from fscs.devices import task_mesh
 from fscs.episodes import make_bank
 from fscs.meta import InnerLoop, init_state, make_meta_block

@@ -11,7 +11,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from conftest import REPOSITORY
 from toys import WIDTHS, disk_set, use_toy_data
@@ -101,11 +100,14 @@ def test_continued_equals_uninterrupted_bit_for_bit(train, short, long):
   assert (whole / 'figures.csv').read_text() == (parts / 'figures.csv').read_text()
 
 
+MUON = {'optimizer': 'muon', 'kernel_norms': 'kept'}
+
+
 @pytest.mark.parametrize(
   ('train', 'config'),
   [
-    (meta_train.meta_train, meta_config(meta_schedule='linear')),
-    (pretrain.pretrain, pretrain_config(pretrain_schedule='cosine')),
+    (meta_train.meta_train, meta_config(meta_schedule='linear', **MUON)),
+    (pretrain.pretrain, pretrain_config(pretrain_schedule='cosine', **MUON)),
   ],
   ids=['meta_train', 'pretrain'],
 )
@@ -131,7 +133,7 @@ def test_a_rate_that_falls_goes_on_where_it_was_interrupted_bit_for_bit(train, c
 
 def test_a_linear_outer_rate_falls_to_0_over_the_meta_epochs():
   config = meta_config(meta_schedule='linear', meta_lr=0.8, meta_epochs=4)
-  outer = optax.sgd(meta_train._outer_rate(config))
+  outer = meta_train._outer(config)
   state = init_state({'w': jnp.zeros(())}, outer)
   places = []
   for _ in range(5):

@@ -15,10 +15,11 @@ import pytest
 from golden import inputs
 
 from fscs import losses
-from fscs.adapt import adapt, inner_optimizer
+from fscs.adapt import adapt
 from fscs.interop import params_from_torch
 from fscs.meta import reptile_gradient
 from fscs.models import make_model
+from fscs.optimizers import inner_optimizer
 from fscs.types import Episode
 
 ARCHITECTURES = ('fcrn', 'unet')

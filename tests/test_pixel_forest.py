@@ -10,10 +10,10 @@ from toys import WIDTHS, disk_set
 
 from experiments.bounds import check_bounds
 from experiments.evaluation_options import Config
-from fscs.adapt import inner_optimizer
 from fscs.errors import InputError
 from fscs.evaluate import Adapted, FineTuning, make_finetune, predict_adapted
 from fscs.models import init_params, make_model
+from fscs.optimizers import inner_optimizer
 from fscs.pixel_forest import forest, held_out_iou, mix, trust
 from fscs.predict import make_predict
 from fscs.preprocessing import GreySet, prepare, split

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 import tifffile
@@ -11,6 +12,8 @@ from toys import use_toy_data
 from experiments import evaluation_options, finetune, finetune_eval, meta_train, predict
 from experiments.options import from_preset
 from experiments.presets import PRESETS
+from fscs.checkpoint import load_init
+from fscs.models import init_params, make_model
 from fscs.segmenter import Segmenter
 
 SIZES = {
@@ -23,6 +26,7 @@ SIZES = {
   'meta_epochs': 2,
   'block_epochs': 1,
 }
+LEARNING = ('optimizer', 'weight_decay', 'loss', 'augmentation')
 FEW = {
   'finetune_steps': 3,
   'finetune_batch_size': 4,
@@ -43,6 +47,20 @@ def trained(tmp_path_factory):
     return meta_train.meta_train(dataclasses.replace(config, **chosen))
 
 
+def test_training_turns_kernels_without_scaling_them(trained):
+  model = make_model('deep_unet', widths=SIZES['widths'], kernel_init='he')
+  found, _ = load_init(str(trained / 'init'))
+  for before, after in zip(
+    *map(_kernels, (init_params(model, jax.random.key(0)), found)), strict=True
+  ):
+    assert np.linalg.norm(after) == pytest.approx(np.linalg.norm(before), rel=1e-4)
+    assert np.abs(after - before).max() > 1e-3
+
+
+def _kernels(params):
+  return [x for x in jax.tree.leaves(params) if x.ndim == 4 and x.shape[-1] > 1]
+
+
 def evaluated(trained, monkeypatch, **options):
   """The one row of an evaluation."""
   use_toy_data(monkeypatch)
@@ -57,7 +75,7 @@ def evaluated(trained, monkeypatch, **options):
 
 def test_an_evaluation_adapts_and_predicts_as_the_recipe_has_it(trained, monkeypatch):
   config, line = evaluated(trained, monkeypatch)
-  for name in ('arch', 'loss', 'augmentation', 'diameter_range', 'statistics', 'orientations'):
+  for name in ('arch', *LEARNING, 'diameter_range', 'statistics', 'orientations'):
     assert getattr(config, name) == PRESETS['recommended'][name]
   for other in ({'statistics': 'image'}, {'orientations': 1}):
     _, changed = evaluated(trained, monkeypatch, **other)

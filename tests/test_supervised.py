@@ -9,13 +9,13 @@ from toys import WIDTHS, disk_set
 
 from experiments.data import hold_out
 from fscs import devices, supervised
-from fscs.adapt import inner_optimizer
 from fscs.augmentation import augment
 from fscs.episodes import make_bank
 from fscs.errors import InputError
 from fscs.evaluate import Adapted, FineTuning, make_finetune, make_score, predict_adapted
 from fscs.losses import bce_dice
 from fscs.models import init_params, make_model, with_affine_norms
+from fscs.optimizers import inner_optimizer
 from fscs.own_images import resize_set, typical_thickness
 from fscs.predict import averaged, batch_statistics, make_predict, predict_resized
 from fscs.preprocessing import crop_corners, prepare, split

@@ -10,12 +10,12 @@ from jax.sharding import Mesh
 
 from experiments.benchmark import jobs
 from experiments.benchmark.jobs import Job
-from fscs.adapt import inner_optimizer
 from fscs.devices import over_tasks
 from fscs.episodes import make_bank
 from fscs.interop import params_from_torch
 from fscs.meta import InnerLoop, init_state, make_meta_block
 from fscs.models import make_model
+from fscs.optimizers import inner_optimizer
 from fscs.predict import make_predict
 from fscs.preprocessing import GreySet
 from fscs.supervised import Recipe, crop_stream, make_train

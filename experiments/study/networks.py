@@ -18,13 +18,13 @@ from experiments.options import (
   make_network,
 )
 from experiments.study.protocols import CONTESTANTS, TRAININGS, Protocol, Training
-from fscs.adapt import inner_optimizer
 from fscs.augmentation import make_augment
 from fscs.datasets import CODES
 from fscs.errors import InputError
 from fscs.evaluate import Adapted, FineTuning, make_finetune, predict_adapted
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import FCRN, UNet, with_affine_norms
+from fscs.optimizers import inner_optimizer
 from fscs.predict import make_predict
 from fscs.preprocessing import GreySet
 from fscs.types import Params
@@ -124,7 +124,7 @@ def make_adapt(
   finetune = make_finetune(
     model,
     FineTuning(
-      inner_optimizer(rate),
+      inner_optimizer(rate, tuning.weight_decay, tuning.optimizer),
       options.crop_size,
       finetune_stride(target, options.downscale),
       options.min_foreground,

@@ -12,6 +12,7 @@ from experiments.presets import PRESETS
 from fscs.augmentation import AugmentationName
 from fscs.losses import PixelLossName
 from fscs.models import Architecture, KernelInit
+from fscs.optimizers import OptimizerName
 from fscs.own_images import DiameterRange
 from fscs.predict import Orientations
 
@@ -23,6 +24,8 @@ class Tuning(NamedTuple):
 
   learning_rate: float
   schedule: Schedule = 'constant'
+  optimizer: OptimizerName = 'adam'
+  weight_decay: float = 5e-4
   loss: PixelLossName = 'weighted_bce'
   augmentation: AugmentationName = 'none'
   norm_scale: float = 1.0
@@ -60,16 +63,17 @@ def _of_recipe(*names: str) -> dict[str, Any]:
   return {name: _RECIPE[name] for name in names}
 
 
-_IMAGES = _of_recipe('loss', 'augmentation', 'diameter_range')
+_LEARNING = _of_recipe('optimizer', 'weight_decay', 'loss', 'augmentation', 'diameter_range')
+_ADAM = {'optimizer': 'adam', 'weight_decay': 5e-4}
 
 
 def _reptile(**changes) -> Training:
-  options = _IMAGES | _of_recipe('objective', 'inner_lr', 'meta_schedule') | changes
-  return Training('meta_train', options, inner_steps=_RECIPE['num_inner_steps'])
+  options = _LEARNING | _of_recipe('objective', 'inner_lr', 'meta_schedule', 'kernel_norms')
+  return Training('meta_train', options | changes, inner_steps=_RECIPE['num_inner_steps'])
 
 
 def _supervised() -> Training:
-  options = _IMAGES | _of_recipe('pretrain_lr', 'pretrain_schedule', 'batches')
+  options = _LEARNING | _of_recipe('pretrain_lr', 'pretrain_schedule', 'batches', 'kernel_norms')
   return Training('pretrain', options)
 
 
@@ -78,16 +82,18 @@ TRAININGS: dict[str, Training] = {
   **{name: Training('meta_train', {'objective': name}, 'normal') for name in _OBJECTIVES},
   OURS: _reptile(),
   'reptile-fcrn': _reptile(),
+  'reptile-adam': _reptile(**_ADAM, inner_lr=3e-3, kernel_norms='free'),
+  'reptile-free': _reptile(kernel_norms='free', weight_decay=5e-4),
   'reptile-unsized': _reptile(diameter_range=None),
   'reptile-strong': _reptile(augmentation='strong'),
   'supervised': _supervised(),
 }
 
 _PAPER = Tuning(learning_rate=1e-2)
-_STRONG = Tuning(1e-3, 'cosine', 'bce_dice', 'mild')
+_STRONG = Tuning(1e-3, 'cosine', loss='bce_dice', augmentation='mild')
 _TUNING = Tuning(
   *(_RECIPE[f'finetune_{name}'] for name in ('lr', 'schedule')),
-  **_IMAGES,
+  **_LEARNING,
   keep_statistics=_RECIPE['statistics'] == 'support',
   **_of_recipe('orientations', 'forest_share'),
 )
@@ -117,6 +123,8 @@ COMPARED = tuple(CONTESTANTS)
 ABLATIONS: dict[str, Contestant] = {
   'ours-network': _ours('the network without the forest', forest_share=0.0),
   'ours-fcrn': Contestant('FCRN', _TUNING, 'reptile-fcrn'),
+  'ours-free': _ours('kernels that shrink', 'reptile-free'),
+  'ours-adam': _ours('Adam, and kernels that shrink', 'reptile-adam', **_ADAM, learning_rate=3e-3),
   'ours-own-statistics': _ours("every image's own statistics", keep_statistics=False),
   'ours-one-orientation': _ours('one orientation', orientations=1),
   'ours-unsized': _ours('images as they are', 'reptile-unsized', diameter_range=None),
