@@ -76,7 +76,7 @@ def report(config: Config) -> Path:
     *sections.in_short(final),
     *sections.scores(final, out),
     *effort.steps(results, out),
-    *sections.ablations(tables.at_end(done.get(REHEARSAL, ()))),
+    *sections.ablations(done.get(REHEARSAL, ())),
     *effort.cost(final, out),
   ]
   document.write_markdown(out / 'results.md', TITLE, [*parts, *_commands(config)])

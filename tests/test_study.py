@@ -27,6 +27,7 @@ from experiments.study import (
   terms,
 )
 from experiments.study.cells import Cell, Result
+from experiments.study.document import Table
 from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS, PROTOCOLS, TRAININGS
 from experiments.study.targets import Split, Target
 from fscs.errors import InputError
@@ -97,6 +98,19 @@ def test_a_part_of_the_recipe_gains_where_the_variant_without_it_is_worse():
     (CONTESTANTS['ours-plain'].label, '-0.050', '+0.100', '+0.025', '1 of 2'),
   ]
   assert list(sections.ablations(results[-1:])) == []
+
+
+def test_what_a_part_gives_is_told_for_every_number_of_steps_of_the_recipe():
+  results = [
+    result(OURS, 'EM', [0.5], steps=25),
+    result('ours-plain', 'EM', [0.3], steps=25),
+    result(OURS, 'EM', [0.8]),
+    result('ours-plain', 'EM', [0.7]),
+    result('ours-unsized', 'EM', [0.7], steps=60),
+  ]
+  tables_of = [part for part in sections.ablations(results) if isinstance(part, Table)]
+  assert [table.rows[0][1] for table in tables_of] == ['+0.100', '+0.200']  # 250 steps come first
+  assert [len(table.rows) for table in tables_of] == [1, 1]
 
 
 def test_where_a_contestant_loses_comes_first():

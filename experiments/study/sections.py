@@ -114,13 +114,29 @@ def in_short(results: Sequence[Result]) -> Iterator[Part]:
 
 
 def ablations(results: Sequence[Result]) -> Iterator[Part]:
-  """What the recipe gains, target by target, over variants that lack a part of it."""
-  labels, codes = labels_of(results), targets_of(results)
-  variants = [name for name in VARIANTS if name in labels]
-  if OURS not in labels or not variants:
+  """What the recipe gains over variants that lack a part of it, by the steps of adaptation."""
+  steps = sorted({r.cell.steps for r in results if r.cell.contestant == OURS}, reverse=True)
+  found = {n: _gains([r for r in results if r.cell.steps == n]) for n in steps}
+  found = {n: table for n, table in found.items() if table.rows}
+  if not found:
     return
+  shots = ', '.join(map(str, sorted({r.cell.shots for r in results})))
+  yield Heading('What the parts of the recipe give')
+  yield Text(
+    'In rehearsal (--protocol=rehearsal), on images that no other table scores: IoU of ours, less'
+    f' that of a variant with one part changed, mean over K = {shots}; and on how many targets the'
+    ' part gains.'
+  )
+  for n, table in found.items():
+    yield Text(f'After {n} steps of adaptation:')
+    yield table
+
+
+def _gains(results: Sequence[Result]) -> Table:
+  """A row for every variant of the recipe."""
+  labels, codes = labels_of(results), targets_of(results)
   rows = []
-  for name in variants:
+  for name in VARIANTS:
     found = {
       code: tables.difference([r for r in results if r.cell.target == code], OURS, name)
       for code in codes
@@ -130,14 +146,7 @@ def ablations(results: Sequence[Result]) -> Iterator[Part]:
       gains = f'{sum(mean > 0 for mean in means.values())} of {len(means)}'
       of_codes = (f'{means[code]:+.3f}' if code in means else '' for code in codes)
       rows.append((labels[name], *of_codes, f'{np.mean(list(means.values())):+.3f}', gains))
-  shots = ', '.join(map(str, sorted({r.cell.shots for r in results})))
-  yield Heading('What the parts of the recipe give')
-  yield Text(
-    'In rehearsal (--protocol=rehearsal), on images that no other table scores: IoU of ours, less'
-    f' that of a variant with one part changed, mean over K = {shots}; and on how many targets the'
-    ' part gains.'
-  )
-  yield Table(('instead', *codes, 'mean', 'gains on'), rows)
+  return Table(('instead', *codes, 'mean', 'gains on'), rows)
 
 
 def scores(results: Sequence[Result], out: Path) -> Iterator[Part]:
