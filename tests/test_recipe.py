@@ -9,11 +9,16 @@ import tifffile
 from test_finetuning import cells
 from toys import use_toy_data
 
-from experiments import evaluation_options, finetune, finetune_eval, meta_train, predict
-from experiments.options import from_preset
+from experiments import (
+  evaluation_options,
+  finetune,
+  finetune_eval,
+  initialisations,
+  meta_train,
+  predict,
+)
+from experiments.options import NetworkOptions, from_preset
 from experiments.presets import PRESETS
-from fscs.checkpoint import load_init
-from fscs.models import init_params, make_model
 from fscs.segmenter import Segmenter
 
 SIZES = {
@@ -48,11 +53,10 @@ def trained(tmp_path_factory):
 
 
 def test_training_turns_kernels_without_scaling_them(trained):
-  model = make_model('deep_unet', widths=SIZES['widths'], kernel_init='he')
-  found, _ = load_init(str(trained / 'init'))
-  for before, after in zip(
-    *map(_kernels, (init_params(model, jax.random.key(0)), found)), strict=True
-  ):
+  network = NetworkOptions(arch='deep_unet', widths=SIZES['widths'], kernel_init='he')
+  inits = (initialisations.RANDOM, str(trained))
+  params = (initialisations.load(init, network, target='TNBC').params for init in inits)
+  for before, after in zip(*map(_kernels, params), strict=True):
     assert np.linalg.norm(after) == pytest.approx(np.linalg.norm(before), rel=1e-4)
     assert np.abs(after - before).max() > 1e-3
 

@@ -117,7 +117,6 @@ CONTESTANTS: dict[str, Contestant] = {
   'ours-random': _ours('ours, from random parameters', None),
   OURS: _ours('ours'),
 }
-COMPARED = tuple(CONTESTANTS)
 
 # One change of the recipe each.
 ABLATIONS: dict[str, Contestant] = {
@@ -132,6 +131,7 @@ ABLATIONS: dict[str, Contestant] = {
   'ours-strong': _ours('training with strong augmentation', 'reptile-strong'),
   'ours-plain': _ours('fine-tuning without augmentation', augmentation='none'),
 }
+COMPARED = (*CONTESTANTS, 'ours-adam')
 CONTESTANTS |= ABLATIONS
 VARIANTS = ('ours-random', *ABLATIONS)  # of the recipe, and so none of those it competes with
 

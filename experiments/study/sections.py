@@ -8,7 +8,7 @@ import numpy as np
 from experiments.study import plots, protocols, tables
 from experiments.study.cells import Result
 from experiments.study.document import Heading, Part, Picture, Table, Text
-from experiments.study.protocols import CONTESTANTS, OURS, PROTOCOLS, VARIANTS
+from experiments.study.protocols import COMPARED, CONTESTANTS, OURS, PROTOCOLS, VARIANTS
 from fscs.datasets import CODES
 
 FAR = {'EM': 10, 'ssTEM': 3}  # sections between test and annotated images that tell copies apart
@@ -96,13 +96,13 @@ def _paired(results: Sequence[Result]) -> Iterator[Part]:
 
 
 def in_short(results: Sequence[Result]) -> Iterator[Part]:
-  """All that compete, a row each."""
+  """All that compete, and the variants that the study has on all its targets, a row each."""
   labels, codes = labels_of(results), targets_of(results)
   means = tables.means(results)
   shots = sorted({k for _, _, k in means})
   rows = []
   for name, label in labels.items():
-    if name in VARIANTS:
+    if name not in COMPARED:
       continue
     of_codes = [[means.get((name, code, k)) for k in shots] for code in codes]
     counts = {mean.count for found in of_codes for mean in found if mean}
