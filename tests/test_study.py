@@ -432,7 +432,7 @@ def test_a_folder_does_not_mix_results_of_two_recipes(tmp_path, monkeypatch):
   changed = contestant._replace(tuning=contestant.tuning._replace(learning_rate=1.0))
   monkeypatch.setitem(CONTESTANTS, OURS, changed)
   keep(['otsu'], 'smoke')
-  other = f'has results of smoke-{OURS} on other .*rate is 0.003 there and'
+  other = f'has results of smoke-{OURS} on other .*rate is 0.03 there and'
   with pytest.raises(InputError, match=other):
     keep([OURS], 'smoke')
   with pytest.raises(InputError, match='data simulated is True there and False now'):
