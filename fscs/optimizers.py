@@ -1,7 +1,7 @@
 """What turns gradients into steps of the inner loop, of fine-tuning and of supervised training.
 
 Adam is the paper's. Muon steps along the orthogonalised momentum of every kernel, so that all its
-directions grow alike: on few images it is in a few dozen steps where Adam is after two hundred.
+directions grow alike, which needs fewer steps.
 """
 
 from collections.abc import Callable
@@ -65,7 +65,7 @@ def keep_kernel_norms() -> optax.GradientTransformation:
 
   A batch norm follows each of them, so its norm changes no output; but the smaller it is, the
   further a step of given size turns the kernel. Weight decay, and the mean over tasks of Reptile,
-  would shrink kernels to a tenth within a training, and the first steps of adaptation then undo it.
+  would shrink kernels in training, and adaptation's first steps then undo what they have learned.
   """
 
   def keep(update: jax.Array, kernel: jax.Array) -> jax.Array:
