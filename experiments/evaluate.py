@@ -24,10 +24,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from experiments.environment import versions
 from experiments.options import run
 from experiments.progress import progress_bar
 from experiments.results import write_table
-from experiments.runs import versions, write_text
+from experiments.runs import write_text
 from experiments.scoring import LABELS, MASK, Page, Scores, choose_objects, score_file, total_scores
 from fscs.errors import InputError
 from fscs.images import MASK_SUFFIXES, find_files, match

@@ -17,11 +17,12 @@ import numpy as np
 from skimage.measure import label
 
 from experiments import figures
+from experiments.environment import versions
 from experiments.options import run
 from experiments.progress import progress_bar
 from experiments.report_page import Case, write_page
 from experiments.results import write_table
-from experiments.runs import open_workdir, versions
+from experiments.runs import open_workdir
 from experiments.starting import load_start
 from fscs import images as files
 from fscs.errors import InputError

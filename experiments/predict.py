@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from experiments import outputs, records
+from experiments.environment import versions
 from experiments.options import run
 from experiments.prediction_report import write_report
 from experiments.progress import progress_bar
-from experiments.runs import versions
 from experiments.segmentation import Summary, segment_file
 from fscs import images as files
 from fscs.errors import InputError

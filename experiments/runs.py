@@ -2,10 +2,8 @@
 
 import csv
 import dataclasses
-import importlib.metadata
 import json
 import os
-import platform
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import jax
 
+from experiments.environment import versions
 from fscs.errors import InputError
 
 RUNS = Path('runs')  # default parent of workdirs
@@ -20,18 +19,6 @@ CONFIG_FILE = 'config.json'
 
 # Options that say where things are or how they are shown: a run may go on with others.
 _PLACES = {'workdir', 'raw_dir', 'data_dir'}
-_PACKAGES = ('fscs', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scikit-image')
-
-
-def versions() -> dict[str, str]:
-  """Versions of Python and of the packages that results depend on."""
-  found = {'python': platform.python_version()}
-  for package in _PACKAGES:
-    try:
-      found[package] = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-      found[package] = 'not installed'
-  return found
 
 
 def default_workdir(config: Any, name: str) -> Path:

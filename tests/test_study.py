@@ -164,6 +164,22 @@ def test_costs_are_compared_on_what_all_contestants_have_done(tmp_path):
   assert tables.in_common([result('otsu', *easy), result('forest', *hard)]) == []
 
 
+def test_costs_are_of_one_machine_on_which_ours_was_measured(tmp_path):
+  results = [
+    result('otsu', 'B5', [0.5]),
+    result('forest', 'B5', [0.6]),
+    result('scratch', 'B5', [0.6]),
+    result(OURS, 'B5', [0.9], machine='2 x fast'),
+    result('forest', 'B5', [0.7], machine='2 x fast'),
+    result(OURS, 'B5', [0.8], machine='1 x slow'),
+  ]
+  parts = list(effort.cost(results, tmp_path))
+  table = next(part for part in parts if isinstance(part, document.Table))
+  assert [row[:2] for row in table.rows] == [('random forest', '0.700'), ('ours', '0.900')]
+  assert 'done on 2 x fast: B5.' in next(p for p in parts if isinstance(p, document.Text)).text
+  assert len(list(effort.cost(results[:3], tmp_path))) == 4  # nothing is known of any machine
+
+
 def test_only_the_last_step_counts_in_tables_and_all_in_curves():
   results = [result('scratch', 'EM', [0.1 * i], steps=s) for i, s in enumerate((0, 25, 250))]
   results.append(result('otsu', 'EM', [0.3], steps=0))

@@ -22,10 +22,11 @@ from experiments.benchmark import table
 from experiments.benchmark.cases import Section, cases
 from experiments.benchmark.rounds import compete
 from experiments.benchmark.table import Row
+from experiments.environment import num_cores, processor, versions
 from experiments.options import run
 from experiments.progress import progress_bar
 from experiments.results import read_rows, write_table
-from experiments.runs import versions, write_text
+from experiments.runs import write_text
 from fscs.errors import InputError
 
 
@@ -79,7 +80,7 @@ def _facts() -> dict[str, str]:
   packages = {**versions(), 'torch': importlib.metadata.version('torch')}
   return {
     'date': datetime.date.today().isoformat(),
-    'processor': f'{table.processor()}, {len(os.sched_getaffinity(0))} threads given to each',
+    'processor': f'{processor()}, {num_cores()} threads given to each',
     'devices of JAX': f'{len(devices)} x {devices[0].device_kind}',
     'versions': ', '.join(f'{name} {version}' for name, version in packages.items()),
   }

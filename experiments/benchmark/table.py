@@ -1,9 +1,7 @@
 """The benchmark's table: rows as CSV, and a page of Markdown made from them."""
 
 import math
-import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from experiments.benchmark.cases import Case
@@ -114,13 +112,3 @@ def _case(rows: Sequence[Row]) -> list[str]:
     )
     lines.append('| ' + ' | '.join(cells) + ' |')
   return lines
-
-
-def processor() -> str:
-  """The processor's name, as the system gives it."""
-  try:
-    lines = Path('/proc/cpuinfo').read_text().splitlines()
-  except OSError:
-    lines = []
-  names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-  return names[0] if names else platform.processor() or platform.machine()

@@ -13,6 +13,8 @@ import resource
 import sys
 import time
 
+from experiments.environment import num_cores
+
 
 def main() -> None:
   """Make the job, warm up, and serve until standard input ends."""
@@ -24,7 +26,7 @@ def main() -> None:
   if spec['side'] == 'torch':
     import torch
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(num_cores())
   imported = time.perf_counter()
   job = side.WORK[spec['work']](**spec['options'])
   made = time.perf_counter()

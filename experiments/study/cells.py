@@ -46,6 +46,7 @@ class Result(NamedTuple):
   seconds_per_image: float  # to predict
   peak_mb: float  # of the process until then
   losses: tuple[float, ...]  # the first and the mean of the last ten
+  machine: str = ''  # that seconds and memory were measured on; empty: it was not written down
 
 
 def to_json(result: Result) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from experiments.study import plots, tables
 from experiments.study.cells import Result
 from experiments.study.document import Heading, Part, Picture, Table, Text
-from experiments.study.protocols import CONTESTANTS, FOLLOWED
+from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS
 from experiments.study.sections import labels_of, targets_of
 
 YARDSTICK = 'scratch'  # whose last IoU the curves of the others are measured by
@@ -59,8 +59,9 @@ def _reaches(curve: Mapping[int, float], yardstick: Mapping[int, float] | None) 
 
 
 def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:
-  """IoU over seconds and memory; a picture is drawn into `out`."""
-  results = tables.in_common(results)
+  """IoU over seconds and memory on one machine; a picture is drawn into `out`."""
+  machine = _machine_of_most(results)
+  results = tables.in_common([r for r in results if r.machine == machine])
   labels = labels_of(results)
   groups = {n: [r for r in results if r.cell.contestant == n] for n in labels}
   if not labels:
@@ -74,7 +75,8 @@ def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:
     'Seconds to adapt to one set of annotated images (compilation included, training on sources'
     ' not) and to predict one image, medians of wall time, on a machine that may have had other'
     ' work; largest memory of the process. Everything is of the experiments that all of these'
-    f' contestants have done: {", ".join(targets_of(results))}.'
+    f' contestants have done on {machine or "machines that were not written down"}:'
+    f' {", ".join(targets_of(results))}.'
   )
   plots.draw_over_cost(out / 'cost.png', points, labels)
   yield Picture(out / 'cost.png', 'IoU over the seconds to adapt')
@@ -91,3 +93,12 @@ def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:
       for n, g in groups.items()
     ],
   )
+
+
+def _machine_of_most(results: Sequence[Result]) -> str:
+  """That on which the most contestants were measured, ours among them if it was on any."""
+  found: dict[str, set[str]] = {}
+  for result in results:
+    found.setdefault(result.machine, set()).add(result.cell.contestant)
+  ours = {machine: names for machine, names in found.items() if OURS in names}
+  return max(ours or found, key=lambda machine: len(found[machine]), default='')

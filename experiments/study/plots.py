@@ -74,14 +74,12 @@ def draw_over_cost(
   path: Path, points: Mapping[str, tuple[float, float]], labels: Mapping[str, str]
 ) -> None:
   """Mean IoU over the seconds to adapt to one set of annotated images, a point per contestant."""
-  figure, axes = plt.subplots(figsize=(7, 4.4), layout='constrained')
+  figure, axes = plt.subplots(figsize=(9, 5), layout='constrained')
   for name, (seconds, score) in points.items():
-    axes.plot([max(seconds, 0.01)], [score], **{**_style(name), 'linestyle': ''})
-    axes.annotate(
-      labels[name], (max(seconds, 0.01), score), (5, 3), textcoords='offset points', fontsize=8
-    )
+    style = {**_style(name), 'linestyle': ''}
+    axes.plot([max(seconds, 0.01)], [score], **style, label=labels[name])
   axes.set(xscale='log', xlabel='seconds to adapt', ylabel='mean IoU over targets and shots')
-  axes.margins(0.2)  # room for the labels
+  _legend_below(figure, [axes])
   save(figure, path)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.baselines import BASELINES
+from experiments.environment import machine
 from experiments.options import DataOptions
 from experiments.study import networks, targets
 from experiments.study.cells import Cell, Result
@@ -52,6 +53,7 @@ def do_cell(
     seconds_per_image=round((predicted - adapted) / len(split.test), 4),
     peak_mb=_peak_mb(),
     losses=_rounded([losses[0], np.mean(losses[-LAST_LOSSES:])] if len(losses) else []),
+    machine=machine(),
   )
   return result, probabilities > 0.5
 
