@@ -20,6 +20,7 @@ from experiments.results import write_table
 from experiments.study import (
   archive,
   cells,
+  claims,
   command,
   document,
   effort,
@@ -74,6 +75,8 @@ def report(config: Config) -> Path:
   parts = [
     *sections.summary(final, config.protocol, _missing(results, config)),
     *sections.in_short(final),
+    *claims.one_against_many(final),
+    *claims.of_the_paper(final),
     *sections.scores(final, out),
     *effort.steps(results, out),
     *sections.ablations(done.get(REHEARSAL, ())),

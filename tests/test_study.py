@@ -17,6 +17,7 @@ from experiments.options import from_preset
 from experiments.study import (
   archive,
   cells,
+  claims,
   command,
   document,
   effort,
@@ -152,6 +153,37 @@ def test_variants_of_the_recipe_are_no_competitors_but_say_what_its_parts_give()
   assert losses.rows == [('EM', '1', '1', '0.700', 'random forest', '0.500', '+0.200')]
   assert [row[:2] for row in others.rows] == [('random forest', '+0.200')]
   assert [row[:2] for row in variants.rows] == [('ours, from random parameters', '-0.100')]
+
+
+def test_one_image_of_ours_is_held_against_the_most_of_the_papers_method():
+  results = [
+    result(OURS, 'EM', [0.7]),
+    result(OURS, 'EM', [0.1], selection=2),  # the paper's method has not done it
+    result('combined', 'EM', [0.6], shots=10),
+    result(OURS, 'B5', [0.7]),
+    result('combined', 'B5', [0.8], shots=10),
+    result('combined', 'B5', [0.2]),
+  ]
+  _, text, table = claims.one_against_many(results)
+  assert 'reaches meta-learned, combined from 10 on 1 of 2 targets' in text.text
+  assert table.rows == [('B5', '1', '0.700', '0.800'), ('EM', '1', '0.700', '0.600')]
+  assert list(claims.one_against_many(results[:2])) == []
+
+
+def test_the_papers_initialisations_are_held_against_random_ones_and_transfer():
+  results = [
+    result('combined', 'EM', [0.6, 0.6]),
+    result('transfer', 'EM', [0.5, 0.5]),
+    result('transfer', 'B5', [0.5]),
+    result('random-normal', 'EM', [0.7, 0.7]),
+  ]
+  *_, table = claims.of_the_paper(results)
+  assert [row[:2] for row in table.rows] == [
+    ('meta-learned, combined', 'random, N(0, 1)'),
+    ('meta-learned, combined', 'transfer'),
+  ]
+  assert table.rows[1][2:] == ('', '+0.100', '+0.100', '+0.100 to +0.100', '1')
+  assert list(claims.of_the_paper(results[1:])) == []
 
 
 def test_costs_are_compared_on_what_all_contestants_have_done(tmp_path):

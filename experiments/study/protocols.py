@@ -55,7 +55,7 @@ class Contestant(NamedTuple):
 
 
 OURS = 'recommended'
-_OBJECTIVES = ('bce', 'bce_entropy', 'bce_distillation', 'combined')
+OBJECTIVES = ('bce', 'bce_entropy', 'bce_distillation', 'combined')
 _RECIPE = PRESETS['recommended']
 
 
@@ -79,7 +79,7 @@ def _supervised() -> Training:
 
 TRAININGS: dict[str, Training] = {
   'transfer': Training('pretrain', {}, 'normal'),
-  **{name: Training('meta_train', {'objective': name}, 'normal') for name in _OBJECTIVES},
+  **{name: Training('meta_train', {'objective': name}, 'normal') for name in OBJECTIVES},
   OURS: _reptile(),
   'reptile-fcrn': _reptile(),
   'reptile-adam': _reptile(**_ADAM, inner_lr=3e-3, kernel_norms='free'),
@@ -109,7 +109,7 @@ CONTESTANTS: dict[str, Contestant] = {
   'forest': Contestant('random forest'),
   'scratch': Contestant('strong scratch', _STRONG),
   'transfer': Contestant('transfer', _PAPER, 'transfer'),
-  **{name: Contestant(f'meta-learned, {name}', _PAPER, name) for name in _OBJECTIVES},
+  **{name: Contestant(f'meta-learned, {name}', _PAPER, name) for name in OBJECTIVES},
   'random-normal': Contestant('random, N(0, 1)', _PAPER, kernel_init='normal'),
   'random-he': Contestant('random, He', _PAPER),
   'unet-normal': Contestant('U-Net, random, N(0, 1)', _PAPER, kernel_init='normal', arch='unet'),

@@ -165,6 +165,17 @@ def losses_first(results: Iterable[Result], ours: str) -> list[Rival]:
   return sorted(rivals, key=lambda rival: rival.difference)
 
 
+def of_selections(
+  results: Iterable[Result], contestant: str, target: str, shots: int
+) -> dict[tuple[int, int], float]:
+  """{(selection, seed): mean IoU} of one contestant."""
+  return {
+    (r.cell.selection, r.cell.seed): float(np.mean(r.iou))
+    for r in results
+    if r.cell[:3] == (target, contestant, shots)
+  }
+
+
 def curve(results: Iterable[Result], contestant: str, target: str, shots: int) -> dict[int, float]:
   """{steps: mean IoU} over the selections (and seeds) that have the most numbers of steps."""
   ways: dict[tuple, dict[int, float]] = {}
