@@ -83,6 +83,31 @@ def test_differences_are_paired_and_their_interval_holds_them():
   assert tables.difference(results, 'scratch', 'forest') is None
 
 
+def test_shots_of_a_selection_are_resampled_together_and_selections_apart():
+  noise = np.random.default_rng(0).normal(0, 0.1, 20)
+  zero, noisy = np.zeros(20), noise - noise.mean()
+
+  def width(**places):
+    fields = [
+      dict(zip(places, values, strict=True)) for values in zip(*places.values(), strict=True)
+    ]
+    results = [result('scratch', 'EM', noisy, **f) for f in fields]
+    found = tables.difference(
+      results + [result('otsu', 'EM', zero, **f) for f in fields], 'scratch', 'otsu'
+    )
+    return found.high - found.low
+
+  one = width(shots=(1,))
+  assert width(shots=(1, 5, 10)) == pytest.approx(one)  # the same images three times
+  assert width(selection=(1, 2, 3)) < 0.7 * one  # about 1 / sqrt(3)
+
+
+def test_results_of_different_images_are_not_paired():
+  results = [result('scratch', 'EM', [0.5]), result('otsu', 'EM', [0.5], images=('other',))]
+  with pytest.raises(InputError, match=r'EM/scratch/.* and .*EM/otsu/.* are of different images'):
+    tables.difference(results, 'scratch', 'otsu')
+
+
 def test_a_part_of_the_recipe_gains_where_the_variant_without_it_is_worse():
   results = [
     result(OURS, 'EM', [0.5, 0.7]),
@@ -148,7 +173,9 @@ def test_variants_of_the_recipe_are_no_competitors_but_say_what_its_parts_give()
   parts = list(sections.summary(results, 'cpu-small', missing=3))
   texts = [part.text for part in parts if isinstance(part, document.Text)]
   assert texts[1] == 'Not finished: 3 of the experiments are still to be done.'
-  assert texts[2].endswith('behind in 0 of 1, on average +0.200.')
+  assert texts[2].endswith(
+    '0 of the 1 pairs of target and K that are done, on average over them +0.200.'
+  )
   losses, others, variants = (part for part in parts if isinstance(part, document.Table))
   assert losses.rows == [('EM', '1', '1', '0.700', 'random forest', '0.500', '+0.200')]
   assert [row[:2] for row in others.rows] == [('random forest', '+0.200')]
@@ -193,6 +220,8 @@ def test_costs_are_compared_on_what_all_contestants_have_done(tmp_path):
   table = next(p for p in effort.cost(results, tmp_path) if isinstance(p, document.Table))
   assert [row[:2] for row in table.rows] == [('random forest', '0.300'), ('ours', '0.500')]
   assert tables.in_common([]) == []
+  many = [result('forest', code, [0.5]) for code in ('B5', 'B39', 'EM')]
+  assert tables.in_common([*many, result('otsu', *hard)]) == many  # too few to be held against
   assert tables.in_common([result('otsu', *easy), result('forest', *hard)]) == []
 
 
@@ -463,6 +492,17 @@ def test_scores_of_a_cell_are_those_of_its_kept_predictions(studied, in_process)
   assert not set(found.support) & set(found.images)
 
 
+def test_other_images_than_those_of_known_results_are_refused_before_any_work(
+  studied, tmp_path, in_process
+):
+  options = {'shots': (1,), 'curve': False, 'workdir': str(tmp_path)}
+  command.study(config(studied, contestants=('otsu',), **options))
+  (known,) = cells.read_all(tmp_path)
+  cells.write(tmp_path, known._replace(images=tuple(f'{name}~' for name in known.images)))
+  with pytest.raises(InputError, match=r'otsu/K1-.*json is of other images of TNBC than are there'):
+    command.study(config(studied, contestants=('scratch',), **options))
+
+
 def test_shards_share_out_everything(studied, in_process):
   chosen = {'contestants': ('otsu', 'scratch', 'otsu'), 'curve': False}
   in_process.clear()
@@ -618,9 +658,8 @@ def blank_images(monkeypatch):
   monkeypatch.setattr(targets, 'load', lambda *_: target)
 
 
-def test_predictions_are_drawn_of_contestants_that_saw_the_same_images(tmp_path, blank_images):
+def test_predictions_are_drawn(tmp_path, blank_images):
   keep(tmp_path)
-  keep(tmp_path, 'forest', images=('other 0', 'other 1'))
   keep(tmp_path, 'scratch')
   out = report_of(tmp_path)
   assert 'Predictions of TNBC' in (out / 'results.html').read_text()

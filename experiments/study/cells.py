@@ -70,6 +70,12 @@ def from_json(content: Any) -> Result:
   return result
 
 
+def of_same_images(workdir: Path, cell: Cell) -> Result | None:
+  """A known result of any contestant that must be of the same images as a cell; None: none is."""
+  names = f'*/K{cell.shots}-selection{cell.selection}-*.json'
+  return next(map(read, sorted((workdir / FOLDER / cell.target).glob(names))), None)
+
+
 def write(workdir: Path, result: Result) -> None:
   """Keep a result."""
   path = workdir / result.cell.file

@@ -72,9 +72,10 @@ def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:
   }
   yield Heading('Cost')
   yield Text(
-    'Seconds to adapt to one set of annotated images (compilation included, training on sources'
-    ' not) and to predict one image, medians of wall time, on a machine that may have had other'
-    ' work; largest memory of the process. Everything is of the experiments that all of these'
+    'Seconds to adapt to one set of annotated images and to predict one image (compilation'
+    ' included, training on sources not), medians of wall time, on a machine that may have had'
+    ' other work; largest memory of the process, which may have trained on sources before.'
+    f' Everything is of the {len(results) // len(labels)} experiments that all of these'
     f' contestants have done on {machine or "machines that were not written down"}:'
     f' {", ".join(targets_of(results))}.'
   )

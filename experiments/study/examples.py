@@ -54,18 +54,14 @@ def predictions(results: Sequence[Result], folder: Path, options: DataOptions) -
 
 
 def _shown(results: Sequence[Result], code: str, folder: Path) -> dict[str, Result]:
-  """{name: result} of the main contestants on the same images of a target, the leading one last."""
+  """{name: result} of the main contestants on the images of a target, the leading one last."""
   kept = {
     r.cell.contestant: r
     for r in sorted(results, key=lambda r: (-r.cell.selection, -r.cell.seed))
     if (r.cell.target, r.cell.shots) == (code, DRAWN_SHOTS)
     and (folder / r.cell.file).with_suffix('.npz').exists()
   }
-  found = {name: kept[name] for name in DRAWN if name in kept}
-  if not found:
-    return {}
-  *_, leading = found.values()
-  return {name: result for name, result in found.items() if result.images == leading.images}
+  return {name: kept[name] for name in DRAWN if name in kept}
 
 
 def _image(code: str, name: str, options: DataOptions) -> tuple[np.ndarray, np.ndarray]:

@@ -12,11 +12,12 @@ import numpy as np
 from experiments.baselines import BASELINES
 from experiments.environment import machine
 from experiments.options import DataOptions
-from experiments.study import networks, targets
+from experiments.study import cells, networks, targets
 from experiments.study.cells import Cell, Result
 from experiments.study.protocols import Protocol
 from experiments.study.targets import Split, Target
 from fscs import instances, metrics, preprocessing
+from fscs.errors import InputError
 from fscs.objects import Splitting, find_objects, whole_regions
 from fscs.own_images import typical_diameter
 from fscs.selections import Selections
@@ -31,21 +32,27 @@ PredictAll = Callable[[np.ndarray], np.ndarray]  # (N, H, W) uint8 to probabilit
 def do_cell(
   cell: Cell, options: DataOptions, protocol: Protocol, selections: Selections, workdir: Path
 ) -> tuple[Result, np.ndarray]:
-  """The result of a cell, and (N, H, W) boolean foreground of the images scored."""
+  """The result of a cell, and (N, H, W) boolean foreground of the images scored.
+
+  Raises:
+    InputError: results that are to be compared with it are of other images.
+  """
   target = targets.load(cell.target, options)
   split = targets.split(target, selections, protocol, selection=cell.selection, shots=cell.shots)
+  names = target.grey_set.names
+  support, images = (tuple(names[i] for i in indices) for indices in split)
+  _check_images(cell, support, images, workdir)
   params = _start(cell, options, protocol, workdir)
   begin = time.perf_counter()
   predict, losses = _adapt(cell, params, target, split, options, protocol)
   adapted = time.perf_counter()
   probabilities = predict(target.grey_set.images[split.test])
   predicted = time.perf_counter()
-  names = target.grey_set.names
   truth = target.grey_set.masks[split.test] > 0
   result = Result(
     cell,
-    support=tuple(names[i] for i in split.support),
-    images=tuple(names[i] for i in split.test),
+    support=support,
+    images=images,
     iou=_rounded(metrics.iou(probabilities > 0.5, truth)),
     sections=targets.sections(target, split),
     average_precision=_average_precision(target, split, probabilities),
@@ -56,6 +63,15 @@ def do_cell(
     machine=machine(),
   )
   return result, probabilities > 0.5
+
+
+def _check_images(cell: Cell, support: tuple, images: tuple, workdir: Path) -> None:
+  known = cells.of_same_images(workdir, cell)
+  if known and (known.support, known.images) != (support, images):
+    raise InputError(
+      f'{workdir / known.cell.file} is of other images of {cell.target} than are there now: give'
+      ' the --raw-dir and --selections-file that it was made with, or another --workdir'
+    )
 
 
 def _start(cell: Cell, options, protocol, workdir: Path) -> Params | None:

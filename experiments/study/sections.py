@@ -55,8 +55,8 @@ def _losses(results: Sequence[Result]) -> Iterator[Part]:
   yield Heading('Where ours loses')
   yield Text(
     f'{labels[OURS]} against the best of the others, variants of it aside, on the selections that'
-    f' both have done: behind in {sum(d < 0 for d in differences)} of {len(rivals)}, on average'
-    f' {np.mean(differences):+.3f}.'
+    f' both have done: behind in {sum(d < 0 for d in differences)} of the {len(rivals)} pairs of'
+    f' target and K that are done, on average over them {np.mean(differences):+.3f}.'
   )
   yield Table(
     ('target', 'K', 'selections', 'ours', 'best other', 'its IoU', 'difference'),
@@ -91,7 +91,10 @@ def _paired(results: Sequence[Result]) -> Iterator[Part]:
     ]
     if rows:
       yield Heading(title)
-      yield Text('Mean over all targets and K of the difference on the same images, 95 % interval.')
+      yield Text(
+        'Mean over the experiments that both have done, on the same images; 95 % interval by'
+        ' bootstrap over test images, of the selections that there are.'
+      )
       yield Table(('other', 'difference', '95 % interval', 'experiments'), rows)
 
 
@@ -166,12 +169,17 @@ def scores(results: Sequence[Result], out: Path) -> Iterator[Part]:
     far = tables.means(results, tables.distant_iou(distance))
     far = {key: mean for key, mean in far.items() if key[1] == code}
     if far:
+      counts = [len(tables.distant_iou(distance)(r)) for r in results if r.cell.target == code]
       yield Heading(f'{code}, at least {distance} sections from every annotated one')
+      yield Text(f'{min(filter(None, counts))} to {max(counts)} images of each selection are.')
       yield _table(far, labels, [code])
 
 
 def _table(table, labels: dict[str, str], codes: Sequence[str]) -> Table:
-  """A line per contestant, a column per target and K; the best of a column is bold."""
+  """A line per contestant, a column per target and K; the best of a column is bold.
+
+  Only those that have done the most selections there can be the best.
+  """
   columns = sorted({key[1:] for key in table}, key=lambda c: (codes.index(c[0]), c[1]))
   names = [name for name in labels if any(key[0] == name for key in table)]
   rows, bold = [], set()
@@ -179,8 +187,10 @@ def _table(table, labels: dict[str, str], codes: Sequence[str]) -> Table:
     means = [table.get((name, *column)) for column in columns]
     rows.append([labels[name], *('' if m is None else _mean(m) for m in means)])
   for c, column in enumerate(columns, 1):
-    scores = {r: table[n, *column].mean for r, n in enumerate(names) if (n, *column) in table}
-    bold.add((max(scores, key=scores.get), c))
+    found = {r: table[n, *column] for r, n in enumerate(names) if (n, *column) in table}
+    most = max(mean.count for mean in found.values())
+    rated = {r: mean.mean for r, mean in found.items() if mean.count == most}
+    bold.add((max(rated, key=rated.get), c))
   return Table(['', *(f'{t}, K = {k}' for t, k in columns)], rows, frozenset(bold))
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.study.cells import Result
+from fscs.errors import InputError
 
 Score = Callable[[Result], Sequence[float]]  # of every test image
 
@@ -98,42 +99,64 @@ def difference(
 ) -> Difference | None:
   """Paired over images, the mean over cells of the mean over a cell's images; None: no cell.
 
-  Images are drawn anew with replacement within every cell; cells are as they are.
+  Images are drawn anew with replacement, the same for all shots of a selection, which score the
+  same images; targets, selections and seeds are as they are.
+
+  Raises:
+    InputError: the two were scored on different images.
   """
   pairs = _pairs(results, first, second, score)
   if not pairs:
     return None
   random = np.random.default_rng(seed)
-  resampled = np.mean(
-    [
-      values[random.integers(0, len(values), (NUM_RESAMPLES, len(values)))].mean(1)
-      for values in pairs
-    ],
-    axis=0,
-  )
-  low, high = np.quantile(resampled, (0.025, 0.975))
-  mean = float(np.mean([values.mean() for values in pairs]))
+  draws: dict[tuple, np.ndarray] = {}  # from 0 to 1, so that they serve any number of images
+  resampled = []
+  for (target, _, *selection), values in pairs.items():
+    size = NUM_RESAMPLES, len(values)
+    drawn = draws.setdefault((target, *selection, len(values)), random.random(size))
+    resampled.append(values[(drawn * len(values)).astype(int)].mean(1))
+  low, high = np.quantile(np.mean(resampled, axis=0), (0.025, 0.975))
+  mean = float(np.mean([values.mean() for values in pairs.values()]))
   return Difference(mean, float(low), float(high), len(pairs))
 
 
-def _pairs(results: Iterable[Result], first: str, second: str, score: Score) -> list[np.ndarray]:
-  """The differences on every image, an array for every cell that both have done."""
+def _pairs(
+  results: Iterable[Result], first: str, second: str, score: Score
+) -> dict[tuple, np.ndarray]:
+  """{(target, shots, selection, seed): differences on every image} of what both have done."""
   found: dict[str, dict[tuple, Result]] = {first: {}, second: {}}
   for result in results:
     if result.cell.contestant in found:
       found[result.cell.contestant][_place(result)] = result
-  both = sorted(found[first].keys() & found[second].keys())
-  pairs = [np.subtract(score(found[first][key]), score(found[second][key])) for key in both]
-  return [values for values in pairs if len(values)]
+  both = {
+    key: (found[first][key], found[second][key])
+    for key in sorted(found[first])
+    if key in found[second]
+  }
+  for one, other in both.values():
+    check_alike(one, other)
+  pairs = {key: np.subtract(score(one), score(other)) for key, (one, other) in both.items()}
+  return {key: values for key, values in pairs.items() if len(values)}
+
+
+def check_alike(one: Result, other: Result) -> None:
+  """Raises InputError where two results are not of the same annotated and scored images."""
+  if (one.support, one.images) != (other.support, other.images):
+    raise InputError(
+      f'{one.cell.file} and {other.cell.file} are of different images: they were made with other'
+      ' copies of the data set, or another --selections-file; keep them in different --workdir'
+    )
 
 
 def in_common(results: Sequence[Result]) -> list[Result]:
-  """The results on which all contestants that have any can be compared."""
+  """The results on which contestants can be compared, without those that have less than half."""
   where: dict[str, set[tuple]] = {}
   for result in results:
     where.setdefault(result.cell.contestant, set()).add(_place(result))
+  most = max(map(len, where.values()), default=0)
+  where = {name: places for name, places in where.items() if 2 * len(places) >= most}
   common = set.intersection(*where.values()) if where else set()
-  return [result for result in results if _place(result) in common]
+  return [r for r in results if r.cell.contestant in where and _place(r) in common]
 
 
 def _place(result: Result) -> tuple:
