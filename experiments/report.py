@@ -1,7 +1,7 @@
 """The results of a study, as Markdown with pictures and as one HTML page.
 
-  python -m experiments.report --workdir=runs/study
-  python -m experiments.report --workdir=runs/study --out=docs/results --raw-dir=DIR
+  python -m experiments.report
+  python -m experiments.report --out=docs/results --raw-dir=DIR
 
 It reads what `experiments.study` has done so far, and writes results.md, results.html, pictures,
 differences.csv (every contestant against every other) and results.jsonl (every experiment, see
@@ -28,23 +28,24 @@ from experiments.study import (
   protocols,
   sections,
   tables,
+  terms,
 )
 from experiments.study.cells import Result
 from experiments.study.document import Code, Heading, Part
-from experiments.study.protocols import CONTESTANTS, PROTOCOLS, Protocol
+from experiments.study.protocols import CONTESTANTS, OURS, PROTOCOLS, Protocol
+from fscs import datasets
 from fscs.datasets import CODES
 from fscs.errors import InputError
 
 TITLE = 'Results of the study'
-REHEARSAL = 'rehearsal'  # the protocol of what is measured before it enters the recipe
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
   """Options of the report."""
 
-  workdir: str = 'runs/study'
-  """Folder of the study."""
+  workdir: str | None = None
+  """Folder of the study; the one that it takes by default for this protocol."""
   protocol: protocols.Name = 'cpu-small'
   """The study's protocol."""
   out: str | None = None
@@ -59,19 +60,23 @@ class Config:
 
 def report(config: Config) -> Path:
   """Write the report; returns its folder."""
-  every = cells.read_all(Path(config.workdir))
+  workdir = command.workdir_of(config.workdir, config.protocol)
+  every = cells.read_all(workdir)
   results = _known(every, PROTOCOLS[config.protocol])
   if not results:
     raise InputError(
-      f'--workdir={config.workdir} has no results of --protocol={config.protocol}: run python -m'
+      f'--workdir={workdir} has no results of --protocol={config.protocol}: run python -m'
       ' experiments.study first'
     )
-  out = Path(config.out or Path(config.workdir) / 'report')
+  kept = terms.read_all(workdir)
+  simulated = any(table['data']['simulated'] for table in kept.values())
+  terms.check_sizes(workdir, kept, terms.of(OURS, config.protocol, simulated=simulated))
+  out = Path(config.out or workdir / 'report')
   out.mkdir(parents=True, exist_ok=True)
   final = tables.at_end(results)
   done = {config.protocol: results}
   if config.protocol == protocols.REPORTED:
-    done[REHEARSAL] = _known(every, PROTOCOLS[REHEARSAL])
+    done[protocols.REHEARSAL] = _known(every, PROTOCOLS[protocols.REHEARSAL])
   parts = [
     *sections.summary(final, config.protocol, _missing(results, config)),
     *sections.in_short(final),
@@ -79,14 +84,14 @@ def report(config: Config) -> Path:
     *claims.of_the_paper(final),
     *sections.scores(final, out),
     *effort.steps(results, out),
-    *sections.ablations(done.get(REHEARSAL, ())),
+    *sections.ablations(done.get(protocols.REHEARSAL, ())),
     *effort.cost(final, out),
   ]
+  drawn = list(_predictions(final, config, workdir, simulated)) if config.predictions else []
   document.write_markdown(out / 'results.md', TITLE, [*parts, *_commands(config)])
-  drawn = list(_predictions(final, config)) if config.predictions else []
   document.write_html(out / 'results.html', TITLE, [*parts, *drawn, *_commands(config)])
   _write_differences(out / 'differences.csv', final)
-  archive.pack(Path(config.workdir), done, out / 'results.jsonl')
+  archive.pack(workdir, done, out / 'results.jsonl')
   print(f'report: {out / "results.md"}, {out / "results.html"}')
   return out
 
@@ -117,19 +122,28 @@ def _missing(results: Sequence[Result], config: Config) -> int:
   return sum(cell not in done for cell in wanted)
 
 
-def _predictions(results: Sequence[Result], config: Config) -> Iterator[Part]:
-  study = command.Config(raw_dir=config.raw_dir, data_dir=config.data_dir)
+def _predictions(
+  results: Sequence[Result], config: Config, workdir: Path, simulated: bool
+) -> Iterator[Part]:
+  study = command.Config(raw_dir=config.raw_dir, data_dir=config.data_dir, simulated=simulated)
   options = command.data_options(study, PROTOCOLS[config.protocol])
-  return examples.predictions(results, Path(config.workdir), options)
+  codes = sections.targets_of(results)
+  if not simulated and not config.raw_dir and not datasets.prepared(codes, config.data_dir):
+    print(
+      f'note: no pictures of predictions: --raw-dir has to give {" ".join(codes)} for them',
+      file=sys.stderr,
+    )
+    return iter(())
+  return examples.predictions(results, workdir, options)
 
 
 def _commands(config: Config) -> Iterator[Part]:
   yield Heading('Commands')
-  names = dict.fromkeys((config.protocol, REHEARSAL))
-  studies = (f'python -m experiments.study --protocol={n} --workdir=runs/study\n' for n in names)
-  yield Code(
-    ''.join(studies) + 'python -m experiments.report --workdir=runs/study --out=docs/results'
-  )
+  if config.protocol == protocols.REPORTED:
+    lines = ['study', f'study --protocol={protocols.REHEARSAL}', 'report --out=docs/results']
+  else:
+    lines = [f'{name} --protocol={config.protocol}' for name in ('study', 'report')]
+  yield Code('\n'.join(f'python -m experiments.{line}' for line in lines))
 
 
 def _write_differences(path: Path, results: Sequence[Result]) -> None:

@@ -29,7 +29,7 @@ from experiments.study import (
 )
 from experiments.study.cells import Cell, Result
 from experiments.study.document import Table
-from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS, PROTOCOLS, TRAININGS
+from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS, PROTOCOLS, TRAININGS, tuning_of
 from experiments.study.targets import Split, Target
 from fscs.errors import InputError
 from fscs.preprocessing import GreySet
@@ -503,6 +503,36 @@ def test_other_images_than_those_of_known_results_are_refused_before_any_work(
     command.study(config(studied, contestants=('scratch',), **options))
 
 
+def test_one_shard_does_all_that_adapts_the_same_trained_parameters():
+  protocol = PROTOCOLS['rehearsal']
+  wanted = list(command.all_cells(command.Config(), protocol))
+  shards = [command._groups(wanted, i, 4) for i in (1, 2, 3, 4)]
+  trained = [
+    {CONTESTANTS[cell.contestant].training for group in groups for cell in group} - {None}
+    for groups in shards
+  ]
+  assert sum(map(len, trained)) == len(set.union(*trained)) > 4
+  done = [cell for groups in shards for group in groups for cell in group]
+  assert sorted(done) == sorted(wanted)
+
+
+def test_the_papers_contestants_adapt_as_the_preset_says():
+  paper, small = (tuning_of('combined', PROTOCOLS[name]) for name in ('paper', 'cpu-small'))
+  assert (paper.learning_rate, paper.norm_scale) == (1e-4, 0.1)
+  assert (small.learning_rate, small.norm_scale) == (1e-2, 1.0)
+  assert tuning_of(OURS, PROTOCOLS['paper']) == CONTESTANTS[OURS].tuning
+
+
+def test_every_protocol_has_a_folder_for_its_sizes():
+  folders = {name: str(command.workdir_of(None, name)) for name in PROTOCOLS}
+  assert folders == {
+    'cpu-small': 'runs/study',
+    'rehearsal': 'runs/study',
+    'paper': 'runs/study-paper',
+    'smoke': 'runs/study-smoke',
+  }
+
+
 def test_shards_share_out_everything(studied, in_process):
   chosen = {'contestants': ('otsu', 'scratch', 'otsu'), 'curve': False}
   in_process.clear()
@@ -515,7 +545,8 @@ def test_a_folder_does_not_mix_results_of_two_recipes(tmp_path, monkeypatch):
   keep = functools.partial(terms.keep, tmp_path / 'new', simulated=True)
   keep(['otsu', OURS], 'smoke')
   keep(['otsu', OURS], 'smoke')
-  keep([OURS], 'rehearsal')  # other images are scored, which files tell apart
+  with pytest.raises(InputError, match=r'on other terms, smoke-.*preset is .smoke. there'):
+    keep([OURS], 'rehearsal')
   contestant = CONTESTANTS[OURS]
   changed = contestant._replace(tuning=contestant.tuning._replace(learning_rate=1.0))
   monkeypatch.setitem(CONTESTANTS, OURS, changed)
@@ -525,6 +556,8 @@ def test_a_folder_does_not_mix_results_of_two_recipes(tmp_path, monkeypatch):
     keep([OURS], 'smoke')
   with pytest.raises(InputError, match='data simulated is True there and False now'):
     terms.keep(tmp_path / 'new', ['otsu'], 'smoke', simulated=False)
+  for name in ('cpu-small', 'rehearsal'):  # trainings serve both, and cells tell them apart
+    terms.keep(tmp_path / 'other', ['otsu'], name, simulated=False)
   (tmp_path / 'new/terms/smoke-otsu.json').write_text('[')
   with pytest.raises(InputError, match=r'smoke-otsu\.json is damaged'):
     keep(['otsu'], 'smoke')
@@ -575,7 +608,7 @@ def test_published_results_on_other_terms_are_refused(tmp_path):
     terms.keep(tmp_path / name, ['otsu'], 'cpu-small', simulated=simulated)
   known = tmp_path / 'results.jsonl'
   archive.pack(tmp_path / 'there', {'cpu-small': cells.read_all(tmp_path / 'there')}, known)
-  with pytest.raises(InputError, match='results of cpu-small-otsu on other terms: data simulated'):
+  with pytest.raises(InputError, match='on other terms, cpu-small-otsu for one: data simulated'):
     archive.unpack(known, tmp_path / 'here')
 
 
@@ -610,6 +643,7 @@ def test_a_worker_that_is_killed_is_named_and_the_same_command_goes_on(
 
 
 def report_of(folder, **options):
+  options = {'raw_dir': 'anywhere', **options}
   return report.report(report.Config(workdir=str(folder), protocol='cpu-small', **options))
 
 

@@ -1,6 +1,6 @@
 """Compare methods on real data on equal terms; `experiments.report` makes the page of it.
 
-  python -m experiments.study --workdir=runs/study
+  python -m experiments.study
   python -m experiments.study --known=docs/results/results.jsonl
   python -m experiments.study --protocol=paper --shard=3/40
 
@@ -21,6 +21,7 @@ import numpy as np
 from experiments.options import Code, DataOptions, from_preset, keep_compiled_programs
 from experiments.progress import progress_bar
 from experiments.results import shard_of
+from experiments.runs import RUNS
 from experiments.selection_files import PAPER, choose_selections
 from experiments.study import archive, cells, protocols, terms
 from experiments.study.cells import Cell
@@ -36,8 +37,9 @@ class Config:
   protocol: protocols.Name = 'cpu-small'
   """On which terms: cpu-small (two cores, many hours), rehearsal (variants of the recipe, on images
   that cpu-small does not score), paper (GPU) or smoke."""
-  workdir: str = 'runs/study'
-  """Where trainings and results are kept."""
+  workdir: str | None = None
+  """Where trainings and results are kept; runs/study by default, runs/study-PROTOCOL for protocols
+  of other sizes than cpu-small."""
   raw_dir: str | None = None
   """Folder of already downloaded archives or unpacked folders; without it data is downloaded."""
   data_dir: str | None = None
@@ -66,21 +68,30 @@ def study(config: Config) -> Path:
   """Do what is missing; returns the workdir."""
   protocol = PROTOCOLS[config.protocol]
   _check(config, protocol)
-  workdir = Path(config.workdir)
+  workdir = workdir_of(config.workdir, config.protocol)
   index, count = shard_of(config.shard)
   if config.known:
     print(f'{archive.unpack(Path(config.known), workdir)} results taken over from {config.known}')
   wanted = list(dict.fromkeys(all_cells(config, protocol)))  # an option may name a thing twice
   contestants = dict.fromkeys(cell.contestant for cell in wanted)
   terms.keep(workdir, contestants, config.protocol, simulated=config.simulated)
-  groups = _groups(wanted)[index - 1 :: count]
+  groups = _groups(wanted, index, count)
   total = sum(map(len, groups))
   missing = [[cell for cell in group if not (workdir / cell.file).exists()] for group in groups]
   with progress_bar('experiments', total, total - sum(map(len, missing))) as advance:
     for group in filter(None, missing):
       _do_group(group, config, protocol, workdir, advance)
-  print(f'results: {workdir}; python -m experiments.report --workdir={workdir} shows them')
+  options = f'--protocol={config.protocol} --workdir={workdir}'
+  print(f'results: {workdir}; python -m experiments.report {options} shows them')
   return workdir
+
+
+def workdir_of(workdir: str | None, name: protocols.Name) -> Path:
+  """The folder of a study: the one that is given, or one for all protocols of the same sizes."""
+  if workdir:
+    return Path(workdir)
+  alike = PROTOCOLS[name].preset == PROTOCOLS[protocols.REPORTED].preset
+  return RUNS / ('study' if alike else f'study-{name}')
 
 
 def _check(config: Config, protocol: Protocol) -> None:
@@ -114,11 +125,17 @@ def all_cells(config: Config, protocol: Protocol) -> Iterator[Cell]:
                 yield Cell(target, name, shots, selection, seed, steps)
 
 
-def _groups(wanted: Sequence[Cell]) -> list[list[Cell]]:
-  """What one process does: the cells of a contestant on one selection."""
+def _groups(wanted: Sequence[Cell], index: int, count: int) -> list[list[Cell]]:
+  """What one process after another does in the shard: a contestant's cells on one selection.
+
+  All that adapts the same trained parameters is in one shard, so that no two train them.
+  """
   groups: dict[tuple, list[Cell]] = {}
+  shards: dict[tuple, int] = {}
   for cell in wanted:
-    groups.setdefault((cell.seed, cell.selection, cell.contestant), []).append(cell)
+    trained = (cell.seed, CONTESTANTS[cell.contestant].training or cell.contestant)
+    if shards.setdefault(trained, len(shards) % count) == index - 1:
+      groups.setdefault((cell.seed, cell.selection, cell.contestant), []).append(cell)
   return list(groups.values())
 
 
@@ -156,7 +173,8 @@ def _do(cell: Cell, config: Config, protocol: Protocol):
     seed=0,
     data_dir=config.data_dir,
   )
-  return do_cell(cell, options, protocol, selections, Path(config.workdir))
+  workdir = workdir_of(config.workdir, config.protocol)
+  return do_cell(cell, options, protocol, selections, workdir)
 
 
 def data_options(config: Config, protocol: Protocol) -> DataOptions:

@@ -17,7 +17,7 @@ from experiments.options import (
   learning_rate,
   make_network,
 )
-from experiments.study.protocols import CONTESTANTS, TRAININGS, Protocol, Training
+from experiments.study.protocols import CONTESTANTS, TRAININGS, Protocol, Training, tuning_of
 from fscs.augmentation import make_augment
 from fscs.datasets import CODES
 from fscs.errors import InputError
@@ -115,12 +115,12 @@ def _length(
 
 @functools.cache
 def make_adapt(
-  name: str, target: str, options: DataOptions, batch_size: int, steps: int, seed: int
+  name: str, target: str, options: DataOptions, protocol: Protocol, steps: int, seed: int
 ) -> Callable[[Params, GreySet], Adapted]:
   """A function from (params, annotated images) to what has adapted to them."""
-  tuning = CONTESTANTS[name].tuning
+  tuning = tuning_of(name, protocol)
   rate = learning_rate(tuning.learning_rate, tuning.schedule, max(steps, 1))
-  model = _model(name, seed)
+  model = _model(name, seed, tuning.norm_scale)
   finetune = make_finetune(
     model,
     FineTuning(
@@ -128,7 +128,7 @@ def make_adapt(
       options.crop_size,
       finetune_stride(target, options.downscale),
       options.min_foreground,
-      batch_size,
+      protocol.batch_size,
       num_epochs=max(steps, 1),  # a pass over all crops takes a step at least
       max_steps=steps,
       seed=seed,
@@ -145,11 +145,10 @@ def make_adapt(
 @functools.cache
 def make_probability(name: str, seed: int) -> Callable[[Adapted, np.ndarray], np.ndarray]:
   """A function from what has adapted and (N, H, W) uint8 images to probabilities alike."""
-  predict = make_predict(_model(name, seed))
+  predict = make_predict(_model(name, seed, norm_scale=1.0))  # parameters have their own
   orientations = CONTESTANTS[name].tuning.orientations
   return functools.partial(predict_adapted, predict, orientations=orientations)
 
 
-def _model(name: str, seed: int) -> FCRN | UNet:
-  options = network_options(name, seed)
-  return make_network(options, affine=True, norm_scale=CONTESTANTS[name].tuning.norm_scale)
+def _model(name: str, seed: int, norm_scale: float) -> FCRN | UNet:
+  return make_network(network_options(name, seed), affine=True, norm_scale=norm_scale)

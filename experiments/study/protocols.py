@@ -22,13 +22,13 @@ Name = Literal['cpu-small', 'rehearsal', 'paper', 'smoke']
 class Tuning(NamedTuple):
   """How a network adapts to the annotated images; the number of steps is the protocol's."""
 
-  learning_rate: float
+  learning_rate: float | None = None  # None: that of the protocol's preset
   schedule: Schedule = 'constant'
   optimizer: OptimizerName = 'adam'
   weight_decay: float = 5e-4
   loss: PixelLossName = 'weighted_bce'
   augmentation: AugmentationName = 'none'
-  norm_scale: float = 1.0
+  norm_scale: float | None = 1.0  # None: that of the protocol's preset
   diameter_range: DiameterRange | None = None  # see `fscs.own_images.choose_scale`
   keep_statistics: bool = False  # images are normalised by those of the annotated ones' crops
   orientations: Orientations = 1  # predictions are means over
@@ -89,7 +89,7 @@ TRAININGS: dict[str, Training] = {
   'supervised': _supervised(),
 }
 
-_PAPER = Tuning(learning_rate=1e-2)
+_PAPER = Tuning(norm_scale=None)
 _STRONG = Tuning(1e-3, 'cosine', loss='bce_dice', augmentation='mild')
 _TUNING = Tuning(
   *(_RECIPE[f'finetune_{name}'] for name in ('lr', 'schedule')),
@@ -159,7 +159,17 @@ class Protocol(NamedTuple):
   rehearsal: bool = False  # annotate and score images that 'cpu-small' does not score
 
 
-REPORTED = 'cpu-small'
+def tuning_of(name: str, protocol: Protocol) -> Tuning:
+  """How a network adapts under a protocol."""
+  preset, tuning = PRESETS[protocol.preset], CONTESTANTS[name].tuning
+  if tuning.learning_rate is None:
+    tuning = tuning._replace(learning_rate=preset['finetune_lr'])
+  if tuning.norm_scale is None:
+    tuning = tuning._replace(norm_scale=preset['norm_scale'])
+  return tuning
+
+
+REPORTED, REHEARSAL = 'cpu-small', 'rehearsal'
 
 PROTOCOLS: dict[Name, Protocol] = {
   'cpu-small': Protocol('cpu'),

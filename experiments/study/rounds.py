@@ -89,7 +89,7 @@ def _adapt(
     predict = BASELINES[cell.contestant](support.images, support.masks)
     return lambda images: np.stack([predict(image) for image in images]), np.zeros(0)
   name, seed = cell.contestant, cell.seed
-  adapt = networks.make_adapt(name, cell.target, options, protocol.batch_size, cell.steps, seed)
+  adapt = networks.make_adapt(name, cell.target, options, protocol, cell.steps, seed)
   adapted = adapt(params, support)
   return functools.partial(networks.make_probability(name, seed), adapted), adapted.losses
 

@@ -12,24 +12,23 @@ from fscs.errors import InputError
 
 FOLDER = 'terms'
 
-# Of a protocol: what decides the result of one experiment, not how many there are.
-_OF_PROTOCOL = (
+# Of a protocol: what decides the result of one experiment, not how many there are. The sizes are
+# the same for all that a folder holds, since its trainings serve all of its protocols.
+_SIZES = (
   'preset',
-  'shots',
-  'max_test_images',
   'training_steps',
   'training_crops',
   'inner_steps',
   'batch_size',
-  'rehearsal',
 )
+_OF_PROTOCOL = (*_SIZES, 'shots', 'max_test_images', 'rehearsal')
 
 
 def of(name: str, protocol: protocols.Name, *, simulated: bool) -> dict[str, Any]:
   """The terms of a contestant under a protocol, as JSON values."""
   contestant = CONTESTANTS[name]
   training = contestant.training and TRAININGS[contestant.training]._asdict()
-  tuning = contestant.tuning and contestant.tuning._asdict()
+  tuning = contestant.tuning and protocols.tuning_of(name, PROTOCOLS[protocol])._asdict()
   network = {'kernel_init': contestant.kernel_init, 'arch': contestant.arch}
   lengths = {field: getattr(PROTOCOLS[protocol], field) for field in _OF_PROTOCOL}
   groups = {'network': network, 'training': training, 'tuning': tuning, 'protocol': lengths}
@@ -54,19 +53,37 @@ def keep_all(workdir: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
   """Write {protocol-contestant: terms}; those that are there must be the same.
 
   Raises:
-    InputError: the folder has results of a contestant on other terms.
+    InputError: the folder has results of a contestant on other terms, or of other sizes.
   """
-  folder = workdir / FOLDER
-  folder.mkdir(parents=True, exist_ok=True)
+  there = read_all(workdir)
   for name, wanted in tables.items():
-    path = folder / f'{name}.json'
-    if not path.exists():
-      write_text(path, json.dumps(wanted, indent=1) + '\n')
-    elif differences := list(_differences(_read(path), wanted)):
+    check_sizes(workdir, there, wanted)
+    if differences := list(_differences(there.get(name, wanted), wanted)):
       raise InputError(
         f'{workdir} has results of {name} on other terms: {"; ".join(differences)}. Give another'
         ' --workdir'
       )
+  folder = workdir / FOLDER
+  folder.mkdir(parents=True, exist_ok=True)
+  for name in tables.keys() - there.keys():
+    write_text(folder / f'{name}.json', json.dumps(tables[name], indent=1) + '\n')
+
+
+def check_sizes(
+  workdir: Path, there: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Any]
+) -> None:
+  """Raises InputError where a folder's {protocol-contestant: terms} are of other sizes."""
+  for name, found in there.items():
+    if differences := list(_differences(_sizes(found), _sizes(wanted))):
+      raise InputError(
+        f'{workdir} has results on other terms, {name} for one: {"; ".join(differences)}. Give'
+        ' another --workdir or --protocol'
+      )
+
+
+def _sizes(table: Mapping[str, Any]) -> dict[str, Any]:
+  lengths = table.get('protocol', {})
+  return {'protocol': {n: lengths.get(n) for n in _SIZES}, 'data': table.get('data', {})}
 
 
 def read_all(workdir: Path) -> dict[str, dict[str, Any]]:

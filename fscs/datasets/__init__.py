@@ -6,6 +6,7 @@ reads nothing and does not import tensorflow-datasets.
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from fscs.errors import InputError
@@ -48,6 +49,13 @@ def load(
   return preparation.read(preparation.prepare(code, data_dir, raw_dir))
 
 
+def prepared(codes: Iterable[str], data_dir: str | os.PathLike | None = None) -> bool:
+  """Whether `load` finds all of these data sets on disk without a `raw_dir`."""
+  from fscs.datasets import preparation  # imports tensorflow-datasets
+
+  return all(preparation.is_prepared(code, default_data_dir(data_dir)) for code in codes)
+
+
 def default_data_dir(data_dir: str | os.PathLike | None = None) -> Path:
   """The folder given, or the environment variable FSCS_DATA_DIR, or ~/.cache/fscs; absolute."""
   chosen = data_dir or os.environ.get('FSCS_DATA_DIR') or '~/.cache/fscs'
@@ -79,4 +87,4 @@ def fingerprint(image_set: ImageSet) -> str:
   return digest.hexdigest()[:16]
 
 
-__all__ = ['CODES', 'default_data_dir', 'fingerprint', 'load']
+__all__ = ['CODES', 'default_data_dir', 'fingerprint', 'load', 'prepared']

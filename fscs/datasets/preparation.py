@@ -67,6 +67,11 @@ def prepare(code: str, data_dir: Path, raw_dir: Path | None) -> PairedImagesBuil
   return _open(make_builder, prepared_dir)
 
 
+def is_prepared(code: str, prepared_dir: Path) -> bool:
+  """Whether a folder holds a data set, whole."""
+  return prepared_dir.is_dir() and _is_prepared(_open(builder_class(code), prepared_dir))
+
+
 def read(builder: PairedImagesBuilder) -> ImageSet:
   """Reads a prepared data set into memory, in the order of the names.
 
