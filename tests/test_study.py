@@ -612,15 +612,37 @@ def test_published_results_on_other_terms_are_refused(tmp_path):
     archive.unpack(known, tmp_path / 'here')
 
 
-@pytest.mark.parametrize('content', ['{', '[1]', '{"cell": 3}', '{"terms": {}}', None])
+@pytest.mark.parametrize(
+  'content',
+  [
+    '{',
+    '[1]',
+    '{"cell": 3}',
+    '{"terms": {}}',
+    '{"name": "a/b", "terms": {}}',
+    '{"name": "cpu-small-otsu", "terms": 3}',
+    None,
+  ],
+)
 def test_a_file_that_holds_no_results_is_named(tmp_path, content):
   known = tmp_path / 'results.jsonl'
   if content is not None:
     known.write_text(content)
   with pytest.raises(
-    InputError, match=r'results\.jsonl(: No such file| holds no results of a stu)'
+    InputError,
+    match=r'^--known=.*results\.jsonl (cannot be read .No such|holds no results of a stu)',
   ):
     archive.unpack(known, tmp_path / 'new')
+
+
+@pytest.mark.parametrize('change', [{'target': '../../x'}, {'contestant': 'a/b'}, {'shots': '5'}])
+def test_results_that_would_be_written_elsewhere_are_refused(tmp_path, change):
+  content = cells.to_json(result('otsu', 'EM', [0.5]))
+  content['cell'].update(change)
+  (tmp_path / 'results.jsonl').write_text(json.dumps(content))
+  with pytest.raises(InputError, match=r'holds no results of a study .* are no '):
+    archive.unpack(tmp_path / 'results.jsonl', tmp_path / 'new')
+  assert not list(tmp_path.rglob('*.json'))
 
 
 def die(*_):

@@ -5,8 +5,10 @@ The first lines are the terms of the contestants, the others results without the
 
 import itertools
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from experiments.runs import write_text
 from experiments.study import cells, protocols, terms
@@ -32,14 +34,26 @@ def unpack(path: Path, workdir: Path) -> int:
   """
   try:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    tables = {line['name']: line['terms'] for line in lines if 'terms' in line}
+    tables = dict(_named_terms(line) for line in lines if 'terms' in line)
     results = [cells.from_json(line) for line in lines if 'terms' not in line]
   except OSError as error:
-    raise InputError(f'{path}: {error.strerror}') from error
+    raise InputError(
+      f'--known={path} cannot be read ({error.strerror}): give the results.jsonl of a report'
+    ) from error
   except (ValueError, TypeError, KeyError) as error:
-    raise InputError(f'{path} holds no results of a study ({error})') from error
+    raise InputError(
+      f'--known={path} holds no results of a study ({error}): give the results.jsonl of a report'
+    ) from error
   terms.keep_all(workdir, tables)
   missing = [result for result in results if not (workdir / result.cell.file).exists()]
   for result in missing:
     cells.write(workdir, result)
   return len(missing)
+
+
+def _named_terms(line: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+  """The name of a line of terms, and the terms. Raises ValueError where they are none."""
+  name, table = line['name'], line['terms']
+  if not re.fullmatch(r'[\w-]+', name) or not isinstance(table, dict):
+    raise ValueError(f'{name!r} are no terms of a contestant')
+  return name, table

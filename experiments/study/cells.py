@@ -5,6 +5,7 @@ processes may share the work.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,7 +64,12 @@ def from_json(content: Any) -> Result:
   if not isinstance(content, dict):
     raise TypeError('it is no table of a result')
   lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
-  result = Result(**{**content, **lists, 'cell': Cell(**content['cell'])})
+  cell = Cell(**content['cell'])
+  if not all(re.fullmatch(r'[\w-]+', name) for name in cell[:2]):  # they become folders
+    raise ValueError(f'{cell.target!r} and {cell.contestant!r} are no target and contestant')
+  if not all(isinstance(number, int) for number in cell[2:]):
+    raise ValueError(f'{tuple(cell[2:])} are no whole numbers')
+  result = Result(**{**content, **lists, 'cell': cell})
   num_scores = len(np.asarray(result.iou, float))
   if num_scores != len(result.images) or not num_scores:
     raise ValueError(f'{num_scores} scores of {len(result.images)} images')
