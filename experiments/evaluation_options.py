@@ -79,6 +79,9 @@ class Config(LearningOptions, DataOptions, NetworkOptions):
   diameter_range: tuple[float, float] | None = None
   """Images are resized where the annotated objects are typically narrower or wider than these, in
   pixels; the run's own by default, and never where the run has none."""
+  stretch: bool = False
+  """Spread the grey values of every image, the annotated ones too, between black and white: from
+  the 0.1st to the 99.9th percentile."""
   weight_decay: float = 5e-4
   """Weight decay, added to the gradient."""
   norm_scale: float = 0.1
@@ -161,6 +164,7 @@ def finetuning(config: Config) -> FineTuning:
     pixel_loss=PIXEL_LOSSES[config.loss],
     augment=make_augment(config.augmentation),
     diameter_range=config.diameter_range,
+    stretch=config.stretch,
     keep_statistics=config.statistics == 'support',
     forest_share=config.forest_share,
   )

@@ -15,7 +15,7 @@ from fscs.augmentation import Augment
 from fscs.episodes import Bank, bank_of
 from fscs.losses import PixelLoss, weighted_bce
 from fscs.models import FCRN, UNet
-from fscs.own_images import DiameterRange, choose_scale, resize_set, scaled_stride
+from fscs.own_images import DiameterRange, choose_scale, resize_set, scaled_stride, stretch
 from fscs.predict import (
   Orientations,
   Statistics,
@@ -45,6 +45,7 @@ class FineTuning(NamedTuple):
   pixel_loss: PixelLoss = weighted_bce
   augment: Augment | None = None
   diameter_range: DiameterRange | None = None  # see `choose_scale`; None: images stay as they are
+  stretch: bool = False  # grey values of every image, see `fscs.own_images.stretch`
   keep_statistics: bool = False  # of the annotated images, to normalise others by
   forest_share: float = 0.0  # of a pixel forest that is fully trusted, see `with_forest`
 
@@ -55,6 +56,7 @@ class Adapted(NamedTuple):
   params: Params
   losses: np.ndarray = np.zeros(0)  # of every step; none where no crop has enough foreground
   scale: float = 1.0  # factor by which images are resized before the network sees them
+  stretch: bool = False  # grey values of images first
   statistics: Params | None = None  # of batch norms; None: every image is normalised by its own
   forest: pixel_forest.Predict | None = None  # that is mixed in
   forest_share: float = 0.0
@@ -83,6 +85,8 @@ def make_finetune(
   statistics = jax.jit(functools.partial(batch_statistics, model))
 
   def finetune(params: Params, supports: Sequence[GreySet]) -> list[Adapted]:
+    if finetuning.stretch:
+      supports = [support._replace(images=_stretched(support.images)) for support in supports]
     scales = [_scale(support.masks, finetuning.diameter_range) for support in supports]
     sized = [
       resize_set(support, scale, finetuning.crop_size)
@@ -91,7 +95,7 @@ def make_finetune(
     tables = [_crops(finetuning, *pair) for pair in zip(sized, scales, strict=True)]
     trained = train(params, sized, tables)
     adapted = [
-      Adapted(*one, scale, keep(one[0], support, table))
+      Adapted(*one, scale, finetuning.stretch, keep(one[0], support, table))
       for one, support, table, scale in zip(trained, sized, tables, scales, strict=True)
     ]
     return [with_forest(*pair, finetuning) for pair in zip(adapted, supports, strict=True)]
@@ -117,6 +121,11 @@ def with_forest(adapted: Adapted, support: GreySet, finetuning: FineTuning) -> A
     return adapted
   forest = pixel_forest.forest(images, masks, seed=seed)
   return adapted._replace(forest=forest, forest_share=trust * finetuning.forest_share)
+
+
+def _stretched(images: np.ndarray) -> np.ndarray:
+  """(N, H, W) uint8, every image between its own percentiles."""
+  return np.stack([stretch(image) for image in images])
 
 
 def _make_train(model: FCRN | UNet, finetuning: FineTuning) -> Callable:
@@ -182,10 +191,14 @@ def predict_adapted(
   orientations: Orientations = 1,
   batch_size: int = IMAGES_AT_ONCE,
 ) -> np.ndarray:
-  """(N, H, W) float32 probabilities of uint8 images, resized and turned a batch at a time.
+  """(N, H, W) float32 probabilities of uint8 images, stretched as the annotated ones were.
+
+  They are resized and turned a batch at a time.
 
   `predict` is of `make_predict`; where it normalises batches, batches must be of that size.
   """
+  if adapted.stretch:
+    images = _stretched(images)
   of_images = averaged(
     lambda images: predict(adapted.params, images, adapted.statistics), orientations
   )

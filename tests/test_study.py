@@ -602,6 +602,16 @@ def test_published_results_are_gone_on_from(studied, tmp_path, in_process):
   assert terms.read_all(first).items() <= terms.read_all(second).items()
 
 
+def test_terms_of_before_an_option_was_there_have_its_default(tmp_path):
+  table = terms.of('scratch', 'smoke', simulated=True)
+  older = {n: value for n, value in table['tuning'].items() if n not in ('stretch', 'optimizer')}
+  terms.keep_all(tmp_path, {'smoke-scratch': {**table, 'tuning': older}})
+  terms.keep(tmp_path, ['scratch'], 'smoke', simulated=True)
+  changed = {**table, 'tuning': {**older, 'optimizer': 'muon'}}
+  with pytest.raises(InputError, match="tuning optimizer is 'adam' there and 'muon' now"):
+    terms.keep_all(tmp_path, {'smoke-scratch': changed})
+
+
 def test_published_results_on_other_terms_are_refused(tmp_path):
   for name, simulated in (('here', True), ('there', False)):
     keep(tmp_path / name)

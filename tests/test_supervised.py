@@ -16,7 +16,7 @@ from fscs.evaluate import Adapted, FineTuning, make_finetune, make_score, predic
 from fscs.losses import bce_dice
 from fscs.models import init_params, make_model, with_affine_norms
 from fscs.optimizers import inner_optimizer
-from fscs.own_images import resize_set, typical_thickness
+from fscs.own_images import resize_set, stretch, typical_thickness
 from fscs.predict import averaged, batch_statistics, make_predict, predict_resized
 from fscs.preprocessing import crop_corners, prepare, split
 from fscs.supervised import (
@@ -199,6 +199,22 @@ def test_with_all_orientations_a_turned_image_has_a_turned_prediction(params, gr
   turn = lambda x: np.rot90(x, axes=(1, 2))  # noqa: E731
   assert np.abs(one(turn(images)) - turn(one(images))).max() > 1e-3
   np.testing.assert_allclose(all_of_them(turn(images)), turn(all_of_them(images)), atol=1e-5)
+
+
+def test_stretched_grey_values_make_dim_images_like_bright_ones(params, grey_set):
+  whole = [stretch(image) for image in grey_set.images]
+  bright = grey_set._replace(images=np.stack(whole))
+  dim = grey_set._replace(images=(60 + grey_set.images // 4 * 2).astype(np.uint8))
+  again = [stretch(image) for image in dim.images]
+  assert np.abs(np.subtract(again, whole, dtype=float)).max() < 12  # steps of grey values are lost
+  options = {'optimizer': inner_optimizer(), 'max_steps': 2, 'keep_statistics': True}
+  predictions = []
+  for of, told in ((dim, True), (bright._replace(images=np.stack(again)), False)):
+    (adapted,) = make_finetune(MODEL, fine_tuning(stretch=told, **options))(
+      params, [split(of, [0, 1])]
+    )
+    predictions.append(predict_adapted(make_predict(MODEL), adapted, of.images[2:]))
+  np.testing.assert_array_equal(*predictions)
 
 
 def test_with_the_supports_statistics_the_other_images_brightness_stays_what_it_is(

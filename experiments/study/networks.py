@@ -135,6 +135,7 @@ def make_adapt(
       pixel_loss=PIXEL_LOSSES[tuning.loss],
       augment=make_augment(tuning.augmentation),
       diameter_range=tuning.diameter_range,
+      stretch=tuning.stretch,
       keep_statistics=tuning.keep_statistics,
       forest_share=tuning.forest_share,
     ),

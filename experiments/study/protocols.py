@@ -30,6 +30,7 @@ class Tuning(NamedTuple):
   augmentation: AugmentationName = 'none'
   norm_scale: float | None = 1.0  # None: that of the protocol's preset
   diameter_range: DiameterRange | None = None  # see `fscs.own_images.choose_scale`
+  stretch: bool = False  # grey values of every image
   keep_statistics: bool = False  # images are normalised by those of the annotated ones' crops
   orientations: Orientations = 1  # predictions are means over
   forest_share: float = 0.0  # of a pixel forest in predictions
@@ -118,12 +119,13 @@ CONTESTANTS: dict[str, Contestant] = {
   OURS: _ours('ours'),
 }
 
-# One change of the recipe each.
+# One change of the recipe each; ours-adam is a recipe before, and has several.
 ABLATIONS: dict[str, Contestant] = {
   'ours-network': _ours('the network without the forest', forest_share=0.0),
   'ours-fcrn': Contestant('FCRN', _TUNING, 'reptile-fcrn'),
   'ours-free': _ours('kernels that shrink', 'reptile-free'),
   'ours-adam': _ours('Adam, and kernels that shrink', 'reptile-adam', **_ADAM, learning_rate=3e-3),
+  'ours-stretched': _ours('grey values of every image stretched', stretch=True),
   'ours-own-statistics': _ours("every image's own statistics", keep_statistics=False),
   'ours-one-orientation': _ours('one orientation', orientations=1),
   'ours-unsized': _ours('images as they are', 'reptile-unsized', diameter_range=None),

@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.runs import write_text
 from experiments.study import protocols
-from experiments.study.protocols import CONTESTANTS, PROTOCOLS, TRAININGS
+from experiments.study.protocols import CONTESTANTS, PROTOCOLS, TRAININGS, Tuning
 from fscs.errors import InputError
 
 FOLDER = 'terms'
@@ -58,7 +58,8 @@ def keep_all(workdir: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
   there = read_all(workdir)
   for name, wanted in tables.items():
     check_sizes(workdir, there, wanted)
-    if differences := list(_differences(there.get(name, wanted), wanted)):
+    found = _completed(there.get(name, wanted))
+    if differences := list(_differences(found, _completed(wanted))):
       raise InputError(
         f'{workdir} has results of {name} on other terms: {"; ".join(differences)}. Give another'
         ' --workdir'
@@ -99,6 +100,12 @@ def _read(path: Path) -> dict[str, Any]:
     raise ValueError('it is no table of terms')
   except ValueError as error:
     raise InputError(f'{path} is damaged ({error}): give another --workdir') from error
+
+
+def _completed(table: Mapping[str, Any]) -> dict[str, Any]:
+  """Terms with the options that there were not yet when they were written, at their defaults."""
+  tuning = table.get('tuning')
+  return {**table, 'tuning': tuning and {**Tuning()._asdict(), **tuning}}
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], of: str = ''):
