@@ -35,6 +35,10 @@ def steps(results: Sequence[Result], out: Path) -> Iterator[Part]:
     path = out / f'steps-K{k}.png'
     plots.draw_over_steps(path, curves, labels, 'every number of steps is an adaptation of its own')
     yield Picture(path, f'IoU over steps of adaptation from {k} images')
+    yield Text(
+      'Of the selections that were followed. Ours and most of its variants mix in a forest of the'
+      ' annotated images, so that they know something of them after 0 steps.'
+    )
     yield Table(
       ('', '', *map(str, steps), f'as good as {CONTESTANTS[YARDSTICK].label} ends'),
       [
