@@ -31,13 +31,20 @@ def machine() -> str:
 
 
 def processor() -> str:
-  """The processor's name, as the system gives it."""
+  """The processor's name, as the system gives it, and its model, since names may be of many."""
   try:
     lines = Path('/proc/cpuinfo').read_text().splitlines()
   except OSError:
     lines = []
-  names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-  return names[0] if names else platform.processor() or platform.machine()
+  facts: dict[str, str] = {}
+  for line in lines:
+    key, _, value = line.partition(':')
+    facts.setdefault(key.strip(), value.strip())
+  if 'model name' not in facts:
+    return platform.processor() or platform.machine()
+  if not {'cpu family', 'model'} <= facts.keys():
+    return facts['model name']
+  return f'{facts["model name"]} (family {facts["cpu family"]}, model {facts["model"]})'
 
 
 def num_cores() -> int:

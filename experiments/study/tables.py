@@ -149,14 +149,12 @@ def check_alike(one: Result, other: Result) -> None:
 
 
 def in_common(results: Sequence[Result]) -> list[Result]:
-  """The results on which contestants can be compared, without those that have less than half."""
+  """The results on which all contestants that have any can be compared."""
   where: dict[str, set[tuple]] = {}
   for result in results:
     where.setdefault(result.cell.contestant, set()).add(_place(result))
-  most = max(map(len, where.values()), default=0)
-  where = {name: places for name, places in where.items() if 2 * len(places) >= most}
   common = set.intersection(*where.values()) if where else set()
-  return [r for r in results if r.cell.contestant in where and _place(r) in common]
+  return [result for result in results if _place(result) in common]
 
 
 def _place(result: Result) -> tuple:

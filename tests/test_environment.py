@@ -1,0 +1,26 @@
+"""What is written down about the machine."""
+
+import pytest
+
+from experiments import environment
+
+X86 = 'processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n\n'
+
+
+@pytest.mark.parametrize(
+  ('text', 'expected'),
+  [
+    (X86 + X86.replace('17', '1'), 'AMD EPYC (family 25, model 17)'),  # of the first core
+    ('model name : Cortex\n', 'Cortex'),
+  ],
+)
+def test_a_processor_is_named_with_its_model(tmp_path, monkeypatch, text, expected):
+  (tmp_path / 'cpuinfo').write_text(text)
+  monkeypatch.setattr(environment, 'Path', lambda _: tmp_path / 'cpuinfo')
+  assert environment.processor() == expected
+
+
+def test_without_a_list_of_processors_there_is_a_name_still(tmp_path, monkeypatch):
+  monkeypatch.setattr(environment, 'Path', lambda _: tmp_path / 'missing')
+  assert environment.processor()
+  assert environment.machine().startswith(f'{environment.num_cores()} x ')
