@@ -94,7 +94,7 @@ def draw_predictions(
   figure, panels = plt.subplots(
     1,
     1 + len(predictions),
-    figsize=(PANEL * (1 + len(predictions)), PANEL + 0.5),
+    figsize=(PANEL * (1 + len(predictions)), PANEL + 0.7),
     layout='constrained',
   )
   panels[0].set_title(f'{title}\nannotated', fontsize=9)
