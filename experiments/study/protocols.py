@@ -125,6 +125,7 @@ ABLATIONS: dict[str, Contestant] = {
   'ours-fcrn': Contestant('FCRN', _TUNING, 'reptile-fcrn'),
   'ours-free': _ours('kernels that shrink', 'reptile-free'),
   'ours-adam': _ours('Adam, and kernels that shrink', 'reptile-adam', **_ADAM, learning_rate=3e-3),
+  'ours-slower': _ours('a third of the learning rate', learning_rate=1e-2),
   'ours-stretched': _ours('grey values of every image stretched', stretch=True),
   'ours-own-statistics': _ours("every image's own statistics", keep_statistics=False),
   'ours-one-orientation': _ours('one orientation', orientations=1),
