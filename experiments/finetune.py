@@ -28,6 +28,8 @@ from fscs import images as files
 from fscs.errors import InputError
 from fscs.finetuning import Result, Settings, finetune_with_trials, num_steps
 from fscs.images import Pair
+from fscs.optimizers import OptimizerName
+from fscs.predict import Orientations
 
 MAX_TRIALS_DRAWN = 5
 
@@ -50,12 +52,17 @@ class Config:
   """Factor by which images are resized; by default it is chosen from the objects' size."""
   steps: int = Settings().num_steps
   """Optimiser steps, for the model and for every part of the cross-validation."""
+  optimizer: OptimizerName = Settings().optimizer
+  """adam or muon; adam wants a third of the learning rate."""
   learning_rate: float = Settings().learning_rate
   """Learning rate at the first step; it falls to 0."""
   batch_size: int = Settings().batch_size
   """Crops per step."""
   crop_size: int = Settings().crop_size
   """Side of the crops in pixels, after resizing."""
+  orientations: Orientations = Settings().orientations
+  """Predictions are means over so many flips and turns of an image (1, 4 or 8): better, and so many
+  times as long. `experiments.predict` has the option too."""
   seed: int = 0
   """Seed of what is drawn at random."""
   report: bool = True
@@ -71,7 +78,13 @@ def finetune(config: Config) -> Path:
   workdir = Path(config.workdir)
   open_workdir(workdir, config, {'command': 'finetune', 'images': names})
   settings = Settings(
-    config.steps, config.batch_size, config.learning_rate, config.crop_size, config.seed
+    num_steps=config.steps,
+    batch_size=config.batch_size,
+    learning_rate=config.learning_rate,
+    crop_size=config.crop_size,
+    seed=config.seed,
+    optimizer=config.optimizer,
+    orientations=config.orientations,
   )
   with progress_bar('steps', num_steps(len(images), settings)) as advance:
     result = finetune_with_trials(

@@ -54,6 +54,8 @@ class Config:
   """Which images are drawn; one trial each."""
   steps: tuple[int, ...] = (Settings().num_steps,)
   """Numbers of steps of fine-tuning."""
+  rates: tuple[float, ...] = (Settings().learning_rate,)
+  """Learning rates of fine-tuning."""
   max_test_images: int | None = None
   """Segment at most so many of the others."""
   raw_dir: str | None = None
@@ -72,6 +74,7 @@ class Key(NamedTuple):
   shots: int
   seed: int
   steps: int  # 0 for methods that take none
+  rate: float  # learning rate, alike
   most: int  # images to segment; 0 for all
 
 
@@ -83,6 +86,7 @@ class Row(NamedTuple):
   shots: int
   seed: int
   steps: int
+  rate: float
   most: int
   iou: float  # of the foreground, mean over images
   average_precision: float  # of objects at IoU 0.5, mean over images
@@ -129,12 +133,14 @@ def trial(config: Config) -> Path:
 def _check(config: Config) -> None:
   """Raises InputError where an option means nothing."""
   least = {'shots': 1, 'seeds': 0, 'steps': 1}
-  for name in ('data_sets', 'shots', 'methods', 'seeds', 'steps'):
+  for name in ('data_sets', 'shots', 'methods', 'seeds', 'steps', 'rates'):
     option, values = f'--{name.replace("_", "-")}', getattr(config, name)
     if not values:
       raise InputError(f'{option} needs at least one value')
     if name in least and min(values) < least[name]:
       raise InputError(f'{option} has {min(values)}: at least {least[name]} is expected')
+  if min(config.rates) <= 0:
+    raise InputError(f'--rates has {min(config.rates)}: numbers above 0 are expected')
   for method in config.methods:
     if method not in LABELS and not Path(method).exists():
       raise InputError(
@@ -146,10 +152,11 @@ def _check(config: Config) -> None:
 
 
 def _keys(config: Config) -> Iterator[Key]:
-  lists = (config.data_sets, config.shots, config.seeds, config.methods, config.steps)
-  for code, shots, seed, method, steps in itertools.product(*lists):
-    steps = 0 if method in BASELINES else steps
-    yield Key(code, method, shots, seed, steps, config.max_test_images or 0)
+  adaptations = list(itertools.product(config.steps, config.rates))
+  lists = (config.data_sets, config.shots, config.seeds, config.methods, adaptations)
+  for code, shots, seed, method, adaptation in itertools.product(*lists):
+    steps, rate = (0, 0.0) if method in BASELINES else adaptation
+    yield Key(code, method, shots, seed, steps, rate, config.max_test_images or 0)
 
 
 def _try(key: Key, images: ImageSet) -> Row:
@@ -194,7 +201,7 @@ def _learn(key: Key, images: list[np.ndarray], masks: list[np.ndarray]) -> Learn
   if key.method in BASELINES:
     return _learn_baseline(key.method, images, masks)
   start = starting.load_start(key.method)
-  settings = Settings(num_steps=key.steps)
+  settings = Settings(num_steps=key.steps, learning_rate=key.rate)
   segmenter = finetune_with_trials(start, images, masks, settings=settings).segmenter
 
   def segment(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -219,24 +226,25 @@ def _learn_baseline(method: str, images: list[np.ndarray], masks: list[np.ndarra
 
 def table(rows: list[Row]) -> str:
   """Markdown: means over seeds."""
-  groups: dict[tuple, list[Row]] = {}
+  groups: dict[Key, list[Row]] = {}
   for row in rows:
-    groups.setdefault((row.data_set, row.shots, row.method, row.steps, row.most), []).append(row)
+    groups.setdefault(row.key._replace(seed=0), []).append(row)
   lines = [
     '| data set | K | method | IoU | announced | AP at 0.5 | to learn, s | per image, s | images |',
     '|---|---:|---|---:|---:|---:|---:|---:|---:|',
   ]
-  in_order = sorted(groups.items(), key=lambda item: item[0][:2])
-  for (code, shots, method, steps, _), group in in_order:
-    name = LABELS.get(method, method)
-    name += '' if steps in (0, Settings().num_steps) else f', {steps} steps'
+  in_order = sorted(groups.items(), key=lambda item: (item[0].data_set, item[0].shots))
+  for key, group in in_order:
+    name = LABELS.get(key.method, key.method)
+    name += '' if key.steps in (0, Settings().num_steps) else f', {key.steps} steps'
+    name += '' if key.rate in (0, Settings().learning_rate) else f', rate {key.rate:g}'
     mean = {
       field: float(np.mean([getattr(row, field) for row in group]))
       for field in Row._fields[len(Key._fields) :]
     }
     expected = '' if np.isnan(mean['expected']) else f'{mean["expected"]:.3f}'
     lines.append(
-      f'| {code}{" (a source)" if code in SOURCES else ""} | {shots} | {name}'
+      f'| {key.data_set}{" (a source)" if key.data_set in SOURCES else ""} | {key.shots} | {name}'
       f' | {mean["iou"]:.3f} | {expected} | {mean["average_precision"]:.3f}'
       f' | {mean["seconds_to_learn"]:.0f} | {mean["seconds_per_image"]:.2f}'
       f' | {mean["num_test_images"]:.0f} |'

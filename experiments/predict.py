@@ -40,8 +40,8 @@ class Config:
   out: str = ''
   """Folder to write to."""
   orientations: Orientations | None = None
-  """4 or 8 also look at flipped, or flipped and turned images and take the mean: a little better,
-  and so many times as long; the model's own by default, which is 1 unless it was changed."""
+  """Probabilities are means over so many flips and turns of an image (1, 4 or 8): better, and so
+  many times as long; by default those that the model was fine-tuned for."""
   report: bool = True
   """Write report.html, a page to look at."""
   dry_run: bool = False

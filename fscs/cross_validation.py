@@ -10,6 +10,7 @@ from fscs import metrics, objects
 from fscs.folds import Piece
 from fscs.objects import Splitting
 from fscs.own_images import Annotated, typical_diameter
+from fscs.predict import Orientations
 from fscs.segmenter import Segmenter, predict_grey, statistics_of
 from fscs.types import Params
 
@@ -40,18 +41,20 @@ def try_folds(
     params: of the network that has not seen the fold, for each.
     crops: (N, H, H) uint8 that stand for what this network has seen, for each.
   """
-  by_choice = {}
-  for keep in (False, True):
-    trials = []
+
+  def trials(keep: bool, orientations: Orientations) -> tuple[Trial, ...]:
+    found = []
     for fold, of_fold, seen in zip(folds, params, crops, strict=True):
-      segmenter = dataclasses.replace(start, params=of_fold)
+      segmenter = dataclasses.replace(start, params=of_fold, orientations=orientations)
       if keep:
         segmenter = with_statistics(segmenter, seen)
-      trials += [_try(segmenter, images[piece.image], piece) for piece in fold]
-    by_choice[keep] = tuple(trials)
-  total = {keep: sum(trial.iou for trial in trials) for keep, trials in by_choice.items()}
+      found += [_try(segmenter, images[piece.image], piece) for piece in fold]
+    return tuple(found)
+
+  of_one = {keep: trials(keep, 1) for keep in (False, True)}  # enough to choose by
+  total = {keep: sum(trial.iou for trial in found) for keep, found in of_one.items()}
   keep = total[True] > total[False]
-  return by_choice[keep], keep
+  return of_one[keep] if start.orientations == 1 else trials(keep, start.orientations), keep
 
 
 def with_statistics(segmenter: Segmenter, crops: np.ndarray) -> Segmenter:

@@ -21,6 +21,7 @@ from fscs.errors import InputError
 from fscs.folds import Piece, num_folds, usable_folds
 from fscs.losses import bce_dice
 from fscs.models import make_model, with_affine_norms
+from fscs.optimizers import OptimizerName, inner_optimizer
 from fscs.own_images import (
   Annotated,
   annotate,
@@ -30,6 +31,7 @@ from fscs.own_images import (
   object_diameters,
   typical_diameter,
 )
+from fscs.predict import Orientations
 from fscs.preprocessing import GreySet, crop_corners, some_crops
 from fscs.segmenter import Segmenter, Support
 from fscs.starting_points import Initialisation
@@ -40,13 +42,15 @@ CROPS_ACROSS = 8  # crops begin at multiples of an eighth of their side
 
 
 class Settings(NamedTuple):
-  """How long and how fast; what a crop is."""
+  """How long and how fast; what a crop is; how what has learned predicts."""
 
-  num_steps: int = 240
+  num_steps: int = 120
   batch_size: int = 4
-  learning_rate: float = 3e-3  # falls to 0 along half a cosine
+  learning_rate: float = 1e-2  # falls to 0 along half a cosine
   crop_size: int = 128
   seed: int = 0
+  optimizer: OptimizerName = 'muon'
+  orientations: Orientations = 8  # of `Segmenter`
 
 
 class Result(NamedTuple):
@@ -106,7 +110,7 @@ def finetune_with_trials(
   labels = [image.labels for image in annotated]
   scale = choose_scale(labels, initialisation.diameter_range) if scale is None else scale
   working = [_at_scale(image, scale) for image in annotated]
-  start = _start(initialisation, annotated, scale, channel)
+  start = _start(initialisation, annotated, scale, channel, settings.orientations)
   folds, networks = _train(start, working, settings, advance)
   segmenter, trials = _choose(start, working, folds, networks, split=instances)
   return Result(segmenter, networks[-1].losses, trials)
@@ -141,7 +145,11 @@ def _at_scale(image: Annotated, scale: float) -> Annotated:
 
 
 def _start(
-  initialisation: Initialisation, images: Sequence[Annotated], scale: float, channel: int | None
+  initialisation: Initialisation,
+  images: Sequence[Annotated],
+  scale: float,
+  channel: int | None,
+  orientations: Orientations,
 ) -> Segmenter:
   """The segmenter before it has learned anything."""
   model = make_model(
@@ -156,6 +164,7 @@ def _start(
     channel=channel,
     splitting=objects.whole_regions([image.labels for image in images]),
     support=_describe(images),
+    orientations=orientations,
   )
 
 
@@ -183,7 +192,10 @@ def _train(
   streams = [crop_stream(settings.seed, c, settings.batch_size, settings.num_steps) for c in crops]
   model = make_model(start.architecture, widths=start.widths, affine=True)
   schedule = optax.cosine_decay_schedule(settings.learning_rate, settings.num_steps)
-  optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+  optimizer = optax.chain(
+    optax.clip_by_global_norm(1.0),
+    inner_optimizer(schedule, weight_decay=0.0, name=settings.optimizer),
+  )
   recipe = Recipe(optimizer, settings.crop_size, bce_dice, augment)
   train_all = make_train_all(lambda params, x: model.apply({'params': params}, x), recipe)
   trained = train_all(start.params, bank, streams, advance)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-MAX_FOLDS = 5
+MAX_FOLDS = 3
 
 
 class Piece(NamedTuple):

@@ -158,7 +158,7 @@ def test_statistics_of_a_fold_come_from_outside_it(initialisation, support):
   """Every image has grey values of its own, so that crops tell which they are of."""
   annotated = [annotate(x, y, str(i))[0] for i, (x, y) in enumerate(zip(*support, strict=True))]
   annotated = [a._replace(grey=np.full_like(a.grey, 10 * i)) for i, a in enumerate(annotated)]
-  start = finetuning._start(initialisation, annotated, 1.0, None)
+  start = finetuning._start(initialisation, annotated, 1.0, None, 1)
   folds, networks = finetuning._train(start, annotated, SETTINGS._replace(num_steps=1), None)
   for fold, network in zip(folds, networks[:-1], strict=True):
     (held_out,) = fold

@@ -97,6 +97,7 @@ def test_the_whole_notebook_on_simulated_images(tmp_path, colab):
   found = printed(notebook, 'predict')
   assert found.count(' annotated; IoU ') == 4
   assert ' of 4 images that were not learned from' in found
+  assert 'objects 0 pixels wide' not in found
   assert (pictures(notebook, 'look'), pictures(notebook, 'predict')) == (1, 4)
   assert 'objects in 4 images' in printed(notebook, 'measure')
   downloaded = colab[1] / 'fscs-results.zip'

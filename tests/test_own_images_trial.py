@@ -60,10 +60,10 @@ def test_fine_tuning_is_scored_at_its_own_threshold_and_announces_an_iou(images,
   monkeypatch.setattr(
     own_images_trial,
     'finetune_with_trials',
-    lambda *_, settings: (taken.append(settings.num_steps), result)[1],
+    lambda *_, settings: (taken.append(settings[:3]), result)[1],
   )
-  row = own_images_trial._try(Key('TNBC', 'random', 2, 0, 60, 0), images)
-  assert taken == [60]
+  row = own_images_trial._try(Key('TNBC', 'random', 2, 0, 60, 1e-3, 0), images)
+  assert taken == [(60, Settings().batch_size, 1e-3)]
   assert row.expected == 0.75
   assert row.iou > 0.7
 
@@ -73,18 +73,18 @@ def test_an_image_without_objects_is_scored_and_never_annotated(images, monkeypa
   labels = (*images.labels[:4], empty)
   found = images._replace(labels=labels, masks=tuple(image > 0 for image in labels))
   for seed in range(4):
-    row = own_images_trial._try(Key('TNBC', 'otsu', 4, seed, 0, 0), found)
+    row = own_images_trial._try(Key('TNBC', 'otsu', 4, seed, 0, 0.0, 0), found)
     assert row.num_test_images == 1
     assert row.iou < 0.01  # Otsu's threshold always finds something
 
 
 def test_more_shots_than_images_with_objects_are_refused(images):
   with pytest.raises(InputError, match='--shots 5: TNBC has 5 images, 5 of them with objects'):
-    own_images_trial._try(Key('TNBC', 'otsu', 5, 0, 0, 0), images)
+    own_images_trial._try(Key('TNBC', 'otsu', 5, 0, 0, 0.0, 0), images)
   empty = np.zeros_like(images.masks[0])
   found = images._replace(masks=(*images.masks[:2], empty, empty, empty))
   with pytest.raises(InputError, match='--shots 3: TNBC has 5 images, 2 of them with objects'):
-    own_images_trial._try(Key('TNBC', 'otsu', 3, 0, 0, 0), found)
+    own_images_trial._try(Key('TNBC', 'otsu', 3, 0, 0, 0.0, 0), found)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,7 @@ def test_more_shots_than_images_with_objects_are_refused(images):
     ({'shots': (5, 0)}, '--shots has 0: at least 1 is expected'),
     ({'shots': ()}, '--shots needs at least one value'),
     ({'steps': (0,)}, '--steps has 0: at least 1 is expected'),
+    ({'rates': (1e-2, 0.0)}, '--rates has 0.0: numbers above 0 are expected'),
     ({'seeds': (-1,)}, '--seeds has -1: at least 0 is expected'),
     ({'data_sets': ()}, '--data-sets needs at least one value'),
     ({'methods': ()}, '--methods needs at least one value'),
@@ -113,15 +114,17 @@ def test_the_command_ends_with_one_line():
 
 
 def test_the_table_has_means_over_seeds():
+  key = Key('ssTEM', 'random', 5, 0, Settings().num_steps, Settings().learning_rate, 0)
   rows = [
-    Row('ssTEM', 'random', 5, seed, Settings().num_steps, 0, iou, 0.1, 0.5, 60.0, 1.0, 15)
+    Row(*key._replace(seed=seed), iou, 0.1, 0.5, 60.0, 1.0, 15)
     for seed, iou in enumerate((0.2, 0.4))
   ]
   rows.append(rows[0]._replace(most=2, iou=0.9))
-  rows.append(rows[0]._replace(steps=30))
-  *_, last, fewer, shorter = table(rows).splitlines()
+  rows += [rows[0]._replace(steps=30), rows[0]._replace(rate=0.5)]
+  *_, last, fewer, shorter, faster = table(rows).splitlines()
   assert fewer.startswith('| ssTEM | 5 | fscs, random initialisation | 0.900 |')
   assert shorter.startswith('| ssTEM | 5 | fscs, random initialisation, 30 steps | 0.200 |')
+  assert faster.startswith('| ssTEM | 5 | fscs, random initialisation, rate 0.5 | 0.200 |')
   assert (
     last == '| ssTEM | 5 | fscs, random initialisation | 0.300 | 0.500 | 0.100 | 60 | 1.00 | 15 |'
   )

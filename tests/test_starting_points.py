@@ -6,6 +6,7 @@ import pytest
 
 import fscs
 from experiments import ship
+from experiments.presets import PRESETS
 from experiments.starting import load_start
 from fscs import starting_points
 from fscs.errors import InputError
@@ -13,16 +14,16 @@ from fscs.models import init_params, make_model
 from fscs.starting_points import random_initialisation, widths_of
 
 
-def test_the_shipped_initialisation_is_an_fcrn_of_under_three_megabytes():
+def test_the_shipped_initialisation_is_the_recipes_network_in_under_two_megabytes():
   initialisation = fscs.pretrained()
-  assert initialisation.architecture == 'fcrn'
-  assert initialisation.widths == (32, 64, 128, 512)
+  assert initialisation.architecture == PRESETS['recommended']['arch'] == 'deep_unet'
+  assert initialisation.widths == (16, 32, 64, 128)
   assert 5 < initialisation.diameter_range[0] <= initialisation.diameter_range[1] < 100
-  wanted = jax.eval_shape(lambda: init_params(make_model('fcrn'), jax.random.key(0)))
+  wanted = jax.eval_shape(lambda: init_params(make_model('deep_unet'), jax.random.key(0)))
   shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), initialisation.params)
   assert shapes == jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), wanted)
   path = starting_points.resources.files('fscs') / starting_points.SHIPPED
-  assert path.stat().st_size < 3e6
+  assert path.stat().st_size < 2e6
 
 
 def test_what_is_shipped_is_what_was_trained_but_for_half_precision(tmp_path, monkeypatch):
