@@ -6,18 +6,21 @@ import json
 
 import jax
 import numpy as np
+import optax
 import pytest
 from skimage.draw import disk
 
 from fscs import finetuning, metrics, tiles
+from fscs.cross_validation import try_folds, with_statistics
 from fscs.errors import InputError
 from fscs.finetuning import Settings, finetune_with_trials, num_steps
+from fscs.folds import Piece
 from fscs.models import init_params, make_model
 from fscs.own_images import annotate, stretch
-from fscs.segmenter import Segmenter, statistics_of
+from fscs.segmenter import Segmenter, predict_grey, statistics_of
 from fscs.starting_points import Initialisation
 
-SETTINGS = Settings(num_steps=60, batch_size=8, learning_rate=2e-2, crop_size=32)
+SETTINGS = Settings(60, 8, learning_rate=2e-2, crop_size=32, optimizer='adam', orientations=1)
 
 
 def cells(seed, shape=(72, 96), count=6, radius=8):
@@ -164,6 +167,30 @@ def test_statistics_of_a_fold_come_from_outside_it(initialisation, support):
     (held_out,) = fold
     assert {10 * i for i in range(3)} - set(np.unique(network.crops)) == {10 * held_out.image}
   assert set(np.unique(networks[-1].crops)) == {0, 10, 20}
+
+
+def test_held_out_images_are_predicted_in_all_orientations(result, support):
+  image, labels = (side[0] for side in support)
+  annotated, _ = annotate(image, labels, 'image')
+  start = dataclasses.replace(result.segmenter, statistics=None, orientations=4)
+  whole = (Piece(0, slice(0, 72), slice(0, 96)),)
+  crops = annotated.grey[None, :64, :96]
+  (trial,), keep = try_folds(start, [annotated], [whole], [start.params], [crops])
+  segmenter = with_statistics(start, crops) if keep else start
+  np.testing.assert_array_equal(trial.probability, predict_grey(segmenter, annotated.grey))
+  of_one = predict_grey(dataclasses.replace(segmenter, orientations=1), annotated.grey)
+  assert np.abs(trial.probability - of_one).max() > 1e-3
+
+
+def test_steps_are_those_of_the_optimiser_that_is_asked_for(initialisation, support, monkeypatch):
+  image, labels = (side[0] for side in support)
+  asked = []
+  sgd = lambda rate, weight_decay, name: (asked.append((name, weight_decay)), optax.sgd(rate))[1]  # noqa: E731
+  monkeypatch.setattr(finetuning, 'inner_optimizer', sgd)
+  annotated = [annotate(image, labels, 'image')[0]]
+  start = finetuning._start(initialisation, annotated, 1.0, None, 8)
+  finetuning._train(start, annotated, Settings(1, crop_size=16), None)
+  assert asked == [('muon', 0.0)]
 
 
 def test_scores_are_those_of_the_threshold_that_the_segmenter_uses(result):

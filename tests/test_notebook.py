@@ -89,7 +89,7 @@ def test_the_whole_notebook_on_simulated_images(tmp_path, colab):
   """With one step of training, which says nothing about how good it gets."""
   folder = tmp_path / 'run'
   folder.mkdir()
-  notebook = run(folder, 'STEPS = 1')
+  notebook = run(folder, 'STEPS, ORIENTATIONS, SCALE = 1, 1, 0.6')
   code = [cell for cell in notebook.cells if cell.cell_type == 'code']
   assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
   assert printed(notebook, 'images').count('to learn from: ') == 3

@@ -19,7 +19,13 @@ from fscs.errors import InputError
 from fscs.models import init_params, make_model
 from fscs.segmenter import Segmenter
 
-OPTIONS = {'steps': 30, 'crop_size': 32, 'learning_rate': 2e-2}
+OPTIONS = {
+  'steps': 30,
+  'crop_size': 32,
+  'learning_rate': 2e-2,
+  'optimizer': 'adam',
+  'orientations': 1,
+}
 
 
 @pytest.fixture(scope='module')
@@ -75,6 +81,7 @@ def test_every_image_gets_its_files_and_scores(folders, capsys):
   probability = tifffile.imread(out / 'zellen 4 µ_probability.tif')
   assert labels.shape == mask.shape == probability.shape == image.shape
   segmenter = Segmenter.load(folders / 'run' / 'model')
+  assert segmenter.orientations == OPTIONS['orientations']
   np.testing.assert_array_equal(labels, segmenter.labels(image))
   np.testing.assert_array_equal(mask, (probability > segmenter.splitting.threshold) * 255)
   rows = rows_of(out / 'zellen 4 µ_objects.csv')

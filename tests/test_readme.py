@@ -30,7 +30,7 @@ def test_the_example_of_pure_functions():
 def test_the_example_of_own_images(tmp_path, monkeypatch):
   """With a few steps, as it would take a minute."""
   monkeypatch.chdir(tmp_path)
-  short = functools.partial(fscs.finetune, settings=Settings(num_steps=2, crop_size=32))
+  short = functools.partial(fscs.finetune, settings=Settings(2, crop_size=32, orientations=1))
   monkeypatch.setattr(fscs, 'finetune', short)
   small = Initialisation('fcrn', WIDTHS['fcrn'], {}, (32.0, 32.0))
   monkeypatch.setattr(fscs, 'pretrained', lambda: random_initialisation(small))
