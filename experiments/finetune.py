@@ -53,9 +53,9 @@ class Config:
   steps: int = Settings().num_steps
   """Optimiser steps, for the model and for every part of the cross-validation."""
   optimizer: OptimizerName = Settings().optimizer
-  """adam or muon; adam wants a third of the learning rate."""
-  learning_rate: float = Settings().learning_rate
-  """Learning rate at the first step; it falls to 0."""
+  """What turns gradients into steps."""
+  learning_rate: float | None = None
+  """Learning rate at the first step; it falls to 0. By default 1e-2 for muon, 3e-3 for adam."""
   batch_size: int = Settings().batch_size
   """Crops per step."""
   crop_size: int = Settings().crop_size

@@ -26,7 +26,7 @@ from experiments.progress import progress_bar
 from experiments.study.rounds import splitting_of
 from fscs import instances, metrics
 from fscs.errors import InputError
-from fscs.finetuning import Settings, finetune_with_trials
+from fscs.finetuning import LEARNING_RATES, Settings, finetune_with_trials
 from fscs.objects import find_objects
 from fscs.own_images import stretch, to_grey
 from fscs.types import ImageSet
@@ -37,6 +37,7 @@ LABELS = {
   'otsu': "Otsu's threshold",
   'forest': 'random forest',
 }
+RATE = LEARNING_RATES[Settings().optimizer]
 SOURCES = ('B5', 'B39', 'EM', 'TNBC')  # of the shipped initialisation
 
 
@@ -54,7 +55,7 @@ class Config:
   """Which images are drawn; one trial each."""
   steps: tuple[int, ...] = (Settings().num_steps,)
   """Numbers of steps of fine-tuning."""
-  rates: tuple[float, ...] = (Settings().learning_rate,)
+  rates: tuple[float, ...] = (RATE,)
   """Learning rates of fine-tuning."""
   max_test_images: int | None = None
   """Segment at most so many of the others."""
@@ -139,8 +140,9 @@ def _check(config: Config) -> None:
       raise InputError(f'{option} needs at least one value')
     if name in least and min(values) < least[name]:
       raise InputError(f'{option} has {min(values)}: at least {least[name]} is expected')
-  if min(config.rates) <= 0:
-    raise InputError(f'--rates has {min(config.rates)}: numbers above 0 are expected')
+  for rate in config.rates:
+    if not 0 < rate < 100:
+      raise InputError(f'--rates has {rate}: numbers above 0 are expected, such as 0.01')
   for method in config.methods:
     if method not in LABELS and not Path(method).exists():
       raise InputError(
@@ -156,6 +158,7 @@ def _keys(config: Config) -> Iterator[Key]:
   lists = (config.data_sets, config.shots, config.seeds, config.methods, adaptations)
   for code, shots, seed, method, adaptation in itertools.product(*lists):
     steps, rate = (0, 0.0) if method in BASELINES else adaptation
+    rate = float(f'{rate:.6g}')  # as the table keeps it
     yield Key(code, method, shots, seed, steps, rate, config.max_test_images or 0)
 
 
@@ -237,7 +240,7 @@ def table(rows: list[Row]) -> str:
   for key, group in in_order:
     name = LABELS.get(key.method, key.method)
     name += '' if key.steps in (0, Settings().num_steps) else f', {key.steps} steps'
-    name += '' if key.rate in (0, Settings().learning_rate) else f', rate {key.rate:g}'
+    name += '' if key.rate in (0, RATE) else f', rate {key.rate:g}'
     mean = {
       field: float(np.mean([getattr(row, field) for row in group]))
       for field in Row._fields[len(Key._fields) :]

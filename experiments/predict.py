@@ -41,7 +41,8 @@ class Config:
   """Folder to write to."""
   orientations: Orientations | None = None
   """Probabilities are means over so many flips and turns of an image (1, 4 or 8): better, and so
-  many times as long; by default those that the model was fine-tuned for."""
+  many times as long. By default as in fine-tuning, where the IoU to expect was measured; images
+  that were done with others are done anew."""
   report: bool = True
   """Write report.html, a page to look at."""
   dry_run: bool = False
@@ -74,12 +75,16 @@ def predict(config: Config) -> Path:
     with outputs.whole_or_not(out / 'objects.csv') as path:
       outputs.write_measurements(path, _all_rows(out, found, done))
     if config.report:
-      facts = {**dataclasses.asdict(config), 'scale': segmenter.scale, **versions()}
+      facts = {**dataclasses.asdict(config), **_facts(segmenter), **versions()}
       write_report(out, found, done, failed, segmenter, facts)
   print(f'results: {out}')
   if failed:
     raise InputError(f'{len(failed)} of {len(found)} images could not be segmented; see above')
   return out
+
+
+def _facts(segmenter: Segmenter) -> dict[str, float]:
+  return {'scale': segmenter.scale, 'orientations': segmenter.orientations}
 
 
 def _segment(

@@ -71,7 +71,11 @@ def read_rows(path: Path, row_class: type[RowClass] = Row) -> list[RowClass]:
     with path.open(newline='') as file:
       records = list(csv.DictReader(file))
     return [row_class(**{name: types[name](record[name]) for name in names}) for record in records]
-  except (ValueError, KeyError, TypeError) as error:
+  except KeyError as error:
+    raise InputError(
+      f'{path} has no column {error}, as an earlier version wrote it: choose another --workdir'
+    ) from error
+  except (ValueError, TypeError) as error:
     raise InputError(f'{path} is damaged ({error}): mend it, or remove it to start over') from error
 
 

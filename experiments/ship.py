@@ -1,6 +1,6 @@
 """Make a training run's initialisation the one that comes with the package.
 
-  python -m experiments.ship --init=runs/ssTEM-fcrn-bce-s0
+  python -m experiments.ship --init=runs/ssTEM-deep_unet-bce-s0
 
 Writes fscs/pretrained.npz in half precision; `docs/model-card.md` says which run it is of.
 """

@@ -80,12 +80,21 @@ def predict_blocks(
     batch = np.stack([tiles.fill_up(part) for part in grey])
     segmenter = dataclasses.replace(segmenter, statistics=statistics_of(segmenter, batch))
   seen = tiles.margin(segmenter.reach)
-  core = max(1, int((tiles.TILE - 2 * seen) / segmenter.scale))
-  margin = int(np.ceil(seen / segmenter.scale))
-  for block in blocks(shape, core, margin):
+  for block in blocks(shape, *one_tile(seen, segmenter.scale)):
     part = read(block.seen)
     probability = predict_grey(segmenter, _to_working(part, segmenter.scale, limits))
     yield block.core, rescale_probability(probability, part.shape)[inside(block)]
+
+
+def one_tile(seen: int, scale: float) -> tuple[int, int]:
+  """Core and margin, in pixels of the image, of blocks that are a tile at most when resized.
+
+  Args:
+    seen: least margin, after resizing.
+    scale: factor by which blocks are resized.
+  """
+  margin = int(np.ceil(seen / scale))
+  return max(1, int((tiles.TILE + 0.5) / scale) - 2 * margin), margin
 
 
 def _to_working(part: np.ndarray, scale: float, limits: tuple[float, float]) -> np.ndarray:

@@ -41,12 +41,15 @@ from fscs.types import Params
 CROPS_ACROSS = 8  # crops begin at multiples of an eighth of their side
 
 
+LEARNING_RATES: dict[OptimizerName, float] = {'muon': 1e-2, 'adam': 3e-3}
+
+
 class Settings(NamedTuple):
   """How long and how fast; what a crop is; how what has learned predicts."""
 
   num_steps: int = 120
   batch_size: int = 4
-  learning_rate: float = 1e-2  # falls to 0 along half a cosine
+  learning_rate: float | None = None  # falls to 0 along half a cosine; see `LEARNING_RATES`
   crop_size: int = 128
   seed: int = 0
   optimizer: OptimizerName = 'muon'
@@ -191,7 +194,8 @@ def _train(
   folds, crops = usable_folds(shapes, corners, settings.crop_size)
   streams = [crop_stream(settings.seed, c, settings.batch_size, settings.num_steps) for c in crops]
   model = make_model(start.architecture, widths=start.widths, affine=True)
-  schedule = optax.cosine_decay_schedule(settings.learning_rate, settings.num_steps)
+  rate = settings.learning_rate or LEARNING_RATES[settings.optimizer]
+  schedule = optax.cosine_decay_schedule(rate, settings.num_steps)
   optimizer = optax.chain(
     optax.clip_by_global_norm(1.0),
     inner_optimizer(schedule, weight_decay=0.0, name=settings.optimizer),

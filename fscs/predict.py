@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import numpy as np
 
 from fscs.devices import over_tasks
 from fscs.episodes import normalise
+from fscs.errors import InputError
 from fscs.models import FCRN, UNet
 from fscs.own_images import rescale, rescale_probability, scaled_shape
 from fscs.types import Params
@@ -85,7 +86,12 @@ def averaged(predict: PredictImages, orientations: Orientations) -> PredictImage
     predict: what is done for one orientation.
     orientations: 1 (as `predict`), 4 (flips) or 8 (all symmetries of the square; images that are
       not square are then seen in two sizes).
+
+  Raises:
+    InputError: another number of orientations.
   """
+  if orientations not in get_args(Orientations):
+    raise InputError(f'orientations are {orientations}: 1, 4 or 8 are possible')
   if orientations == 1:
     return predict
 

@@ -5,6 +5,7 @@ import pytest
 from skimage.draw import disk
 
 from fscs import own_images, tiles
+from fscs.blocks import one_tile
 from fscs.errors import InputError
 from fscs.folds import crops_outside, make_folds, num_folds, usable_folds
 from fscs.objects import Splitting, find_objects, learn_splitting
@@ -15,6 +16,7 @@ from fscs.own_images import (
   objects_of,
   rescale_labels,
   resize_set,
+  scaled_shape,
   stretch,
   to_grey,
   typical_diameter,
@@ -129,6 +131,16 @@ def test_prediction_by_tiles_is_that_of_the_whole_where_pixels_decide_alone(monk
   np.testing.assert_allclose(found, 2 * image, rtol=1e-6)
   assert len(set(seen)) <= 4
   assert max(max(shape) for shape in seen) <= tiles.TILE
+
+
+@pytest.mark.parametrize('reach', [24, 58])
+def test_blocks_of_large_images_are_one_tile_when_resized(reach):
+  seen = tiles.margin(reach)
+  for scale in np.linspace(1 / 8, 8, 300):
+    core, margin = one_tile(seen, scale)
+    side, _ = scaled_shape((core + 2 * margin,) * 2, scale)
+    assert tiles.TILE - scale - 1 <= side <= tiles.TILE
+    assert margin * scale >= seen
 
 
 def test_samples_are_spread_over_the_image():

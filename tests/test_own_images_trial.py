@@ -9,7 +9,7 @@ from command_line import refusal_of
 from test_finetuning import cells
 
 from experiments import own_images_trial
-from experiments.own_images_trial import Config, Key, Row, table, trial
+from experiments.own_images_trial import RATE, Config, Key, Row, table, trial
 from experiments.results import read_rows
 from fscs.errors import InputError
 from fscs.finetuning import Settings
@@ -109,12 +109,18 @@ def test_options_that_mean_nothing_are_refused_before_anything_is_written(
   assert not (tmp_path / 'run').exists()
 
 
+def test_results_of_an_earlier_version_are_not_gone_on_with(images, tmp_path):
+  (tmp_path / 'results.csv').write_text('data_set,method,shots,seed,steps\nTNBC,otsu,1,0,0\n')
+  with pytest.raises(InputError, match=r"results.csv has no column 'rate', .* another --workdir"):
+    trial(Config(data_sets=('TNBC',), methods=('otsu',), workdir=str(tmp_path)))
+
+
 def test_the_command_ends_with_one_line():
   assert refusal_of('own_images_trial', '--shots', '0').startswith('--shots has 0')
 
 
 def test_the_table_has_means_over_seeds():
-  key = Key('ssTEM', 'random', 5, 0, Settings().num_steps, Settings().learning_rate, 0)
+  key = Key('ssTEM', 'random', 5, 0, Settings().num_steps, RATE, 0)
   rows = [
     Row(*key._replace(seed=seed), iou, 0.1, 0.5, 60.0, 1.0, 15)
     for seed, iou in enumerate((0.2, 0.4))

@@ -103,7 +103,7 @@ def test_its_initialisation_serves_own_images(trained, tmp_path):
   segmenter = Segmenter.load(tmp_path / 'run/model')
   assert (segmenter.architecture, segmenter.widths) == ('deep_unet', SIZES['widths'])
   found = {}
-  for orientations in (None, 8):
+  for orientations in (None, 1):
     out = tmp_path / f'out-{orientations}'
     options = {'out': str(out), 'orientations': orientations, 'report': False}
     paths = {'model': str(tmp_path / 'run'), 'images': str(tmp_path / 'images')}
@@ -111,6 +111,6 @@ def test_its_initialisation_serves_own_images(trained, tmp_path):
     found[orientations] = tifffile.imread(out / '0_probability.tif')
   image = tifffile.imread(tmp_path / 'images/0.tif')
   np.testing.assert_allclose(found[None], segmenter.predict(image), atol=1e-6)
-  turned = dataclasses.replace(segmenter, orientations=8)
-  np.testing.assert_allclose(found[8], turned.predict(image), atol=1e-6)
-  assert np.abs(found[8] - found[None]).max() > 1e-4
+  upright = dataclasses.replace(segmenter, orientations=1)
+  np.testing.assert_allclose(found[1], upright.predict(image), atol=1e-6)
+  assert np.abs(found[1] - found[None]).max() > 1e-4

@@ -8,6 +8,7 @@ from tiny_segmenter import WIDTHS, tiny_segmenter
 
 from fscs import segmenter as module
 from fscs import tiles
+from fscs.errors import InputError
 from fscs.segmenter import Segmenter, predict_grey
 
 
@@ -58,6 +59,12 @@ def test_twelve_sizes_take_two_programs(keep_statistics):
 def test_sides_are_filled_up_to_few_lengths():
   sides = {tiles.padded_side(size) for size in range(1, tiles.TILE + 1)}
   assert sides == {128, 256, 384, 512, 768, 1024}
+
+
+def test_other_numbers_of_orientations_are_refused():
+  segmenter = dataclasses.replace(tiny_segmenter(), orientations=16)
+  with pytest.raises(InputError, match='orientations are 16: 1, 4 or 8 are possible'):
+    segmenter.predict(noise((64, 64)))
 
 
 def test_a_segmenter_that_looks_from_all_sides_treats_turned_images_alike(tmp_path):
