@@ -55,7 +55,7 @@ class Config:
   optimizer: OptimizerName = Settings().optimizer
   """What turns gradients into steps."""
   learning_rate: float | None = None
-  """Learning rate at the first step; it falls to 0. By default 1e-2 for muon, 3e-3 for adam."""
+  """Learning rate at the first step; it falls to 0. By default what suits the optimizer."""
   batch_size: int = Settings().batch_size
   """Crops per step."""
   crop_size: int = Settings().crop_size

@@ -54,7 +54,9 @@ def try_folds(
   of_one = {keep: trials(keep, 1) for keep in (False, True)}  # enough to choose by
   total = {keep: sum(trial.iou for trial in found) for keep, found in of_one.items()}
   keep = total[True] > total[False]
-  return of_one[keep] if start.orientations == 1 else trials(keep, start.orientations), keep
+  if start.orientations == 1:
+    return of_one[keep], keep
+  return trials(keep, start.orientations), keep
 
 
 def with_statistics(segmenter: Segmenter, crops: np.ndarray) -> Segmenter:

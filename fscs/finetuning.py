@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from fscs import objects
+from fscs.annotated_crops import crop_bank
 from fscs.augmentation import augment
 from fscs.cross_validation import (
   Trial,
@@ -16,7 +17,6 @@ from fscs.cross_validation import (
   try_folds,
   with_statistics,
 )
-from fscs.episodes import Bank, bank_of
 from fscs.errors import InputError
 from fscs.folds import Piece, num_folds, usable_folds
 from fscs.losses import bce_dice
@@ -27,19 +27,15 @@ from fscs.own_images import (
   annotate,
   at_scale,
   choose_scale,
-  fill_up,
   object_diameters,
   typical_diameter,
 )
-from fscs.predict import Orientations
-from fscs.preprocessing import GreySet, crop_corners, some_crops
+from fscs.predict import Orientations, require_orientations
+from fscs.preprocessing import some_crops
 from fscs.segmenter import Segmenter, Support
 from fscs.starting_points import Initialisation
 from fscs.supervised import Recipe, crop_stream, make_train_all
 from fscs.types import Params
-
-CROPS_ACROSS = 8  # crops begin at multiples of an eighth of their side
-
 
 LEARNING_RATES: dict[OptimizerName, float] = {'muon': 1e-2, 'adam': 3e-3}
 
@@ -107,8 +103,10 @@ def finetune_with_trials(
     advance: called with the number of steps done, of `num_steps(len(images), settings)` in all.
 
   Raises:
-    InputError: names the image and what is wrong with it or its mask.
+    InputError: names the image and what is wrong with it or its mask; or the settings have a number
+      of orientations that there is not.
   """
+  require_orientations(settings.orientations)
   annotated, instances = _annotated(images, masks, names, channel)
   labels = [image.labels for image in annotated]
   scale = choose_scale(labels, initialisation.diameter_range) if scale is None else scale
@@ -189,12 +187,14 @@ def _train(
   advance: Callable[[int], None] | None,
 ) -> tuple[list[tuple[Piece, ...]], list[_Network]]:
   """The folds, and a network without each of them and one with all."""
-  bank, corners, greys = _bank(images, settings.crop_size)
+  bank, corners, greys = crop_bank(images, settings.crop_size)
   shapes = [image.grey.shape for image in images]
   folds, crops = usable_folds(shapes, corners, settings.crop_size)
   streams = [crop_stream(settings.seed, c, settings.batch_size, settings.num_steps) for c in crops]
   model = make_model(start.architecture, widths=start.widths, affine=True)
-  rate = settings.learning_rate or LEARNING_RATES[settings.optimizer]
+  rate = settings.learning_rate
+  if rate is None:
+    rate = LEARNING_RATES[settings.optimizer]
   schedule = optax.cosine_decay_schedule(rate, settings.num_steps)
   optimizer = optax.chain(
     optax.clip_by_global_norm(1.0),
@@ -238,29 +238,3 @@ def _choose(
     trials = score_again(trials, segmenter.splitting.threshold)
   estimate = float(np.mean([trial.iou for trial in trials]))
   return dataclasses.replace(segmenter, estimate=estimate), trials
-
-
-def _bank(images: Sequence[Annotated], crop_size: int) -> tuple[Bank, np.ndarray, list[np.ndarray]]:
-  """The images on the device, (C, 3) image, row, column of every crop, and the images filled up."""
-  stride = max(1, crop_size // CROPS_ACROSS)
-  sets, tables = [], []
-  for image in images:
-    grey, labels = (fill_up(x, crop_size, stride) for x in (image.grey, image.labels))
-    mask = (labels > 0).astype(np.uint8)
-    sets.append(GreySet(image.name, grey[None], mask[None], (image.name,)))
-    tables.append(_crops(mask, crop_size, stride))
-  corners = [
-    np.concatenate([np.full((len(table), 1), index), table[:, 1:]], axis=1)
-    for index, table in enumerate(tables)
-  ]
-  return bank_of(sets, tables), np.concatenate(corners), [grey_set.images[0] for grey_set in sets]
-
-
-def _crops(mask: np.ndarray, crop_size: int, stride: int) -> np.ndarray:
-  """(C, 3) 0, row, column: all crops with foreground, and at most a third as many without."""
-  every, filled = (crop_corners(mask[None], crop_size, (stride, stride), least) for least in (0, 1))
-  place = lambda table: table[:, 1] * mask.shape[1] + table[:, 2]  # noqa: E731
-  empty = every[~np.isin(place(every), place(filled))]
-  wanted = min(len(empty), -(-len(filled) // 3))
-  chosen = np.linspace(0, len(empty) - 1, wanted).round().astype(int)
-  return np.concatenate([filled, empty[chosen]])

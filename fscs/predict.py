@@ -90,8 +90,7 @@ def averaged(predict: PredictImages, orientations: Orientations) -> PredictImage
   Raises:
     InputError: another number of orientations.
   """
-  if orientations not in get_args(Orientations):
-    raise InputError(f'orientations are {orientations}: 1, 4 or 8 are possible')
+  require_orientations(orientations)
   if orientations == 1:
     return predict
 
@@ -100,6 +99,12 @@ def averaged(predict: PredictImages, orientations: Orientations) -> PredictImage
     return sum(_turned_back(predict(_turned(images, *s)), *s) for s in symmetries) / orientations
 
   return mean
+
+
+def require_orientations(orientations: int) -> None:
+  """Raises InputError for a number of orientations that `averaged` does not know."""
+  if orientations not in get_args(Orientations):
+    raise InputError(f'orientations are {orientations}: 1, 4 or 8 are possible')
 
 
 def _turned(images: np.ndarray, down: bool, across: bool, transposed: bool) -> np.ndarray:

@@ -10,7 +10,7 @@ import optax
 import pytest
 from skimage.draw import disk
 
-from fscs import finetuning, metrics, tiles
+from fscs import annotated_crops, finetuning, metrics, tiles
 from fscs.cross_validation import try_folds, with_statistics
 from fscs.errors import InputError
 from fscs.finetuning import Settings, finetune_with_trials, num_steps
@@ -141,7 +141,7 @@ def test_an_image_too_small_for_halves_gives_no_estimate(initialisation):
 def test_some_crops_without_foreground_are_learned_from():
   mask = np.zeros((64, 256), np.uint8)
   mask[10:20, 10:20] = 1
-  crops = finetuning._crops(mask, 32, 8)
+  crops = annotated_crops.crops_of(mask, 32, 8)
   filled = [mask[r : r + 32, c : c + 32].any() for _, r, c in crops]
   assert sum(filled) == 9
   assert len(crops) == 12
@@ -151,7 +151,7 @@ def test_some_crops_without_foreground_are_learned_from():
 def test_crops_reach_the_last_pixels_of_an_image(initialisation):
   image, labels = cells(0, shape=(45, 61))
   annotated, _ = annotate(image, labels, 'image')
-  _, corners, (filled,) = finetuning._bank([annotated], 32)
+  _, corners, (filled,) = annotated_crops.crop_bank([annotated], 32)
   np.testing.assert_array_equal(filled[:45, :61], annotated.grey)
   assert corners[:, 1].max() + 32 >= 45
   assert corners[:, 2].max() + 32 >= 61
@@ -234,6 +234,14 @@ def test_images_and_masks_that_are_not_pairs(initialisation, support):
     finetune_with_trials(initialisation, support[0], support[1][:2])
   with pytest.raises(InputError, match='0 images and 0 masks'):
     finetune_with_trials(initialisation, [], [])
+
+
+def test_a_number_of_orientations_that_there_is_not_is_refused_before_training(
+  initialisation, support
+):
+  settings = SETTINGS._replace(orientations=2)
+  with pytest.raises(InputError, match='orientations are 2: 1, 4 or 8 are possible'):
+    finetune_with_trials(initialisation, *support, settings=settings, advance=pytest.fail)
 
 
 def test_folders_that_hold_no_segmenter(result, initialisation, tmp_path):

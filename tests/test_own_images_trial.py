@@ -9,7 +9,8 @@ from command_line import refusal_of
 from test_finetuning import cells
 
 from experiments import own_images_trial
-from experiments.own_images_trial import RATE, Config, Key, Row, table, trial
+from experiments.own_images_table import RATE, Key, Row, table
+from experiments.own_images_trial import Config, trial
 from experiments.results import read_rows
 from fscs.errors import InputError
 from fscs.finetuning import Settings
