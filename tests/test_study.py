@@ -22,6 +22,7 @@ from experiments.study import (
   document,
   effort,
   networks,
+  plots,
   sections,
   tables,
   targets,
@@ -211,6 +212,13 @@ def test_the_papers_initialisations_are_held_against_random_ones_and_transfer():
   ]
   assert table.rows[1][2:] == ('', '+0.100', '+0.100', '+0.100 to +0.100', '1')
   assert list(claims.of_the_paper(results[1:])) == []
+
+
+def test_no_two_contestants_look_alike_as_points_or_as_lines():
+  styles = [plots._style(name) for name in CONTESTANTS]
+  points = {(s['color'], s['marker']) for s in styles}
+  lines = {(s['color'], s.get('linestyle')) for s in styles}
+  assert len(points) == len(lines) == len(CONTESTANTS)
 
 
 def test_costs_are_compared_on_what_all_contestants_have_done(tmp_path):

@@ -109,15 +109,16 @@ def draw_predictions(
 
 
 def _style(name: str) -> dict:
-  """Colours and marks of a contestant, the same in all pictures; they stay apart for twenty."""
+  """Colours and marks of a contestant, the same in all pictures; they stay apart for thirty."""
   if name == OURS:
     return {'color': 'black', 'marker': '*', 'markersize': 8, 'linewidth': 2.2, 'zorder': 3}
   index = [other for other in CONTESTANTS if other != OURS].index(name)
-  colours = plt.get_cmap('tab10').colors
+  again, place = divmod(index, 10)
   return {
-    'color': colours[index % 10],
-    'marker': 'osD^vP*X<>'[index % 10],
-    'linestyle': '-' if index < 10 else '--',
+    'color': plt.get_cmap('tab10').colors[place],
+    'marker': 'osD^vP*X<>'[(place + 3 * again) % 10],
+    'fillstyle': 'none' if again else 'full',
+    'linestyle': ('-', '--', ':')[again],
     'markersize': 5,
     'linewidth': 1.3,
   }

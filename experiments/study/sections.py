@@ -159,6 +159,10 @@ def scores(results: Sequence[Result], out: Path) -> Iterator[Part]:
   yield Heading('IoU')
   plots.draw_over_shots(out / 'iou.png', table, codes, labels)
   yield Picture(out / 'iou.png', 'IoU over the number of annotated images')
+  yield Text(
+    'Means and deviations over the selections that each has done. Without deviations it is one, and'
+    ' the differences above, of the same images, tell more than the picture.'
+  )
   yield _table(table, labels, codes)
   precision = tables.means(results, tables.average_precision)
   if precision:
