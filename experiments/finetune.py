@@ -26,7 +26,7 @@ from experiments.runs import open_workdir
 from experiments.starting import load_start
 from fscs import images as files
 from fscs.errors import InputError
-from fscs.finetuning import Result, Settings, finetune_with_trials, num_steps
+from fscs.finetuning import LEARNING_RATES, Result, Settings, finetune_with_trials, num_steps
 from fscs.images import Pair
 from fscs.optimizers import OptimizerName
 from fscs.predict import Orientations
@@ -72,6 +72,8 @@ class Config:
 def finetune(config: Config) -> Path:
   """Fine-tune and write the model; returns the workdir."""
   _check(config)
+  if config.learning_rate is None:  # said in config.json and in the report
+    config = dataclasses.replace(config, learning_rate=LEARNING_RATES[config.optimizer])
   pairs = _pairs(config)
   start = load_start(config.init)
   names, images, masks = _read_all(pairs, config)

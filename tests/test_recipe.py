@@ -102,6 +102,8 @@ def test_its_initialisation_serves_own_images(trained, tmp_path):
   finetune.finetune(finetune.Config(init=str(trained), **paths, **sizes))
   segmenter = Segmenter.load(tmp_path / 'run/model')
   assert (segmenter.architecture, segmenter.widths) == ('deep_unet', SIZES['widths'])
+  assert segmenter.orientations == 8
+  assert '"learning_rate": 0.01' in (tmp_path / 'run/config.json').read_text()
   found = {}
   for orientations in (None, 1):
     out = tmp_path / f'out-{orientations}'
