@@ -487,6 +487,23 @@ def test_a_study_goes_on_and_its_report_has_every_contestant(studied, in_process
   assert 'report: ' in capsys.readouterr().out
 
 
+def test_steps_are_followed_on_the_selections_of_the_protocol_alone():
+  protocol = PROTOCOLS['cpu-small']
+  chosen = {'contestants': ('otsu', OURS), 'targets': ('EM',)}
+  found = list(command.all_cells(command.Config(**chosen), protocol))
+  steps = {
+    (selection, shots): [c.steps for c in found if c[1:4] == (OURS, shots, selection)]
+    for selection in protocol.selections
+    for shots in protocol.shots
+  }
+  followed = [protocol.steps, *protocol.curve]
+  assert steps.pop((1, 5)) == followed
+  assert set(map(tuple, steps.values())) == {(protocol.steps,)}
+  assert {c.steps for c in found if c.contestant == 'otsu'} == {0}
+  ends = list(command.all_cells(command.Config(**chosen, curve=False), protocol))
+  assert len(found) - len(ends) == len(protocol.curve)
+
+
 def test_scores_of_a_cell_are_those_of_its_kept_predictions(studied, in_process):
   workdir = command.study(config(studied, contestants=('otsu',)))
   found = next(r for r in cells.read_all(workdir) if r.cell.contestant == 'otsu')

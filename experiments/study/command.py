@@ -119,10 +119,17 @@ def all_cells(config: Config, protocol: Protocol) -> Iterator[Cell]:
         for target in config.targets or protocol.targets:
           for shots in config.shots or protocol.shots:
             network = CONTESTANTS[name].tuning is not None
-            yield Cell(target, name, shots, selection, seed, protocol.steps if network else 0)
-            if config.curve and name in FOLLOWED and shots in protocol.curve_shots:
-              for steps in protocol.curve:
-                yield Cell(target, name, shots, selection, seed, steps)
+            followed = config.curve and _followed(name, shots, selection, protocol)
+            last = (protocol.steps if network else 0,)
+            for steps in (*last, *(protocol.curve if followed else ())):
+              yield Cell(target, name, shots, selection, seed, steps)
+
+
+def _followed(name: str, shots: int, selection: int, protocol: Protocol) -> bool:
+  """Whether a contestant's scores are wanted over the steps of adaptation."""
+  return (
+    name in FOLLOWED and shots in protocol.curve_shots and selection in protocol.curve_selections
+  )
 
 
 def _groups(wanted: Sequence[Cell], index: int, count: int) -> list[list[Cell]]:

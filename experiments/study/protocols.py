@@ -156,8 +156,9 @@ class Protocol(NamedTuple):
   inner_steps: int = 30  # of an episode, where training is meta-learning
   steps: int = 250  # of adaptation
   batch_size: int = 8
-  curve: tuple[int, ...] = (0, 5, 10, 25, 60, 150)  # further numbers of steps, for K in curve_shots
+  curve: tuple[int, ...] = (0, 5, 10, 25, 60, 150)  # further numbers of steps, of FOLLOWED
   curve_shots: tuple[int, ...] = (5,)
+  curve_selections: tuple[int, ...] = (1,)
   contestants: tuple[str, ...] = COMPARED
   rehearsal: bool = False  # annotate and score images that 'cpu-small' does not score
 
@@ -182,8 +183,8 @@ PROTOCOLS: dict[Name, Protocol] = {
     selections=(0,),
     max_test_images=10,
     curve=(25,),
-    curve_shots=(1, 5),
-    contestants=('otsu', 'forest', 'scratch', 'ours-random', OURS, *ABLATIONS),
+    curve_selections=(0,),
+    contestants=(OURS, *VARIANTS),
     rehearsal=True,
   ),
   'paper': Protocol(
@@ -196,6 +197,7 @@ PROTOCOLS: dict[Name, Protocol] = {
     steps=1000,
     batch_size=64,
     curve=(0, 5, 10, 25, 60, 150, 250),
+    curve_selections=(1, 2, 3),
   ),
   'smoke': Protocol(
     'smoke',
