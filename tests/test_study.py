@@ -127,17 +127,20 @@ def test_a_part_of_the_recipe_gains_where_the_variant_without_it_is_worse():
   assert list(sections.ablations(results[-1:])) == []
 
 
-def test_what_a_part_gives_is_told_for_every_number_of_steps_of_the_recipe():
+def test_what_a_part_gives_is_told_for_every_number_of_steps_and_images_of_the_recipe():
   results = [
     result(OURS, 'EM', [0.5], steps=25),
     result('ours-plain', 'EM', [0.3], steps=25),
     result(OURS, 'EM', [0.8]),
     result('ours-plain', 'EM', [0.7]),
     result('ours-unsized', 'EM', [0.7], steps=60),
+    result(OURS, 'EM', [0.8], shots=5),
+    result('ours-plain', 'EM', [0.5], shots=5),
   ]
   tables_of = [part for part in sections.ablations(results) if isinstance(part, Table)]
-  assert [table.rows[0][1] for table in tables_of] == ['+0.100', '+0.200']  # 250 steps come first
-  assert [len(table.rows) for table in tables_of] == [1, 1]
+  gains = [table.rows[0][1] for table in tables_of]
+  assert gains == ['+0.100', '+0.300', '+0.200']  # most steps come first, then fewest images
+  assert [len(table.rows) for table in tables_of] == [1, 1, 1]
 
 
 def test_where_a_contestant_loses_comes_first():

@@ -117,21 +117,22 @@ def in_short(results: Sequence[Result]) -> Iterator[Part]:
 
 
 def ablations(results: Sequence[Result]) -> Iterator[Part]:
-  """What the recipe gains over variants that lack a part of it, by the steps of adaptation."""
-  steps = sorted({r.cell.steps for r in results if r.cell.contestant == OURS}, reverse=True)
-  found = {n: _gains([r for r in results if r.cell.steps == n]) for n in steps}
-  found = {n: table for n, table in found.items() if table.rows}
+  """What the recipe gains over variants that lack a part of it, by steps of adaptation and K."""
+  ours = {(r.cell.steps, r.cell.shots) for r in results if r.cell.contestant == OURS}
+  found = {
+    (steps, k): _gains([r for r in results if (r.cell.steps, r.cell.shots) == (steps, k)])
+    for steps, k in sorted(ours, key=lambda key: (-key[0], key[1]))
+  }
+  found = {key: table for key, table in found.items() if table.rows}
   if not found:
     return
-  shots = ', '.join(map(str, sorted({r.cell.shots for r in results})))
   yield Heading('What the parts of the recipe give')
   yield Text(
     'In rehearsal (--protocol=rehearsal), on images that no other table scores: IoU of ours, less'
-    f' that of a variant with one part changed, mean over K = {shots}; and on how many targets the'
-    ' part gains.'
+    ' that of a variant with one part changed; and on how many targets the part gains.'
   )
-  for n, table in found.items():
-    yield Text(f'After {n} steps of adaptation:')
+  for (steps, k), table in found.items():
+    yield Text(f'K = {k}, after {steps} steps of adaptation:')
     yield table
 
 
