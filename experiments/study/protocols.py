@@ -139,7 +139,16 @@ CONTESTANTS |= ABLATIONS
 VARIANTS = ('ours-random', *ABLATIONS)  # of the recipe, and so none of those it competes with
 
 # Those whose score is followed over the steps of adaptation.
-FOLLOWED = ('scratch', 'transfer', 'ours-random', 'ours-network', 'ours-free', 'ours-adam', OURS)
+FOLLOWED = (
+  'scratch',
+  'transfer',
+  'ours-random',
+  'ours-network',
+  'ours-free',
+  'ours-adam',
+  'ours-supervised',
+  OURS,
+)
 
 
 class Protocol(NamedTuple):
