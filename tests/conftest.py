@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+# Tests run small programs once or twice, so compiling takes most of their time: have them compiled
+# quickly, also in what tests start. Set it to 0 to test programs as they are compiled for users.
+os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+
 import jax
 import pytest
 
