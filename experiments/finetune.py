@@ -9,14 +9,12 @@ config.json.
 """
 
 import dataclasses
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from skimage.measure import label
 
 from experiments import figures
+from experiments.annotated_pages import ChannelName, find_pairs, read_all
 from experiments.environment import versions
 from experiments.options import run
 from experiments.progress import progress_bar
@@ -24,10 +22,8 @@ from experiments.report_page import Case, write_page
 from experiments.results import write_table
 from experiments.runs import open_workdir
 from experiments.starting import load_start
-from fscs import images as files
 from fscs.errors import InputError
 from fscs.finetuning import LEARNING_RATES, Result, Settings, finetune_with_trials, num_steps
-from fscs.images import Pair
 from fscs.optimizers import OptimizerName
 from fscs.predict import Orientations
 
@@ -46,8 +42,9 @@ class Config:
   """Where the model is kept."""
   init: str = 'pretrained'
   """pretrained, random, the workdir of a training run, or the authors' PyTorch file (.pt)."""
-  channel: int | None = None
-  """Which channel of the images counts, from 0; luma of colours and else the first by default."""
+  channel: int | ChannelName = 'learned'
+  """Which channel of the images counts, from 0; or luma: of colours, and else the first channel. By
+  default the weighted sum of all that tells best what is annotated, if it tells clearly more."""
   scale: float | None = None
   """Factor by which images are resized; by default it is chosen from the objects' size."""
   steps: int = Settings().num_steps
@@ -74,9 +71,10 @@ def finetune(config: Config) -> Path:
   _check(config)
   if config.learning_rate is None:  # said in config.json and in the report
     config = dataclasses.replace(config, learning_rate=LEARNING_RATES[config.optimizer])
-  pairs = _pairs(config)
+  pairs = find_pairs(config.images, config.masks or config.images)
   start = load_start(config.init)
-  names, images, masks = _read_all(pairs, config)
+  pages, channel = read_all(pairs, config.channel)
+  names, images, masks = ([getattr(page, of) for page in pages] for of in ('name', 'grey', 'mask'))
   workdir = Path(config.workdir)
   open_workdir(workdir, config, {'command': 'finetune', 'images': names})
   settings = Settings(
@@ -94,7 +92,7 @@ def finetune(config: Config) -> Path:
       images,
       masks,
       names=names,
-      channel=config.channel,
+      channel=channel,
       scale=config.scale,
       settings=settings,
       advance=advance,
@@ -120,62 +118,6 @@ def _check(config: Config) -> None:
       raise InputError(f'--{name.replace("_", "-")} is {value}: a number above 0, such as 0.5')
   if config.crop_size < 16 or config.crop_size % 16:
     raise InputError(f'--crop-size is {config.crop_size}: a multiple of 16 is needed')
-
-
-def _pairs(config: Config) -> list[Pair]:
-  """Images with their masks, shown to the user."""
-  folder = Path(config.images)
-  masks = Path(config.masks or config.images)
-  found = files.find_files(folder, files.IMAGE_SUFFIXES)
-  pairs, without_mask = files.match(found, files.find_files(masks, files.MASK_SUFFIXES))
-  for pair in pairs:
-    print(f'{pair.image.name} with {pair.mask.name}')
-  if without_mask:
-    print(f'without a mask, left out: {len(without_mask)} of {len(found)} images')
-  return pairs
-
-
-def _read_all(
-  pairs: list[Pair], config: Config
-) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
-  """Names, images and masks of every page that can be used; others are named on stderr.
-
-  Raises:
-    InputError: there is none.
-  """
-  usable = []
-  for pair in pairs:
-    try:
-      usable += _read_pages(pair, config.channel)
-    except InputError as error:
-      print(f'left out: {error}', file=sys.stderr)
-  if not usable:
-    raise InputError(f'--images={config.images}: no image with its mask can be used; see above')
-  names, images, masks = zip(*usable, strict=True)
-  return list(names), list(images), list(masks)
-
-
-def _read_pages(pair: Pair, channel: int | None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-  """Name, grey values and mask of every page; others are named on stderr."""
-  with files.open_image(pair.image, channel) as image:
-    pages, height, width = image.shape
-    if image.note:
-      print(f'{pair.image.name}: {image.note}')
-    mask_pages = files.mask_pages(pair.mask)
-    if mask_pages != pages:
-      raise InputError(
-        f'{pair.mask}: found {mask_pages} pages, expected {pages} as in {pair.image.name}'
-      )
-    for page in range(pages):
-      name = pair.image.name if pages == 1 else f'{pair.image.name}, page {page}'
-      grey = image.read(page, slice(0, height), slice(0, width))
-      files.require_finite(grey, pair.image)
-      mask = files.read_mask(pair.mask, (height, width), page, allow_empty=pages > 1)
-      if not mask.labels.any() or grey.min() == grey.max():
-        why = 'all pixels have the same grey value' if mask.labels.any() else 'nothing is marked'
-        print(f'left out: {name}: {why}', file=sys.stderr)
-        continue
-      yield name, grey, mask.labels if mask.instances else mask.labels > 0
 
 
 def _write(workdir: Path, result: Result) -> None:
@@ -206,7 +148,8 @@ def _write_report(workdir: Path, result: Result, config: Config) -> None:
     )
     for trial in result.trials
   ]
-  facts = {**dataclasses.asdict(config), 'scale': result.segmenter.scale, **versions()}
+  found = {name: getattr(result.segmenter, name) for name in ('scale', 'channel')}
+  facts = {**dataclasses.asdict(config), **found, **versions()}
   write_page(
     workdir / 'report.html', 'Fine-tuned model', _expectation(result), result.losses, cases, facts
   )

@@ -4,9 +4,10 @@
 
 For every image NAME the folder --out gets NAME_probability.tif (0 to 1), NAME_mask.tif (0 or 255),
 NAME_labels.tif (a number per object), NAME_overlay.png, NAME_rois.zip (for ImageJ) and
-NAME_objects.csv (area, position, shape and intensity of every object). objects.csv has all objects,
-images.csv a line per image, and report.html is a page to look at. Masks among the images are left
-out. Run again, it does what is missing; images that another model segmented are done anew.
+NAME_objects.csv (area, position, shape and intensity of every object; where channels are weighted,
+intensity of the luma or else of the first). objects.csv has all objects, images.csv a line per
+image, and report.html is a page to look at. Masks among the images are left out. Run again, it does
+what is missing; images that another model segmented are done anew.
 """
 
 import contextlib

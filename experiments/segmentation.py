@@ -96,7 +96,9 @@ def _segment_page(
     target = labels[part.seen]
     new = (part.labels > 0) & (target == 0)
     target[new] = part.labels[new]
-    rows += outputs.measure(image.path.name, page, part.labels, part.grey, offset)
+    weighted = isinstance(segmenter.channel, tuple)
+    measured = image.read_stored(page, *part.seen) if weighted else part.grey
+    rows += outputs.measure(image.path.name, page, part.labels, measured, offset)
     rois += outputs.rois_of(part.labels, page, offset)
     foreground += np.count_nonzero(probability[part.core] > segmenter.splitting.threshold)
     thinning.put_thinned(thin, part.grey, offset, step)

@@ -10,6 +10,7 @@ import optax
 from fscs import objects
 from fscs.annotated_crops import crop_bank
 from fscs.augmentation import augment
+from fscs.channels import Channel, Choice, choose, without_alpha
 from fscs.cross_validation import (
   Trial,
   learn_splitting,
@@ -84,7 +85,7 @@ def finetune_with_trials(
   masks: Sequence[np.ndarray],
   *,
   names: Sequence[str] | None = None,
-  channel: int | None = None,
+  channel: Choice = 'learned',
   scale: float | None = None,
   settings: Settings = Settings(),  # noqa: B008, a tuple
   advance: Callable[[int], None] | None = None,
@@ -96,7 +97,8 @@ def finetune_with_trials(
     images: (H, W) or (H, W, channels) each, any numbers, of any sizes.
     masks: (H, W) each, 0 for background; several positive values tell objects apart.
     names: of the images, for messages.
-    channel: which channel counts; luma of colours by default.
+    channel: which channel counts, or 'luma' of colours, or weights of all; by default the weighted
+      sum that tells best what is annotated, see `fscs.channels.choose`.
     scale: factor by which images are resized; by default such that objects get the size that the
       initialisation knows.
     settings: how long and how fast.
@@ -107,11 +109,11 @@ def finetune_with_trials(
       of orientations that there is not.
   """
   require_orientations(settings.orientations)
-  annotated, instances = _annotated(images, masks, names, channel)
+  annotated, instances, grey = _annotated(images, masks, names, channel)
   labels = [image.labels for image in annotated]
   scale = choose_scale(labels, initialisation.diameter_range) if scale is None else scale
   working = [_at_scale(image, scale) for image in annotated]
-  start = _start(initialisation, annotated, scale, channel, settings.orientations)
+  start = _start(initialisation, annotated, scale, grey, settings.orientations)
   folds, networks = _train(start, working, settings, advance)
   segmenter, trials = _choose(start, working, folds, networks, split=instances)
   return Result(segmenter, networks[-1].losses, trials)
@@ -122,17 +124,23 @@ def num_steps(num_images: int, settings: Settings) -> int:
   return (num_folds(num_images) + 1) * settings.num_steps
 
 
-def _annotated(images, masks, names, channel) -> tuple[list[Annotated], bool]:
-  """The images with their masks, and whether all masks tell objects apart."""
+def _annotated(images, masks, names, choice: Choice) -> tuple[list[Annotated], bool, Channel]:
+  """The images with their masks, whether all masks tell objects apart, and what grey values are."""
   if not len(images) or len(images) != len(masks):
     raise InputError(
       f'{len(images)} images and {len(masks)} masks: one mask for each image is needed, and one'
       ' image at least'
     )
+  images = [np.asarray(image) for image in images]
+  if choice == 'learned':
+    images = [without_alpha(image) for image in images]
   names = names or [f'image {i}' for i in range(len(images))]
-  triples = zip(images, masks, names, strict=True)
-  found = [annotate(image, mask, name, channel=channel) for image, mask, name in triples]
-  return [image for image, _ in found], all(instances for _, instances in found)
+  plain = choose(images, masks, 'luma' if choice == 'learned' else choice)
+  found = [annotate(*one, channel=plain) for one in zip(images, masks, names, strict=True)]
+  channel = choose(images, masks, choice)  # of what has turned out to be images with their masks
+  if channel != plain:
+    found = [annotate(*one, channel=channel) for one in zip(images, masks, names, strict=True)]
+  return [image for image, _ in found], all(instances for _, instances in found), channel
 
 
 def _at_scale(image: Annotated, scale: float) -> Annotated:
@@ -149,7 +157,7 @@ def _start(
   initialisation: Initialisation,
   images: Sequence[Annotated],
   scale: float,
-  channel: int | None,
+  channel: Channel,
   orientations: Orientations,
 ) -> Segmenter:
   """The segmenter before it has learned anything."""

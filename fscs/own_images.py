@@ -8,8 +8,9 @@ from scipy.ndimage import distance_transform_edt
 from skimage.measure import label, regionprops_table
 from skimage.transform import resize
 
+from fscs.channels import LUMA, Channel, weighted
 from fscs.errors import InputError
-from fscs.preprocessing import LUMA, GreySet
+from fscs.preprocessing import GreySet
 
 DiameterRange = tuple[float, float]  # least and most of typical objects, in pixels
 
@@ -27,15 +28,16 @@ class Annotated(NamedTuple):
   shape: tuple[int, int]  # of the image before scaling
 
 
-def to_grey(image: np.ndarray, channel: int | None = None) -> np.ndarray:
-  """(H, W), (H, W, 3), (H, W, 4) or (H, W, 1) to (H, W), in the range of its own values.
+def to_grey(image: np.ndarray, channel: Channel = None) -> np.ndarray:
+  """(H, W) or (H, W, channels) to (H, W), in the range of its own values.
 
   Args:
     image: bool, integers or floats.
-    channel: which channel to take, from 0; luma of RGB(A) by default.
+    channel: which channel to take, from 0, or weights of all; luma of RGB(A) by default.
 
   Raises:
-    InputError: another shape, no such channel, or values that are not finite.
+    InputError: another shape, no such channel, another number of them than weights, or values that
+      are not finite.
   """
   image = np.asarray(image)
   if image.dtype.kind not in 'buif' or image.ndim not in (2, 3) or not image.size:
@@ -49,6 +51,8 @@ def to_grey(image: np.ndarray, channel: int | None = None) -> np.ndarray:
   if image.ndim == 2:
     return image
   channels = image.shape[-1]
+  if isinstance(channel, tuple):
+    return weighted(image, channel)
   if channel is not None:
     if not 0 <= channel < channels:
       raise InputError(f'channel {channel}: an image has {channels}, counted from 0')
@@ -203,7 +207,7 @@ def choose_scale(labels: Sequence[np.ndarray], diameter_range: DiameterRange) ->
 
 
 def annotate(
-  image: np.ndarray, mask: np.ndarray, name: str, *, channel: int | None = None
+  image: np.ndarray, mask: np.ndarray, name: str, *, channel: Channel = None
 ) -> tuple[Annotated, bool]:
   """An image with its mask at its own scale, and whether the mask tells objects apart.
 

@@ -9,13 +9,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from skimage.transform import downscale_local_mean
 
+from fscs.channels import LUMA
 from fscs.errors import InputError
 from fscs.types import ImageSet
 
 Protocol = Literal['corrected', 'paper']
-
-# ITU-R BT.601 weights of red, green and blue.
-LUMA = (0.299, 0.587, 0.114)
 
 # Grey values that become 0 and 255 in the corrected protocol. BBBC039's 12-bit camera has its
 # background near 160 and 0.1 % of its pixels above 1,455; the whole range in 8 bits would leave
@@ -68,9 +66,13 @@ def grey(image: np.ndarray, code: str, protocol: Protocol = 'corrected') -> np.n
 
 
 def shrink(image: np.ndarray, factor: int) -> np.ndarray:
-  """(H, W) to (H // factor, W // factor) float: means of blocks; what fills none is cut off."""
-  height, width = (size // factor * factor for size in image.shape)
-  return downscale_local_mean(image[:height, :width], (factor, factor))
+  """(H, W) to (H // factor, W // factor) float: means of blocks; what fills none is cut off.
+
+  Channels, a third axis, are left apart.
+  """
+  height, width = (size // factor * factor for size in image.shape[:2])
+  blocks = (factor, factor, 1)[: image.ndim]
+  return downscale_local_mean(image[:height, :width], blocks)
 
 
 def prepare(

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fscs import objects, tiles
+from fscs.channels import Channel
 from fscs.checkpoint import load_init, save_init
 from fscs.episodes import normalise
 from fscs.errors import InputError
@@ -50,7 +51,7 @@ class Segmenter:
     statistics: batch-norm statistics of crops of the annotated images, or None where every image is
       normalised by its own.
     scale: factor by which images are resized before the network sees them.
-    channel: which channel of an image counts; None is luma for colours.
+    channel: which channel of an image counts, or weights of all; None is luma for colours.
     splitting: how probability becomes objects; lengths in pixels of the images.
     support: what the annotated images were like.
     estimate: IoU to expect on new images, by cross-validation on the annotated ones; None if
@@ -64,7 +65,7 @@ class Segmenter:
   params: Params
   statistics: Params | None
   scale: float
-  channel: int | None
+  channel: Channel
   splitting: Splitting
   support: Support
   estimate: float | None = None
@@ -127,6 +128,8 @@ def _read_facts(facts: dict[str, Any]) -> dict[str, Any]:
   names = {field.name for field in dataclasses.fields(Segmenter)} - {'params', 'statistics'}
   found = {name: facts[name] for name in names & facts.keys()}
   found['widths'] = tuple(found['widths'])
+  if isinstance(found['channel'], list):
+    found['channel'] = tuple(found['channel'])
   found['splitting'] = Splitting(**found['splitting'])
   found['support'] = Support(**{name: tuple(v) for name, v in found['support'].items()})
   return found

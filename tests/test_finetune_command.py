@@ -6,9 +6,13 @@ import pytest
 import tifffile
 from test_finetuning import cells
 
+import fscs
 from experiments import finetune
+from experiments.starting import load_start
+from fscs.channels import weighted
 from fscs.checkpoint import save_init
 from fscs.errors import InputError
+from fscs.finetuning import Settings
 from fscs.models import init_params, make_model
 from fscs.segmenter import Segmenter
 
@@ -56,6 +60,31 @@ def test_the_chosen_channel_stays_with_the_model(folder):
   finetune.finetune(config(folder, channel=1))
   segmenter = Segmenter.load(folder / 'run' / 'model')
   np.testing.assert_array_equal(segmenter.predict(colours), segmenter.predict(image))
+
+
+@pytest.mark.parametrize('choice', ['learned', 'luma'])
+def test_what_tells_the_annotated_objects_best_is_learned_and_stays_with_the_model(
+  folder, choice, capsys
+):
+  image, labels = cells(0)
+  noise = np.random.default_rng(0).integers(0, 999, image.shape).astype(np.uint16)
+  colours = np.stack([noise, image, noise[::-1]], axis=-1)
+  tifffile.imwrite(folder / 'images' / 'a.tif', colours, photometric='rgb')
+  tifffile.imwrite(folder / 'images' / 'a_mask.tif', labels.astype(np.uint8))
+  finetune.finetune(config(folder, channel=choice))
+  segmenter = Segmenter.load(folder / 'run' / 'model')
+  printed = capsys.readouterr().out
+  if choice == 'luma':
+    assert segmenter.channel is None
+    assert 'a.tif: luma of RGB' in printed
+    return
+  assert np.argmax(segmenter.channel) == 1
+  assert 'grey values: weighted sum of the channels, ' in printed
+  predicted = segmenter.predict(colours)
+  np.testing.assert_array_equal(segmenter.predict(weighted(colours, segmenter.channel)), predicted)
+  settings = Settings(num_steps=2, crop_size=32)
+  again = fscs.finetune(load_start(str(folder / 'init')), [colours], [labels], settings=settings)
+  assert again.channel == segmenter.channel
 
 
 @pytest.mark.parametrize(

@@ -370,6 +370,35 @@ def test_channel_out_of_range(tmp_path, channel):
     images.open_image(tmp_path / 'a.npy', channel)
 
 
+def test_weighted_channels_of_any_layout_and_region(tmp_path):
+  weights = (0.25, -0.5, 0.25)
+  colours = random((2, 20, 30, 3), 'uint16')
+  expected = colours.astype(np.float32) @ np.array(weights, np.float32)
+  alpha = np.full((*colours.shape[:3], 1), 9, np.uint16)
+  np.save(tmp_path / 'rgba.npy', np.concatenate([colours, alpha], -1))
+  tifffile.imwrite(tmp_path / 'rgb.tif', colours, photometric='rgb', tile=(16, 16))
+  planes = np.moveaxis(colours, -1, 1)
+  tifffile.imwrite(tmp_path / 'planes.ome.tif', planes, metadata={'axes': 'TCYX'})
+  for name, colour in (('rgba.npy', True), ('rgb.tif', True), ('planes.ome.tif', False)):
+    pages, note = read(tmp_path / name, weights)
+    assert note == 'weighted sum of 3 channels'
+    assert pages.dtype == np.float32
+    np.testing.assert_allclose(pages, expected, rtol=1e-5, atol=0.02)
+    with images.open_image(tmp_path / name, weights) as image:
+      assert image.colour == colour
+      region = (1, slice(3, 17), slice(5, 6))
+      np.testing.assert_array_equal(image.read(*region), pages[region])
+      np.testing.assert_array_equal(image.read_channels(*region), colours[region])
+
+
+@pytest.mark.parametrize('shape', [(4, 5), (4, 5, 3)])
+def test_an_image_with_other_channels_than_were_learned_from_is_named(tmp_path, shape):
+  np.save(tmp_path / 'a.npy', np.ones(shape))
+  count = 3 if len(shape) == 3 else 1
+  with pytest.raises(InputError, match=rf'a\.npy: found {count} channel.* expected the 2 .*=luma'):
+    images.open_image(tmp_path / 'a.npy', (0.5, 0.5))
+
+
 def test_require_finite_counts_the_pixels(tmp_path):
   pixels = np.array([[np.nan, np.inf], [-np.inf, 1]], 'float32')
   tifffile.imwrite(tmp_path / 'a.tif', pixels)

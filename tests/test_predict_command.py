@@ -1,6 +1,7 @@
 """predict on folders of all kinds, good and bad, with a network of random parameters."""
 
 import csv
+import dataclasses
 import errno
 import os
 
@@ -13,6 +14,7 @@ from test_finetuning import cells
 from tiny_segmenter import tiny_segmenter
 
 from experiments import outputs, predict
+from fscs.channels import LUMA
 from fscs.checkpoint import save_init
 from fscs.errors import InputError
 from fscs.images import files
@@ -69,6 +71,29 @@ def test_masks_in_the_folder_of_the_images_are_left_out(run, tmp_path, capsys):
   assert [row['file'] for row in rows_of(out / 'images.csv')] == ['a.tif', 'b.tif']
   assert endings_of(out, 'a') - {'_rois.zip'} == ENDINGS
   assert not endings_of(out, 'a_mask_')
+
+
+def test_a_model_of_weighted_channels_segments_their_sum_and_measures_the_luma(
+  run, tmp_path, capsys
+):
+  weights = (-0.5, 0.25, 0.25)
+  segmenter = dataclasses.replace(tiny_segmenter(), channel=weights)
+  segmenter.save(tmp_path / 'weighted' / 'model')
+  colours = np.random.default_rng(0).integers(0, 256, (72, 96, 3)).astype(np.uint8)
+  colours[..., 1] = cells(3)[0] // 8
+  tifffile.imwrite(tmp_path / 'in' / 'a.tif', colours, photometric='rgb')
+  out = run(model=str(tmp_path / 'weighted'))
+  probability = tifffile.imread(out / 'a_probability.tif')
+  np.testing.assert_allclose(probability, segmenter.predict(colours), atol=1e-6)
+  labels = tifffile.imread(out / 'a_labels.tif')
+  luma = np.rint(colours @ np.array(LUMA))
+  for row in rows_of(out / 'a_objects.csv'):
+    mean = luma[labels == int(row['label'])].mean()
+    assert float(row['intensity_mean']) == pytest.approx(mean, abs=0.05)
+  write(tmp_path / 'in' / 'b.tif')  # grey
+  with pytest.raises(InputError, match='1 of 2 images could not be segmented'):
+    run(model=str(tmp_path / 'weighted'))
+  assert 'b.tif: found 1 channel(s), expected the 3' in capsys.readouterr().err
 
 
 def test_images_csv_says_what_objects_csv_and_the_mask_do(run, tmp_path):

@@ -21,9 +21,9 @@ import numpy as np
 import tifffile
 import zarr
 
+from fscs.channels import LUMA, Channel, weighted
 from fscs.errors import InputError
 from fscs.images import files
-from fscs.preprocessing import LUMA
 
 _COLOURS = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 
@@ -89,7 +89,7 @@ class ImageFile:
   dtype: np.dtype  # of the grey values: bool, integers or floats, native byte order
   note: str  # how they were made if not plain grey, as 'luma of RGB' or 'channel 0 of 3'; or ''
   _raster: Raster
-  _channel: int | None  # None: luma
+  _channel: Channel
 
   def read(self, page: int, rows: slice, columns: slice) -> np.ndarray:
     """(h, w) grey values of a region of one page, of `dtype`.
@@ -98,9 +98,32 @@ class ImageFile:
       IndexError: there is no such page.
       InputError: the file turns out to be damaged.
     """
-    if self._channel is not None:
-      return self._raster.read(page, rows, columns, self._channel, 1)[..., 0]
-    return _luma(self._raster.read(page, rows, columns, 0, 3))
+    if isinstance(self._channel, tuple):
+      return weighted(self.read_channels(page, rows, columns), self._channel)
+    return self.read_stored(page, rows, columns)
+
+  def read_stored(self, page: int, rows: slice, columns: slice) -> np.ndarray:
+    """As `read`, but of weighted channels the luma or else the first, whose unit is the file's."""
+    channel = self._channel
+    if isinstance(channel, tuple):
+      channel = None if self.colour else 0
+    if channel is not None:
+      return self._raster.read(page, rows, columns, channel, 1)[..., 0]
+    return _luma(self.read_channels(page, rows, columns))
+
+  @property
+  def colour(self) -> bool:
+    """Whether its channels are red, green and blue."""
+    return self._raster.colour
+
+  def read_channels(self, page: int, rows: slice, columns: slice) -> np.ndarray:
+    """(h, w, channels) stored values of a region of one page, without alpha; raises as `read`."""
+    if self._raster.colour:
+      return self._raster.read(page, rows, columns, 0, 3)
+    channels = range(self._raster.channels)
+    return np.concatenate(
+      [self._raster.read(page, rows, columns, channel, 1) for channel in channels], axis=-1
+    )
 
   def close(self) -> None:
     self._raster.close()
@@ -112,21 +135,24 @@ class ImageFile:
     self.close()
 
 
-def open_image(path: str | os.PathLike, channel: int | None = None) -> ImageFile:
+def open_image(path: str | os.PathLike, channel: Channel = None) -> ImageFile:
   """Opens an image file.
 
   Values are those stored: the palette or inverted display of a TIFF is not applied.
 
   Args:
     path: TIFF (OME, ImageJ, BigTIFF), PNG, JPEG, BMP or NPY.
-    channel: which channel to read, counted from 0; by default the luma (ITU-R BT.601, rounded for
-      integers, alpha ignored) of RGB images and the first channel of others.
+    channel: which channel to read, counted from 0, or weights of the channels (without alpha),
+      whose sum is in float32; by default the luma (ITU-R BT.601, rounded for integers, alpha
+      ignored) of RGB images and the first channel of others.
 
   Raises:
     InputError: the file is missing, unreadable, damaged or of an unknown kind; its pages differ in
       size; it holds no pixels, or other than real numbers; it has no such channel.
   """
   raster = open_raster(path)
+  if isinstance(channel, tuple):
+    return _open_weighted(raster, channel)
   if channel is not None and not 0 <= channel < raster.channels:
     raster.close()
     raise InputError(
@@ -141,6 +167,19 @@ def open_image(path: str | os.PathLike, channel: int | None = None) -> ImageFile
     note = 'palette index' if raster.palette else note
   dtype = raster.pixels.dtype.newbyteorder('=')
   return ImageFile(raster.path, raster.shape, dtype, note, raster, channel)
+
+
+def _open_weighted(raster: Raster, weights: tuple[float, ...]) -> ImageFile:
+  channels = 3 if raster.colour else raster.channels
+  if channels != len(weights):
+    raster.close()
+    raise InputError(
+      f'{raster.path}: found {channels} channel(s), expected the {len(weights)} that the model has'
+      ' learned from: give images of the same kind, or fine-tune with --channel=luma'
+    )
+  note = f'weighted sum of {channels} channels'
+  dtype = np.result_type(raster.pixels.dtype.newbyteorder('='), np.float32)
+  return ImageFile(raster.path, raster.shape, dtype, note, raster, weights)
 
 
 def open_raster(path: str | os.PathLike) -> Raster:
