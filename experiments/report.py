@@ -21,6 +21,7 @@ from experiments.study import (
   archive,
   cells,
   claims,
+  colours,
   command,
   document,
   effort,
@@ -32,7 +33,7 @@ from experiments.study import (
 )
 from experiments.study.cells import Result
 from experiments.study.document import Code, Heading, Part
-from experiments.study.protocols import CONTESTANTS, OURS, PROTOCOLS, Protocol
+from experiments.study.protocols import COLOURED, CONTESTANTS, OURS, PROTOCOLS, Protocol
 from fscs import datasets
 from fscs.datasets import CODES
 from fscs.errors import InputError
@@ -74,18 +75,22 @@ def report(config: Config) -> Path:
   out = Path(config.out or workdir / 'report')
   out.mkdir(parents=True, exist_ok=True)
   final = tables.at_end(results)
+  of_luma = [r for r in final if r.cell.contestant not in COLOURED]
   done = {config.protocol: results}
   if config.protocol == protocols.REPORTED:
     done[protocols.REHEARSAL] = _known(every, PROTOCOLS[protocols.REHEARSAL])
+  rehearsed = done.get(protocols.REHEARSAL, ())
   parts = [
-    *sections.summary(final, config.protocol, _missing(results, config)),
-    *sections.in_short(final),
-    *claims.one_against_many(final),
-    *claims.of_the_paper(final),
-    *sections.scores(final, out),
+    *sections.summary(of_luma, config.protocol, _missing(results, config)),
+    *sections.in_short(of_luma),
+    *colours.of_colours(final),
+    *claims.one_against_many(of_luma),
+    *claims.of_the_paper(of_luma),
+    *sections.scores(of_luma, out),
     *effort.steps(results, out),
-    *sections.ablations(done.get(protocols.REHEARSAL, ())),
-    *effort.cost(final, out),
+    *sections.ablations(rehearsed),
+    *colours.of_colours(tables.at_end(rehearsed), ' (rehearsal)'),
+    *effort.cost(of_luma, out),
   ]
   drawn = list(_predictions(final, config, workdir, simulated)) if config.predictions else []
   document.write_markdown(out / 'results.md', TITLE, [*parts, *_commands(config)])

@@ -18,6 +18,7 @@ from experiments.study import (
   archive,
   cells,
   claims,
+  colours,
   command,
   document,
   effort,
@@ -30,7 +31,15 @@ from experiments.study import (
 )
 from experiments.study.cells import Cell, Result
 from experiments.study.document import Table
-from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS, PROTOCOLS, TRAININGS, tuning_of
+from experiments.study.protocols import (
+  COLOURED,
+  CONTESTANTS,
+  FOLLOWED,
+  OURS,
+  PROTOCOLS,
+  TRAININGS,
+  tuning_of,
+)
 from experiments.study.targets import Split, Target
 from fscs.errors import InputError
 from fscs.preprocessing import GreySet
@@ -314,6 +323,53 @@ def test_sections_count_to_the_nearest_annotated_one():
   split = Split([2, 7], np.array([0, 3, 5, 8]))
   assert targets.sections(Target(grey_set(), None), split) == (2, 1, 2, 1)
   assert targets.sections(Target(grey_set('B5'), None), split) is None
+
+
+def test_grey_values_are_learned_from_the_colours_of_annotated_images_alone():
+  random = np.random.default_rng(0)
+  masks = (random.random((5, 16, 16)) < 0.3).astype(np.uint8)
+  colours = random.normal(100, 5, (5, 16, 16, 3))
+  colours[:2, ..., 0] += 60 * masks[:2]  # of the others, what the masks hold is not to be seen
+  blank = GreySet('TNBC', np.zeros_like(masks), masks, tuple('abcde'))
+  target = Target(blank, None, colours)
+  learned = targets.with_learned_grey(target, [0, 1])
+  assert learned.grey_set.images.dtype == np.uint8
+  for image, mask in zip(learned.grey_set.images[:2], masks[:2], strict=True):
+    assert image[mask > 0].min() > 150 > 100 > image[mask == 0].max()
+  others = target._replace(grey_set=blank._replace(masks=masks[[0, 1, 4, 3, 2]]))
+  same = targets.with_learned_grey(others, [0, 1]).grey_set.images
+  np.testing.assert_array_equal(same, learned.grey_set.images)
+  grey = target._replace(colours=None)
+  assert targets.with_learned_grey(grey, [0, 1]) is grey
+  assert targets.with_learned_grey(target, [2, 3]) is target  # colours say nothing there
+
+
+def test_learned_colours_are_a_matter_of_targets_that_have_them_and_of_the_terms():
+  protocol = PROTOCOLS['cpu-small']
+  found = set(command.all_cells(command.Config(), protocol))
+  coloured = {cell for cell in found if cell.contestant in COLOURED}
+  assert {cell.target for cell in coloured} == {'TNBC'}
+  assert {cell.contestant for cell in coloured} == set(COLOURED)
+  plain = terms.of('forest', 'cpu-small', simulated=False)
+  assert terms.of('forest-colours', 'cpu-small', simulated=False) != plain
+  assert 'colours' not in plain['network']
+
+
+def test_what_colours_give_is_told_on_what_both_have_done():
+  precision = {'average_precision': (0.5, 0.5)}
+  done = [
+    result('forest', 'TNBC', [0.2, 0.4], **precision),
+    result('forest', 'TNBC', [0.9, 0.9], selection=2, **precision),
+    result('forest-colours', 'TNBC', [0.4, 0.8], **precision),
+    result(f'{OURS}-colours', 'TNBC', [0.7, 0.9], **precision),
+    result('otsu', 'EM', [0.1, 0.1]),
+  ]
+  heading, _, table = colours.of_colours(done, ' (here)')
+  assert heading.text.endswith('(here)')
+  (row,) = table.rows
+  assert row[:7] == ('TNBC', '1', 'random forest', '1', '0.300', '0.600', '+0.300')
+  assert row[-1] == '+0.200'
+  assert list(colours.of_colours(done[:2])) == []
 
 
 def test_test_images_are_annotated_for_no_number_of_shots_and_the_same_for_all():

@@ -25,7 +25,13 @@ from experiments.runs import RUNS
 from experiments.selection_files import PAPER, choose_selections
 from experiments.study import archive, cells, protocols, terms
 from experiments.study.cells import Cell
-from experiments.study.protocols import CONTESTANTS, FOLLOWED, PROTOCOLS, Protocol
+from experiments.study.protocols import (
+  COLOUR_TARGETS,
+  CONTESTANTS,
+  FOLLOWED,
+  PROTOCOLS,
+  Protocol,
+)
 from experiments.study.rounds import do_cell
 from fscs.errors import InputError
 
@@ -116,13 +122,18 @@ def all_cells(config: Config, protocol: Protocol) -> Iterator[Cell]:
   for seed in protocol.seeds:
     for selection in config.selections or protocol.selections:
       for name in config.contestants or protocol.contestants:
-        for target in config.targets or protocol.targets:
+        for target in _targets(name, config.targets or protocol.targets):
           for shots in config.shots or protocol.shots:
             network = CONTESTANTS[name].tuning is not None
             followed = config.curve and _followed(name, shots, selection, protocol)
             last = (protocol.steps if network else 0,)
             for steps in (*last, *(protocol.curve if followed else ())):
               yield Cell(target, name, shots, selection, seed, steps)
+
+
+def _targets(name: str, targets: Sequence[Code]) -> list[Code]:
+  """Those on which a contestant is not the same as another."""
+  return [code for code in targets if code in COLOUR_TARGETS or not CONTESTANTS[name].colours]
 
 
 def _followed(name: str, shots: int, selection: int, protocol: Protocol) -> bool:

@@ -49,10 +49,12 @@ class Contestant(NamedTuple):
   """A way from annotated images to predictions."""
 
   label: str  # in tables
-  tuning: Tuning | None = None  # None: no network, see `experiments.baselines`
+  tuning: Tuning | None = None  # None: no network
+  baseline: str | None = None  # in `experiments.baselines`, where there is no network
   training: str | None = None  # name in `TRAININGS`; None: random parameters
   kernel_init: KernelInit = 'he'  # of random parameters
   arch: Architecture = 'fcrn'
+  colours: bool = False  # sees grey values that are learned from colours, in place of the luma
 
 
 OURS = 'recommended'
@@ -102,15 +104,16 @@ _TUNING = Tuning(
 
 def _ours(label: str, training: str | None = OURS, **changes) -> Contestant:
   """The recipe, or with another training or tuning."""
-  return Contestant(label, _TUNING._replace(**changes), training, arch=_RECIPE['arch'])
+  tuning = _TUNING._replace(**changes)
+  return Contestant(label, tuning, training=training, arch=_RECIPE['arch'])
 
 
 CONTESTANTS: dict[str, Contestant] = {
-  'otsu': Contestant("Otsu's threshold"),
-  'forest': Contestant('random forest'),
+  'otsu': Contestant("Otsu's threshold", baseline='otsu'),
+  'forest': Contestant('random forest', baseline='forest'),
   'scratch': Contestant('strong scratch', _STRONG),
-  'transfer': Contestant('transfer', _PAPER, 'transfer'),
-  **{name: Contestant(f'meta-learned, {name}', _PAPER, name) for name in OBJECTIVES},
+  'transfer': Contestant('transfer', _PAPER, training='transfer'),
+  **{name: Contestant(f'meta-learned, {name}', _PAPER, training=name) for name in OBJECTIVES},
   'random-normal': Contestant('random, N(0, 1)', _PAPER, kernel_init='normal'),
   'random-he': Contestant('random, He', _PAPER),
   'unet-normal': Contestant('U-Net, random, N(0, 1)', _PAPER, kernel_init='normal', arch='unet'),
@@ -122,7 +125,7 @@ CONTESTANTS: dict[str, Contestant] = {
 # One change of the recipe each; ours-adam is a recipe before, and has several.
 ABLATIONS: dict[str, Contestant] = {
   'ours-network': _ours('the network without the forest', forest_share=0.0),
-  'ours-fcrn': Contestant('FCRN', _TUNING, 'reptile-fcrn'),
+  'ours-fcrn': Contestant('FCRN', _TUNING, training='reptile-fcrn'),
   'ours-free': _ours('kernels that shrink', 'reptile-free'),
   'ours-adam': _ours('Adam, and kernels that shrink', 'reptile-adam', **_ADAM, learning_rate=3e-3),
   'ours-slower': _ours('a third of the learning rate', learning_rate=1e-2),
@@ -135,7 +138,14 @@ ABLATIONS: dict[str, Contestant] = {
   'ours-plain': _ours('fine-tuning without augmentation', augmentation='none'),
 }
 COMPARED = (*CONTESTANTS, 'ours-adam')
-CONTESTANTS |= ABLATIONS
+COLOURED: dict[str, Contestant] = {
+  f'{name}-colours': CONTESTANTS[name]._replace(
+    label=f'{CONTESTANTS[name].label}, learned from colours', colours=True
+  )
+  for name in ('otsu', 'forest', 'scratch', 'ours-random', OURS)
+}
+COLOUR_TARGETS = ('TNBC',)  # the others are grey, and nothing is to be learned
+CONTESTANTS |= ABLATIONS | COLOURED
 VARIANTS = ('ours-random', *ABLATIONS)  # of the recipe, and so none of those it competes with
 
 # Those whose score is followed over the steps of adaptation.
@@ -168,7 +178,7 @@ class Protocol(NamedTuple):
   curve: tuple[int, ...] = (0, 5, 10, 25, 60, 150)  # further numbers of steps, of FOLLOWED
   curve_shots: tuple[int, ...] = (5,)
   curve_selections: tuple[int, ...] = (1,)
-  contestants: tuple[str, ...] = COMPARED
+  contestants: tuple[str, ...] = (*COMPARED, *COLOURED)
   rehearsal: bool = False  # annotate and score images that 'cpu-small' does not score
 
 
@@ -193,7 +203,7 @@ PROTOCOLS: dict[Name, Protocol] = {
     max_test_images=10,
     curve=(25,),
     curve_selections=(0,),
-    contestants=(OURS, *VARIANTS),
+    contestants=(OURS, *VARIANTS, *COLOURED),
     rehearsal=True,
   ),
   'paper': Protocol(

@@ -14,7 +14,7 @@ from experiments.environment import machine
 from experiments.options import DataOptions
 from experiments.study import cells, networks, targets
 from experiments.study.cells import Cell, Result
-from experiments.study.protocols import Protocol
+from experiments.study.protocols import CONTESTANTS, Protocol
 from experiments.study.targets import Split, Target
 from fscs import instances, metrics, preprocessing
 from fscs.errors import InputError
@@ -42,6 +42,8 @@ def do_cell(
   names = target.grey_set.names
   support, images = (tuple(names[i] for i in indices) for indices in split)
   _check_images(cell, support, images, workdir)
+  if CONTESTANTS[cell.contestant].colours:
+    target = targets.with_learned_grey(target, split.support)
   params = _start(cell, options, protocol, workdir)
   begin = time.perf_counter()
   predict, losses = _adapt(cell, params, target, split, options, protocol)
@@ -76,7 +78,7 @@ def _check_images(cell: Cell, support: tuple, images: tuple, workdir: Path) -> N
 
 def _start(cell: Cell, options, protocol, workdir: Path) -> Params | None:
   """Parameters to adapt, after a training on sources if the contestant has one."""
-  if cell.contestant in BASELINES:
+  if CONTESTANTS[cell.contestant].baseline:
     return None
   return networks.start(cell.contestant, cell.target, cell.seed, options, protocol, workdir)
 
@@ -86,7 +88,7 @@ def _adapt(
 ) -> tuple[PredictAll, np.ndarray]:
   support = preprocessing.split(target.grey_set, split.support)
   if params is None:
-    predict = BASELINES[cell.contestant](support.images, support.masks)
+    predict = BASELINES[CONTESTANTS[cell.contestant].baseline](support.images, support.masks)
     return lambda images: np.stack([predict(image) for image in images]), np.zeros(0)
   name, seed = cell.contestant, cell.seed
   adapt = networks.make_adapt(name, cell.target, options, protocol, cell.steps, seed)

@@ -9,9 +9,10 @@ import numpy as np
 from experiments import data
 from experiments.options import DataOptions
 from experiments.study.protocols import PROTOCOLS, REPORTED, Protocol
+from fscs.channels import choose, weighted
 from fscs.errors import InputError
-from fscs.own_images import rescale_labels
-from fscs.preprocessing import GreySet, prepare
+from fscs.own_images import rescale_labels, stretch
+from fscs.preprocessing import GreySet, prepare, shrink
 from fscs.selections import Selections, support_indices, support_names
 
 STACKS = ('EM', 'ssTEM')  # whose images are the sections of one block of tissue, in order
@@ -22,6 +23,7 @@ class Target(NamedTuple):
 
   grey_set: GreySet
   labels: np.ndarray | None  # (N, H, W) int32 objects, where the data set tells them apart
+  colours: np.ndarray | None = None  # (N, H, W, 3) float, in place of grey values, of RGB images
 
 
 class Split(NamedTuple):
@@ -36,12 +38,29 @@ def load(code: str, options: DataOptions) -> Target:
   """Read and prepare a target."""
   image_set = data.load_set(code, options)
   grey_set = prepare(image_set, protocol=options.protocol, downscale=options.downscale)
+  colours = None
+  if all(image.ndim == 3 for image in image_set.images):
+    colours = np.stack([shrink(image, options.downscale) for image in image_set.images])
   if image_set.labels is None:
-    return Target(grey_set, None)
+    return Target(grey_set, None, colours)
   shape = grey_set.masks.shape[1:]
   cut = [size * options.downscale for size in shape]
   labels = [rescale_labels(image[: cut[0], : cut[1]], shape) for image in image_set.labels]
-  return Target(grey_set, np.stack(labels))
+  return Target(grey_set, np.stack(labels), colours)
+
+
+def with_learned_grey(target: Target, support: Sequence[int]) -> Target:
+  """Grey values that tell the annotated foreground best, see `fscs.channels.choose`.
+
+  The values of every image are stretched, as those of own images are. Grey images stay as they are.
+  """
+  if target.colours is None:
+    return target
+  weights = choose(list(target.colours[support]), list(target.grey_set.masks[support]))
+  if not isinstance(weights, tuple):
+    return target
+  images = np.stack([stretch(weighted(image, weights)) for image in target.colours])
+  return target._replace(grey_set=target.grey_set._replace(images=images))
 
 
 def split(

@@ -31,6 +31,8 @@ def of(name: str, protocol: protocols.Name, *, simulated: bool) -> dict[str, Any
   tuning = contestant.tuning and protocols.tuning_of(name, PROTOCOLS[protocol])._asdict()
   network = {'kernel_init': contestant.kernel_init, 'arch': contestant.arch}
   lengths = {field: getattr(PROTOCOLS[protocol], field) for field in _OF_PROTOCOL}
+  if contestant.colours:
+    network['colours'] = True
   groups = {'network': network, 'training': training, 'tuning': tuning, 'protocol': lengths}
   return json.loads(json.dumps({**groups, 'data': {'simulated': simulated}}))
 
