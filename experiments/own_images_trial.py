@@ -26,6 +26,7 @@ from experiments.own_images_table import LABELS, RATE, Key, Row, table
 from experiments.progress import progress_bar
 from experiments.study.rounds import splitting_of
 from fscs import instances, metrics
+from fscs.channels import choose
 from fscs.errors import InputError
 from fscs.finetuning import Settings, finetune_with_trials
 from fscs.objects import find_objects
@@ -173,7 +174,8 @@ def _learn(key: Key, images: list[np.ndarray], masks: list[np.ndarray]) -> Learn
 
 
 def _learn_baseline(method: str, images: list[np.ndarray], masks: list[np.ndarray]) -> Learned:
-  grey = lambda image: stretch(to_grey(image))  # noqa: E731
+  channel = choose(images, masks)  # as fine-tuning does
+  grey = lambda image: stretch(to_grey(image, channel))  # noqa: E731
   predict = BASELINES[method]([grey(image) for image in images], [mask > 0 for mask in masks])
   splitting = splitting_of(masks)
 

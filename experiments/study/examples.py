@@ -13,7 +13,7 @@ from experiments.study.protocols import OURS
 from experiments.study.sections import labels_of, targets_of
 from fscs.errors import InputError
 
-DRAWN = ('otsu', 'forest', 'scratch', 'transfer', 'combined', OURS)
+DRAWN = ('otsu', 'forest', 'scratch', 'transfer', 'combined', f'{OURS}-colours', OURS)
 DRAWN_SHOTS = 5
 
 
