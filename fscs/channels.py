@@ -46,9 +46,14 @@ def choose(
       first channel); or 'learned': the weighted sum of `learn`, where it tells foreground clearly
       better than that. Where images differ in their number of channels, nothing is learned.
     colour: whether 3 channels are red, green and blue.
+
+  Raises:
+    InputError: the choice is none of these.
   """
   if not isinstance(choice, str):
     return choice
+  if choice not in ('learned', 'luma'):
+    raise InputError(f"channel={choice!r}: a number from 0, weights, 'learned' or 'luma' is needed")
   counts = {image.shape[2] if image.ndim == 3 else 1 for image in images}
   plain = None if counts == {1} or (colour and counts <= {1, 3}) else 0
   if choice == 'luma' or len(counts) > 1 or counts == {1}:
