@@ -21,6 +21,7 @@ from experiments.environment import versions
 from experiments.options import run
 from experiments.prediction_report import write_report
 from experiments.progress import progress_bar
+from experiments.runs import CONFIG_FILE
 from experiments.segmentation import Summary, segment_file
 from fscs import images as files
 from fscs.errors import InputError
@@ -141,6 +142,8 @@ def _folders(config: Config) -> tuple[Path, Path]:
 
 def _load(workdir: Path) -> Segmenter:
   folder = workdir / 'model'
+  if not folder.is_dir() and (workdir / CONFIG_FILE).exists():
+    raise InputError(f'--model={workdir} has no model yet: finish its fine-tuning first')
   return Segmenter.load(folder if folder.is_dir() else workdir)
 
 

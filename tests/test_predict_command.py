@@ -73,6 +73,13 @@ def test_masks_in_the_folder_of_the_images_are_left_out(run, tmp_path, capsys):
   assert not endings_of(out, 'a_mask_')
 
 
+def test_a_fine_tuning_that_has_not_ended_is_no_model(run, tmp_path):
+  (tmp_path / 'begun').mkdir()
+  (tmp_path / 'begun' / 'config.json').write_text('{}')
+  with pytest.raises(InputError, match='begun has no model yet: finish its fine-tuning first'):
+    run(model=str(tmp_path / 'begun'))
+
+
 def test_a_model_of_weighted_channels_segments_their_sum_and_measures_the_luma(
   run, tmp_path, capsys
 ):
