@@ -31,9 +31,9 @@ class Page(NamedTuple):
 
   name: str
   grey: np.ndarray  # (H, W)
-  colours: np.ndarray | None  # (H, W, channels), where grey values are learned from them
+  channels: np.ndarray  # (H, W, channels); of no account unless grey values are learned
   mask: np.ndarray  # (H, W) labels, or booleans where objects are not told apart
-  colour: bool  # whether the channels are red, green and blue
+  rgb: bool  # the channels are red, green and blue
   note: str  # how the grey values were made
 
 
@@ -55,7 +55,7 @@ def read_all(pairs: list[Pair], choice: int | ChannelName) -> tuple[list[Page], 
   channel = _channel(usable, choice)
   if isinstance(channel, tuple):
     print('grey values: weighted sum of the channels,', *(f'{weight:+.2f}' for weight in channel))
-    usable = [page._replace(grey=weighted(page.colours, channel)) for page in usable]
+    usable = [page._replace(grey=weighted(page.channels, channel)) for page in usable]
   else:
     for page in usable:
       if page.note:
@@ -66,8 +66,8 @@ def read_all(pairs: list[Pair], choice: int | ChannelName) -> tuple[list[Page], 
 def _channel(pages: list[Page], choice: int | ChannelName) -> Channel:
   if choice != 'learned':
     return None if choice == 'luma' else choice
-  colours, masks = ([getattr(page, of) for page in pages] for of in ('colours', 'mask'))
-  learned = choose(colours, masks, colour=all(page.colour for page in pages))
+  images, masks = ([getattr(page, of) for page in pages] for of in ('channels', 'mask'))
+  learned = choose(images, masks, colour=all(page.rgb for page in pages))
   return learned if isinstance(learned, tuple) else None
 
 
@@ -84,13 +84,14 @@ def _read_pages(pair: Pair, choice: int | ChannelName) -> Iterator[Page]:
       name = pair.image.name if pages == 1 else f'{pair.image.name}, page {page}'
       whole = (page, slice(0, height), slice(0, width))
       grey = image.read(*whole)
-      colours = image.read_channels(*whole) if choice == 'learned' else None
-      seen = grey if colours is None else colours
-      files.require_finite(seen, pair.image)
+      channels = grey[..., None]
+      if choice == 'learned' and image.channels > 1:
+        channels = image.read_channels(*whole)
+      files.require_finite(channels, pair.image)
       mask = files.read_mask(pair.mask, (height, width), page, allow_empty=pages > 1)
-      if not mask.labels.any() or seen.min() == seen.max():
+      if not mask.labels.any() or channels.min() == channels.max():
         why = 'all pixels have the same grey value' if mask.labels.any() else 'nothing is marked'
         print(f'left out: {name}: {why}', file=sys.stderr)
         continue
       labels = mask.labels if mask.instances else mask.labels > 0
-      yield Page(name, grey, colours, labels, image.colour, image.note)
+      yield Page(name, grey, channels, labels, image.colour, image.note)

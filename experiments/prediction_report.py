@@ -9,6 +9,7 @@ from experiments.outputs import output_path
 from experiments.report_page import LONGEST_SIDE, Case, write_page
 from experiments.segmentation import Summary
 from experiments.thinning import read_thinned
+from fscs.channels import Channel
 from fscs.errors import InputError
 from fscs.images import open_image
 from fscs.own_images import stretch
@@ -63,7 +64,7 @@ def choose_evenly(items: Sequence[Path], count: int) -> list[Path]:
   return [items[place] for place in places]
 
 
-def _case(out: Path, path: Path, summary: Summary, channel: int | None) -> Case | None:
+def _case(out: Path, path: Path, summary: Summary, channel: Channel) -> Case | None:
   """The first page of an image with its objects; None if either is gone or damaged meanwhile."""
   try:
     with open_image(path, channel) as image:

@@ -14,7 +14,7 @@ from fscs.errors import InputError
 
 Weights = tuple[float, ...]  # of the channels, their absolute values sum to 1
 Channel = int | Weights | None  # one of them, a weighted sum, or None: luma of colours
-Choice = int | Weights | Literal['learned', 'luma']  # see `choose`
+Choice = int | Sequence[float] | Literal['learned', 'luma']  # see `choose`
 
 # ITU-R BT.601 weights of red, green and blue.
 LUMA = (0.299, 0.587, 0.114)
@@ -50,8 +50,10 @@ def choose(
   Raises:
     InputError: the choice is none of these.
   """
-  if not isinstance(choice, str):
+  if choice is None or isinstance(choice, int):
     return choice
+  if not isinstance(choice, str):
+    return tuple(float(weight) for weight in choice)
   if choice not in ('learned', 'luma'):
     raise InputError(f"channel={choice!r}: a number from 0, weights, 'learned' or 'luma' is needed")
   counts = {image.shape[2] if image.ndim == 3 else 1 for image in images}
@@ -61,9 +63,7 @@ def choose(
   return learn(images, masks, plain)
 
 
-def learn(
-  images: Sequence[np.ndarray], masks: Sequence[np.ndarray], plain: Channel = None
-) -> Channel:
+def learn(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], plain: Channel) -> Channel:
   """Weights of the channels by which foreground is bright and differs most from background.
 
   They maximise Fisher's criterion, the squared difference of the two means over the mean of the two

@@ -79,6 +79,8 @@ def test_a_choice_is_kept():
   assert choose([image], [mask], 'luma', colour=False) == 0
   for choice in (2, (0.5, 0.25, -0.25)):
     assert choose([image], [mask], choice) == choice
+  for weights in ([0.5, 0.25, -0.25], np.array([0.5, 0.25, -0.25])):
+    assert choose([image], [mask], weights) == (0.5, 0.25, -0.25)
   with pytest.raises(InputError, match="channel='red': a number from 0"):
     choose([image], [mask], 'red')
 

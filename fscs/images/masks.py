@@ -30,7 +30,8 @@ from skimage.measure import label
 
 from fscs.errors import InputError
 from fscs.images.files import IMAGE_SUFFIXES, require_usable
-from fscs.images.reading import open_raster, require_finite
+from fscs.images.rasters import open_raster
+from fscs.images.reading import require_finite
 from fscs.images.rois import ROI_SUFFIXES, read_rois
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, *ROI_SUFFIXES)

@@ -9,75 +9,15 @@ after the other in the order of the file. An NPY array is (H, W), (N, H, W), (H,
 (N, H, W, channels) with 1, 3 or 4 channels; 3 and 4 are red, green, blue and alpha.
 """
 
-import contextlib
 import dataclasses
-import math
 import os
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import tifffile
-import zarr
 
 from fscs.channels import LUMA, Channel, weighted
 from fscs.errors import InputError
-from fscs.images import files
-
-_COLOURS = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
-
-
-@dataclasses.dataclass(frozen=True)
-class Raster:
-  """The pixels of an open file as they are stored."""
-
-  path: Path
-  pixels: np.ndarray | zarr.Array
-  axes: str  # Y, X, C (channels), S (samples of a pixel); any other letter counts as pages
-  colour: bool = False  # the samples are red, green, blue and perhaps alpha
-  palette: bool = False  # the values are indices into a table of colours
-  close: Callable[[], None] = lambda: None
-
-  @property
-  def shape(self) -> tuple[int, int, int]:
-    """(pages, height, width)."""
-    return math.prod(self._page_shape), self._size('Y'), self._size('X')
-
-  @property
-  def channels(self) -> int:
-    """How many there are; those of one pixel count fastest."""
-    return self._size('C') * self._size('S')
-
-  def read(self, page: int, rows: slice, columns: slice, first: int, count: int) -> np.ndarray:
-    """(h, w, count) values of one page from channel `first` on, in native byte order.
-
-    More than one channel can be read at once where they are samples of a pixel.
-
-    Raises:
-      IndexError: there is no such page.
-      InputError: the file turns out to be damaged.
-    """
-    if not 0 <= page < self.shape[0]:
-      raise IndexError(f'page {page} of {self.shape[0]}')
-    channel, sample = divmod(first, self._size('S'))
-    places = {'Y': rows, 'X': columns, 'C': channel, 'S': slice(sample, sample + count)}
-    pages = iter(np.unravel_index(page, self._page_shape))
-    index = tuple(places[axis] if axis in places else int(next(pages)) for axis in self.axes)
-    with files.as_input_error(self.path), files.tifffile_errors():
-      region = np.array(self.pixels[index])
-    region = region.astype(region.dtype.newbyteorder('='), copy=False)
-    if 'S' not in self.axes:
-      return region[..., None]
-    return region if self.axes.endswith('S') else np.moveaxis(region, 0, -1)
-
-  @property
-  def _page_shape(self) -> tuple[int, ...]:
-    sizes = zip(self.axes, self.pixels.shape, strict=True)
-    return tuple(size for axis, size in sizes if axis not in 'YXCS')
-
-  def _size(self, axis: str) -> int:
-    return self.pixels.shape[self.axes.index(axis)] if axis in self.axes else 1
+from fscs.images.rasters import Raster, open_raster
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +50,11 @@ class ImageFile:
     if channel is not None:
       return self._raster.read(page, rows, columns, channel, 1)[..., 0]
     return _luma(self.read_channels(page, rows, columns))
+
+  @property
+  def channels(self) -> int:
+    """How many `read_channels` gives."""
+    return 3 if self.colour else self._raster.channels
 
   @property
   def colour(self) -> bool:
@@ -182,25 +127,6 @@ def _open_weighted(raster: Raster, weights: tuple[float, ...]) -> ImageFile:
   return ImageFile(raster.path, raster.shape, dtype, note, raster, weights)
 
 
-def open_raster(path: str | os.PathLike) -> Raster:
-  """Opens an image file with all its channels; raises as `open_image` does."""
-  path = Path(path)
-  files.require_usable(path, files.IMAGE_SUFFIXES)
-  kind = path.suffix.lower()
-  opener = {'.tif': _open_tiff, '.tiff': _open_tiff, '.npy': _open_npy}.get(kind, _open_decoded)
-  # What libraries warn of is odd metadata, which is of no account here.
-  with files.as_input_error(path), warnings.catch_warnings(action='ignore'):
-    raster = opener(path)
-  shape, dtype = raster.pixels.shape, raster.pixels.dtype
-  if 0 not in shape and dtype.kind in 'biuf' and dtype.itemsize <= 8:
-    return raster
-  raster.close()
-  raise InputError(
-    f'{path}: found {"no" if 0 in shape else dtype} pixels (shape {shape}), expected integers or '
-    'floats of up to 64 bits; save the grey values anew in one of these types'
-  )
-
-
 def require_finite(pixels: np.ndarray, path: Path) -> None:
   """Raises InputError if any of the pixels is not a number or infinite."""
   bad = pixels.size - np.count_nonzero(np.isfinite(pixels))
@@ -217,69 +143,3 @@ def _luma(rgb: np.ndarray) -> np.ndarray:
   red, green, blue = np.moveaxis(rgb.astype(np.result_type(rgb.dtype, np.float32)), -1, 0)
   grey = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
   return (grey if rgb.dtype.kind == 'f' else np.rint(grey)).astype(rgb.dtype)
-
-
-def _open_tiff(path: Path) -> Raster:
-  with contextlib.ExitStack() as stack:
-    with files.tifffile_errors() as errors:
-      tiff = stack.enter_context(tifffile.TiffFile(path))
-      series = _one_series(path, tiff)
-    if errors:  # tifffile would go on without the pages it did not find
-      raise files.undecodable(path, errors[0])
-    shape, axes = series.get_shape(squeeze=False), series.get_axes(squeeze=False)
-    if 0 in shape:
-      raise files.undecodable(path, f'found no pixels but the shape {shape}')
-    if series.dataoffset is not None:
-      dtype = series.dtype.newbyteorder(tiff.byteorder)
-      pixels = np.memmap(path, dtype, 'r', series.dataoffset, shape)
-    else:
-      _require_complete(path, series)
-      store = series.aszarr(level=0, multiscales=False, squeeze=False)
-      pixels = zarr.open_array(store, mode='r', zarr_format=2)
-    photometric = series.keyframe.photometric
-    colour = photometric in _COLOURS and shape[axes.index('S')] in (3, 4)
-    palette = photometric == tifffile.PHOTOMETRIC.PALETTE
-    return Raster(path, pixels, axes, colour, palette, stack.pop_all().close)
-
-
-def _one_series(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
-  """The pages of full resolution; thumbnails and pyramids are left out."""
-  levels = [level for series in tiff.series for level in series.levels]
-  full = [s for s in levels if not (s.keyframe.is_reduced or s.keyframe.is_subifd)]
-  if len(full) == 1:
-    return full[0]
-  found = ', '.join(f'{series.shape} {series.dtype}' for series in full[:4]) or 'no pages'
-  raise InputError(
-    f'{path}: found pages that differ in size or type ({found}), expected pages of one size; save '
-    'each kind in a file of its own'
-  )
-
-
-def _require_complete(path: Path, series: tifffile.TiffPageSeries) -> None:
-  """Raises InputError where a page or the end of one is missing; it would read as zeros."""
-  for page in series.pages:
-    if page is None:
-      raise files.undecodable(
-        path, 'a page that its metadata names is missing, or the file it is in'
-      )
-    end, size = np.add(page.dataoffsets, page.databytecounts).max(), page.parent.filehandle.size
-    if end > size:
-      raise files.undecodable(path, f'its pages would end at byte {end:,} of {size:,}')
-
-
-def _open_npy(path: Path) -> Raster:
-  pixels = np.load(path, mmap_mode='r', allow_pickle=False)
-  samples = pixels.shape[-1] if pixels.ndim > 2 and pixels.shape[-1] in (1, 3, 4) else 0
-  axes = 'I' * (pixels.ndim == 3 + bool(samples)) + 'YX' + 'S' * bool(samples)
-  if len(axes) != pixels.ndim:
-    raise InputError(
-      f'{path}: found an array of shape {pixels.shape}, expected (H, W) or (N, H, W), perhaps with '
-      'a last axis of 1, 3 or 4 channels; transpose or split it'
-    )
-  return Raster(path, pixels, axes, colour=samples > 1)
-
-
-def _open_decoded(path: Path) -> Raster:
-  pixels = files.decode(path)
-  colour = pixels.ndim == 3
-  return Raster(path, pixels, 'YXS' if colour else 'YX', colour)
