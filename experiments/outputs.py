@@ -1,16 +1,15 @@
-"""What prediction writes for an image: TIFFs, overlay, ROIs and a table of objects.
+"""What prediction writes for an image: TIFFs, overlay, ROIs.
 
 All files of an image are made in a folder beside and appear together, or none of them does.
 """
 
 import contextlib
-import csv
 import hashlib
 import math
 import mmap
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +27,6 @@ OVERLAY_COLOUR = (0, 168, 232)
 OVERLAY_SIDE = 2048  # longest side of an overlay in pixels
 TILE_SIDE = 512  # of tiled TIFFs
 LARGEST_CLASSIC = 2**31  # bytes of pixels in a TIFF; more make a BigTIFF
-PROPERTIES = (
-  'label',
-  'area',
-  'centroid',
-  'bbox',
-  'equivalent_diameter_area',
-  'axis_major_length',
-  'axis_minor_length',
-  'eccentricity',
-  'orientation',
-  'perimeter',
-  'solidity',
-  'intensity_mean',
-  'intensity_min',
-  'intensity_max',
-  'intensity_std',
-)
-COLUMNS = (
-  *('file', 'page', 'label', 'area', 'centroid_row', 'centroid_column'),
-  *('top', 'left', 'bottom', 'right', 'equivalent_diameter', 'major_axis', 'minor_axis'),
-  *('eccentricity', 'orientation', 'perimeter', 'solidity'),
-  *('intensity_mean', 'intensity_min', 'intensity_max', 'intensity_std'),
-)
-
-
 ENDINGS = (  # of files, after the name of the image; the table, last, says that all are there
   *('probability.tif', 'mask.tif', 'labels.tif', 'overlay.png', 'rois.zip', 'objects.csv'),
 )
@@ -163,9 +137,9 @@ def label_type(count: int) -> type:
   return np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32
 
 
-def write_overlay(path: Path, grey: np.ndarray, labels: np.ndarray) -> None:
-  """A PNG of an 8-bit image with the outlines of its objects."""
-  colours = np.repeat(grey[..., None], 3, axis=-1)
+def write_overlay(path: Path, image: np.ndarray, labels: np.ndarray) -> None:
+  """A PNG of an 8-bit image, (H, W) or (H, W, 3), with the outlines of its objects."""
+  colours = image.copy() if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
   colours[find_boundaries(labels, mode='inner')] = OVERLAY_COLOUR
   Image.fromarray(colours).save(path, compress_level=3)  # a third of the time, no larger
 
@@ -190,36 +164,3 @@ def write_rois(path: Path, rois: Sequence[roifile.ImagejRoi]) -> None:
   """An archive for ImageJ's ROI manager; none where there is no object."""
   if rois:
     roifile.roiwrite(path, list(rois), mode='w')
-
-
-def measure(
-  file: str, page: int, labels: np.ndarray, grey: np.ndarray, offset: tuple[int, int] = (0, 0)
-) -> list[dict[str, Any]]:
-  """A row of `COLUMNS` per object; lengths in pixels, positions from the image's upper left."""
-  if grey.dtype.kind == 'f':  # sums of narrower floats overflow
-    grey = grey.astype(np.float64)
-  table = regionprops_table(labels, grey, properties=PROPERTIES)
-  rows = []
-  for values in zip(*table.values(), strict=True):
-    row = dict(zip(COLUMNS[2:], (value.item() for value in values), strict=True))
-    for name in ('centroid_row', 'top', 'bottom'):
-      row[name] += offset[0]
-    for name in ('centroid_column', 'left', 'right'):
-      row[name] += offset[1]
-    rows.append({'file': file, 'page': page, **row})
-  return rows
-
-
-def write_measurements(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-  """A CSV of all objects."""
-  with path.open('w', newline='', encoding='utf-8', errors='surrogateescape') as file:
-    writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
-    writer.writeheader()
-    for row in rows:
-      writer.writerow({k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()})
-
-
-def read_measurements(path: Path) -> Iterator[dict[str, str]]:
-  """The rows of such a file."""
-  with path.open(newline='', encoding='utf-8', errors='surrogateescape') as file:
-    yield from csv.DictReader(file)

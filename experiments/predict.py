@@ -4,19 +4,19 @@
 
 For every image NAME the folder --out gets NAME_probability.tif (0 to 1), NAME_mask.tif (0 or 255),
 NAME_labels.tif (a number per object), NAME_overlay.png, NAME_rois.zip (for ImageJ) and
-NAME_objects.csv (area, position, shape and intensity of every object; where channels are weighted,
-intensity of the luma or else of the first). objects.csv has all objects, images.csv a line per
-image, and report.html is a page to look at. Masks among the images are left out. Run again, it does
-what is missing; images that another model segmented are done anew.
+NAME_objects.csv (area, position, shape and intensity of every object; of images with colours or
+channels also the intensity in each, as intensity_mean_0). objects.csv has all objects, images.csv a
+line per image, and report.html is a page to look at. Masks among the images are left out. Run
+again, it does what is missing; images that another model segmented are done anew.
 """
 
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from experiments import outputs, records
+from experiments import measurements, outputs, records
 from experiments.environment import versions
 from experiments.options import run
 from experiments.prediction_report import write_report
@@ -75,7 +75,8 @@ def predict(config: Config) -> Path:
     failed = _segment(segmenter, found, out, done, model)
     records.rewrite(out, done, model)
     with outputs.whole_or_not(out / 'objects.csv') as path:
-      outputs.write_measurements(path, _all_rows(out, found, done))
+      tables = [outputs.output_path(out, p.stem, 'objects.csv') for p in found if p.name in done]
+      measurements.join(path, tables)
     if config.report:
       facts = {**dataclasses.asdict(config), **_facts(segmenter), **versions()}
       write_report(out, found, done, failed, segmenter, facts)
@@ -164,14 +165,6 @@ def _images(folder: Path) -> list[Path]:
     if (other := by_stem.setdefault(path.stem, path)) is not path:
       raise InputError(f'{other} and {path.name} would write to the same files: rename one of them')
   return images
-
-
-def _all_rows(
-  out: Path, images: Sequence[Path], done: Mapping[str, Summary]
-) -> Iterator[dict[str, str]]:
-  for path in images:
-    if path.name in done:
-      yield from outputs.read_measurements(outputs.output_path(out, path.stem, 'objects.csv'))
 
 
 if __name__ == '__main__':

@@ -68,15 +68,15 @@ def _case(out: Path, path: Path, summary: Summary, channel: Channel) -> Case | N
   """The first page of an image with its objects; None if either is gone or damaged meanwhile."""
   try:
     with open_image(path, channel) as image:
-      grey = read_thinned(image, 0, LONGEST_SIDE)
+      picture = read_thinned(image, 0, LONGEST_SIDE)
     with open_image(output_path(out, path.stem, 'labels.tif')) as labels:
       found = read_thinned(labels, 0, LONGEST_SIDE)
   except InputError:
     return None
-  if grey.shape != found.shape:
+  if picture.shape[:2] != found.shape:
     return None
   pages = f' on {summary.pages} pages, of which this is the first' if summary.pages > 1 else ''
-  return Case(path.name, f'{summary.objects} objects{pages}', stretch(grey), None, found)
+  return Case(path.name, f'{summary.objects} objects{pages}', stretch(picture), None, found)
 
 
 def _row(name: str, done: Mapping[str, Summary], failed: Mapping[str, str]) -> tuple:

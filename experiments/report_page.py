@@ -48,11 +48,11 @@ _CITATION = (
 
 
 class Case(NamedTuple):
-  """An image with what was predicted and, where it is known, the truth; all (H, W)."""
+  """An image with what was predicted and, where it is known, the truth; (H, W) each."""
 
   title: str
   score: str  # IoU with the truth, or what else to say of it
-  grey: np.ndarray  # uint8
+  image: np.ndarray  # uint8; colours have (H, W, 3)
   truth: np.ndarray | None  # int, objects; 0 is background
   prediction: np.ndarray  # alike
 
@@ -125,15 +125,15 @@ def _pictures(cases: Sequence[Case], heading: str) -> str:
 
 
 def _figure(case: Case) -> str:
-  step = -(-max(case.grey.shape) // LONGEST_SIDE)
-  grey, prediction = case.grey[::step, ::step], case.prediction[::step, ::step]
+  step = -(-max(case.prediction.shape) // LONGEST_SIDE)
+  image, prediction = case.image[::step, ::step], case.prediction[::step, ::step]
   layers = {'prediction': _outlines(prediction, PREDICTION)}
   if case.truth is not None:
     truth = case.truth[::step, ::step]
     layers = {'truth': _outlines(truth, TRUTH), **layers, 'error': _errors(truth, prediction)}
   title, score = html.escape(case.title), html.escape(case.score)
-  small = 'small' if max(grey.shape) < SHORTEST_SIDE else ''
-  images = f'<img class="{small}" src="{_data(grey)}" alt="{title}">'
+  small = 'small' if max(prediction.shape) < SHORTEST_SIDE else ''
+  images = f'<img class="{small}" src="{_data(image)}" alt="{title}">'
   images += ''.join(
     f'<img class="{name} {small}" src="{_data(layer)}" alt="{name} of {title}">'
     for name, layer in layers.items()

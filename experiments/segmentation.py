@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import roifile
 
-from experiments import outputs, thinning
+from experiments import measurements, outputs, thinning
 from fscs import blocks
 from fscs import images as files
 from fscs.blocks import Read, Region
@@ -49,10 +49,9 @@ class _Part(NamedTuple):
 class _Page(NamedTuple):
   """What was found on a page, besides its arrays."""
 
-  rows: list[dict[str, Any]]  # of `outputs.COLUMNS`, one per object
+  rows: list[dict[str, Any]]  # of `measurements.columns`, one per object
   rois: list[roifile.ImagejRoi]
   foreground: int  # pixels
-  thin: np.ndarray | None  # of the first page: (h, w) uint8, at most `OVERLAY_SIDE` a side
   doubts: list[str]
 
 
@@ -74,7 +73,7 @@ def segment_file(segmenter: Segmenter, path: Path, out: Path) -> Summary:
       _segment_page(segmenter, image, page, probability[page], labels[page])
       for page in range(image.shape[0])
     ]
-    _write(folder, pages, probability, labels, segmenter.splitting.threshold)
+    _write(folder, image, pages, probability, labels, segmenter.splitting.threshold)
   return Summary(
     path.name,
     *image.shape,
@@ -96,16 +95,16 @@ def _segment_page(
     target = labels[part.seen]
     new = (part.labels > 0) & (target == 0)
     target[new] = part.labels[new]
-    weighted = isinstance(segmenter.channel, tuple)
-    measured = image.read_stored(page, *part.seen) if weighted else part.grey
-    rows += outputs.measure(image.path.name, page, part.labels, measured, offset)
+    several = image.channels > 1
+    values = image.read_measured(page, *part.seen) if several else part.grey[..., None]
+    rows += measurements.measure(image.path.name, page, part.labels, values, offset)
     rois += outputs.rois_of(part.labels, page, offset)
     foreground += np.count_nonzero(probability[part.core] > segmenter.splitting.threshold)
     thinning.put_thinned(thin, part.grey, offset, step)
     outputs.release(probability)
     outputs.release(labels)
   found = doubts(segmenter, thin, [row['equivalent_diameter'] for row in rows])
-  return _Page(rows, rois, foreground, stretch(thin) if page == 0 else None, found)
+  return _Page(rows, rois, foreground, found)
 
 
 def _read(image: ImageFile, page: int, region: Region) -> np.ndarray:
@@ -135,7 +134,12 @@ def _parts(segmenter: Segmenter, read: Read, probability: np.ndarray) -> Iterato
 
 
 def _write(
-  folder: Path, pages: list[_Page], probability: np.ndarray, labels: np.ndarray, threshold: float
+  folder: Path,
+  image: ImageFile,
+  pages: list[_Page],
+  probability: np.ndarray,
+  labels: np.ndarray,
+  threshold: float,
 ) -> None:
   rows = [row for page in pages for row in page.rows]
   kind = outputs.label_type(max((row['label'] for row in rows), default=0))
@@ -145,9 +149,10 @@ def _write(
   )
   outputs.write_pages(folder / 'labels.tif', labels, kind, lambda part: part)
   step = thinning.step_for(labels.shape[1:], outputs.OVERLAY_SIDE)
-  outputs.write_overlay(folder / 'overlay.png', pages[0].thin, labels[0, ::step, ::step])
+  picture = stretch(thinning.read_thinned(image, 0, outputs.OVERLAY_SIDE))
+  outputs.write_overlay(folder / 'overlay.png', picture, labels[0, ::step, ::step])
   outputs.write_rois(folder / 'rois.zip', [roi for page in pages for roi in page.rois])
-  outputs.write_measurements(folder / 'objects.csv', rows)
+  measurements.write(folder / 'objects.csv', rows, measurements.columns(image.channels))
 
 
 def _in_words(by_page: list[list[str]]) -> str:

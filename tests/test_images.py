@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from fscs import images
+from fscs.channels import LUMA
 from fscs.errors import InputError
 from fscs.images.files import MAX_DECODED_PIXELS
 
@@ -389,6 +390,10 @@ def test_weighted_channels_of_any_layout_and_region(tmp_path):
       region = (1, slice(3, 17), slice(5, 6))
       np.testing.assert_array_equal(image.read(*region), pages[region])
       np.testing.assert_array_equal(image.read_channels(*region), colours[region])
+      measured = image.read_measured(*region)
+      np.testing.assert_array_equal(measured[..., 1:], colours[region])
+      plain = np.rint(colours[region] @ np.array(LUMA)) if colour else colours[region][..., 0]
+      np.testing.assert_array_equal(measured[..., 0], plain)
 
 
 @pytest.mark.parametrize('shape', [(4, 5), (4, 5, 3)])

@@ -18,6 +18,7 @@ from fscs.channels import LUMA
 from fscs.checkpoint import save_init
 from fscs.errors import InputError
 from fscs.images import files
+from fscs.own_images import stretch
 
 ENDINGS = {'_probability.tif', '_mask.tif', '_labels.tif', '_overlay.png', '_objects.csv'}
 
@@ -94,13 +95,48 @@ def test_a_model_of_weighted_channels_segments_their_sum_and_measures_the_luma(
   np.testing.assert_allclose(probability, segmenter.predict(colours), atol=1e-6)
   labels = tifffile.imread(out / 'a_labels.tif')
   luma = np.rint(colours @ np.array(LUMA))
-  for row in rows_of(out / 'a_objects.csv'):
-    mean = luma[labels == int(row['label'])].mean()
-    assert float(row['intensity_mean']) == pytest.approx(mean, abs=0.05)
+  rows = rows_of(out / 'a_objects.csv')
+  assert rows
+  for row in rows:
+    inside = labels == int(row['label'])
+    assert float(row['intensity_mean']) == pytest.approx(luma[inside].mean(), abs=0.05)
+    for channel in range(3):
+      values = colours[inside, channel]
+      assert float(row[f'intensity_mean_{channel}']) == pytest.approx(values.mean(), rel=1e-4)
+      assert float(row[f'intensity_std_{channel}']) == pytest.approx(values.std(), rel=1e-4)
+      assert int(float(row[f'intensity_max_{channel}'])) == values.max()
+  with Image.open(out / 'a_overlay.png') as overlay:
+    picture = np.array(overlay)
+  outlined = (picture == outputs.OVERLAY_COLOUR).all(-1)
+  assert outlined.any()
+  np.testing.assert_array_equal(picture[~outlined], stretch(colours)[~outlined])
   write(tmp_path / 'in' / 'b.tif')  # grey
   with pytest.raises(InputError, match='1 of 2 images could not be segmented'):
     run(model=str(tmp_path / 'weighted'))
   assert 'b.tif: found 1 channel(s), expected the 3' in capsys.readouterr().err
+
+
+def test_the_table_of_all_objects_has_the_channels_of_all_images(run, tmp_path):
+  write(tmp_path / 'in' / 'a.tif')
+  grey = cells(4)[0]
+  other = np.random.default_rng(0).integers(0, 60_000, grey.shape).astype(np.uint16)
+  tifffile.imwrite(
+    tmp_path / 'in' / 'b.ome.tif', np.stack([grey * 200, other]), metadata={'axes': 'CYX'}
+  )
+  out = run()
+  of_a, of_b = (rows_of(out / f'{stem}_objects.csv') for stem in ('a', 'b.ome'))
+  assert of_a
+  assert of_b
+  assert not any(name.startswith('intensity_mean_') for name in of_a[0])
+  labels = tifffile.imread(out / 'b.ome_labels.tif')
+  for row in of_b:
+    assert row['intensity_mean'] == row['intensity_mean_0']
+    mean = other[labels == int(row['label'])].mean()
+    assert float(row['intensity_mean_1']) == pytest.approx(mean, rel=1e-4)
+  everything = rows_of(out / 'objects.csv')
+  missing = dict.fromkeys(of_b[0].keys() - of_a[0].keys(), '')
+  assert len(missing) == 8
+  assert everything == [*({**row, **missing} for row in of_a), *of_b]
 
 
 def test_images_csv_says_what_objects_csv_and_the_mask_do(run, tmp_path):

@@ -34,10 +34,11 @@ def page(tmp_path):
   labels = np.zeros((60, 80), np.int32)
   labels[disk((30, 30), 12)] = 1
   grey = (labels * 100 + 50).astype(np.uint8)
+  colours = np.stack([grey, grey, 255 - grey], axis=-1)
   moved = np.roll(labels, 6, axis=1)
   cases = [
     Case('a & b <i>.tif', '0.612', grey, labels, moved),
-    Case('c', '1', grey, labels, labels),
+    Case('c', '1', colours, labels, labels),
   ]
   path = tmp_path / 'page.html'
   write_page(path, 'A "run" <b>', 'expect 0.7', [3.0, 2.0, 1.0], cases, {'scale': 0.5, 'x': '<&>'})

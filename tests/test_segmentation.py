@@ -13,7 +13,7 @@ from test_finetuning import cells
 from test_predict_command import rows_of
 from tiny_segmenter import tiny_segmenter
 
-from experiments import outputs, thinning
+from experiments import measurements, outputs, thinning
 from experiments.segmentation import MAX_DOUBTS, _in_words, segment_file
 from fscs import blocks
 from fscs.images import open_image
@@ -88,7 +88,7 @@ def test_doubts_and_summary_of_blocks_are_those_of_the_whole(segmenter, tmp_path
 def test_memory_does_not_grow_with_the_number_of_pages(segmenter, tmp_path, monkeypatch):
   monkeypatch.setattr(blocks, 'LARGEST_WHOLE', 130 * 130)
   monkeypatch.setattr(outputs, 'rois_of', lambda *_: [])  # objects do take memory
-  monkeypatch.setattr(outputs, 'measure', lambda *_: [])
+  monkeypatch.setattr(measurements, 'measure', lambda *_: [])
   peaks = []
   for pages in (4, 4, 40):  # the first one compiles
     path = tmp_path / f'{pages}.tif'
@@ -121,6 +121,14 @@ def test_a_thinned_image_is_the_same_from_parts(tmp_path, side, step, monkeypatc
   np.save(tmp_path / 'a.npy', image)
   with open_image(tmp_path / 'a.npy') as file:
     np.testing.assert_array_equal(thinning.read_thinned(file, 0, side), image[::step, ::step])
+
+
+def test_colours_are_thinned_as_colours_and_a_chosen_channel_as_grey(tmp_path):
+  colours = np.random.default_rng(0).integers(0, 256, (45, 61, 3)).astype(np.uint8)
+  np.save(tmp_path / 'a.npy', colours)
+  for channel, expected in ((None, colours), ((0.5, 0.5, 0.0), colours), (1, colours[..., 1])):
+    with open_image(tmp_path / 'a.npy', channel) as file:
+      np.testing.assert_array_equal(thinning.read_thinned(file, 0, 31), expected[::2, ::2])
 
 
 def test_the_doubts_of_many_pages_are_counted():

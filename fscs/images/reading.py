@@ -40,16 +40,30 @@ class ImageFile:
     """
     if isinstance(self._channel, tuple):
       return weighted(self.read_channels(page, rows, columns), self._channel)
-    return self.read_stored(page, rows, columns)
+    if self._channel is None:
+      return _luma(self.read_channels(page, rows, columns))
+    return self._raster.read(page, rows, columns, self._channel, 1)[..., 0]
 
-  def read_stored(self, page: int, rows: slice, columns: slice) -> np.ndarray:
-    """As `read`, but of weighted channels the luma or else the first, whose unit is the file's."""
-    channel = self._channel
-    if isinstance(channel, tuple):
-      channel = None if self.colour else 0
-    if channel is not None:
-      return self._raster.read(page, rows, columns, channel, 1)[..., 0]
-    return _luma(self.read_channels(page, rows, columns))
+  def read_measured(self, page: int, rows: slice, columns: slice) -> np.ndarray:
+    """(h, w, 1 + channels) of the type in the file: a grey value and then every channel.
+
+    The grey value is that of `read`; where that is a weighted sum, which has no unit, the luma of
+    colours and else the first channel. Of a file with one channel it is all there is: (h, w, 1).
+    """
+    if self.channels == 1:
+      return self.read(page, rows, columns)[..., None]
+    channels = self.read_channels(page, rows, columns)
+    if isinstance(self._channel, int):
+      grey = self.read(page, rows, columns)
+    else:
+      grey = _luma(channels) if self.colour else channels[..., 0]
+    return np.concatenate([grey[..., None], channels], axis=-1)
+
+  def read_shown(self, page: int, rows: slice, columns: slice) -> np.ndarray:
+    """What people would look at: (h, w, 3) colours, unless one was chosen, or (h, w) as `read`."""
+    if self.colour and not isinstance(self._channel, int):
+      return self.read_channels(page, rows, columns)
+    return self.read(page, rows, columns)
 
   @property
   def channels(self) -> int:
