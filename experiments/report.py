@@ -76,10 +76,9 @@ def report(config: Config) -> Path:
   out.mkdir(parents=True, exist_ok=True)
   final = tables.at_end(results)
   of_luma = [r for r in final if r.cell.contestant not in COLOURED]
-  done = {config.protocol: results}
+  done, beside = {config.protocol: results}, ()
   if config.protocol == protocols.REPORTED:
-    done[protocols.REHEARSAL] = _known(every, PROTOCOLS[protocols.REHEARSAL])
-  rehearsed = done.get(protocols.REHEARSAL, ())
+    done[protocols.REHEARSAL] = beside = _known(every, PROTOCOLS[protocols.REHEARSAL])
   parts = [
     *sections.summary(of_luma, config.protocol, _missing(results, config)),
     *sections.in_short(of_luma),
@@ -88,8 +87,8 @@ def report(config: Config) -> Path:
     *claims.of_the_paper(of_luma),
     *sections.scores(of_luma, out),
     *effort.steps(results, out),
-    *sections.ablations(rehearsed),
-    *colours.of_colours(tables.at_end(rehearsed), ' (rehearsal)'),
+    *sections.ablations(done.get(protocols.REHEARSAL, ())),
+    *colours.of_colours(tables.at_end(beside), ' (rehearsal)'),
     *effort.cost(of_luma, out),
   ]
   drawn = list(_predictions(final, config, workdir, simulated)) if config.predictions else []

@@ -22,6 +22,7 @@ from experiments.study import (
   command,
   document,
   effort,
+  examples,
   networks,
   plots,
   sections,
@@ -93,23 +94,23 @@ def test_differences_are_paired_and_their_interval_holds_them():
   assert tables.difference(results, 'scratch', 'forest') is None
 
 
-def test_shots_of_a_selection_are_resampled_together_and_selections_apart():
+def test_an_image_counts_once_however_often_it_is_scored():
   noise = np.random.default_rng(0).normal(0, 0.1, 20)
   zero, noisy = np.zeros(20), noise - noise.mean()
 
-  def width(**places):
-    fields = [
-      dict(zip(places, values, strict=True)) for values in zip(*places.values(), strict=True)
-    ]
-    results = [result('scratch', 'EM', noisy, **f) for f in fields]
-    found = tables.difference(
-      results + [result('otsu', 'EM', zero, **f) for f in fields], 'scratch', 'otsu'
-    )
+  def width(name, values, images):
+    results = []
+    for value, prefix in zip(values, images, strict=True):
+      fields = {name: value, 'images': tuple(f'{prefix}{i}' for i in range(20))}
+      results += [result('scratch', 'EM', noisy, **fields), result('otsu', 'EM', zero, **fields)]
+    found = tables.difference(results, 'scratch', 'otsu')
     return found.high - found.low
 
-  one = width(shots=(1,))
-  assert width(shots=(1, 5, 10)) == pytest.approx(one)  # the same images three times
-  assert width(selection=(1, 2, 3)) < 0.7 * one  # about 1 / sqrt(3)
+  one = width('shots', (1,), 'a')
+  assert one == pytest.approx(2 * 1.96 * noise.std() / 20**0.5, rel=0.1)
+  assert width('shots', (1, 5, 10), 'aaa') == pytest.approx(one)  # the same images three times
+  assert width('selection', (1, 2, 3), 'aaa') == pytest.approx(one)
+  assert width('selection', (1, 2, 3), 'abc') == pytest.approx(one / 3**0.5, rel=0.1)
 
 
 def test_results_of_different_images_are_not_paired():
@@ -128,10 +129,10 @@ def test_a_part_of_the_recipe_gains_where_the_variant_without_it_is_worse():
     result('otsu', 'B5', [0.1]),
   ]
   *_, table = sections.ablations(results)
-  assert table.header == ('instead', 'B5', 'EM', 'mean', 'gains on')
+  assert table.header == ('instead', 'B5', 'EM', 'mean', '95 % interval', 'gains on')
   assert table.rows == [
-    (CONTESTANTS['ours-unsized'].label, '+0.100', '', '+0.100', '1 of 1'),
-    (CONTESTANTS['ours-plain'].label, '-0.050', '+0.100', '+0.025', '1 of 2'),
+    (CONTESTANTS['ours-unsized'].label, '+0.100', '', '+0.100', '+0.100 to +0.100', '1 of 1'),
+    (CONTESTANTS['ours-plain'].label, '-0.050', '+0.100', '+0.025', '+0.025 to +0.025', '1 of 2'),
   ]
   assert list(sections.ablations(results[-1:])) == []
 
@@ -311,6 +312,21 @@ def test_neighbours_of_annotated_sections_can_be_left_out():
   assert tables.distant_iou(10)(found) == [0.5, 0.1]
   assert ('otsu', 'EM', 1) not in tables.means([found], tables.distant_iou(13))
   assert tables.distant_iou(3)(result('otsu', 'B5', [0.9])) == ()
+
+
+def test_images_far_from_annotated_ones_count_alike_however_few_a_selection_has():
+  results = [
+    result(OURS, 'EM', [0.9, 0.1, 0.1], sections=(12, 1, 2)),
+    result(OURS, 'EM', [0.5, 0.6, 0.7], sections=(10, 11, 20), selection=2),
+    result(OURS, 'EM', [0.3], sections=(9,), shots=5),
+  ]
+  assert tables.pooled(results, tables.distant_iou(10)) == {
+    (OURS, 'EM', 1): (pytest.approx((0.9 + 0.5 + 0.6 + 0.7) / 4), None, 2)
+  }
+  *_, text, table = sections._far(results, sections.labels_of(results), 'EM', 10)
+  assert text.text.endswith('There are, in one selection after the other, K = 1: 1, 3; K = 5: 0.')
+  assert table.rows == [[CONTESTANTS[OURS].label, '0.675']]
+  assert not list(sections._far(results, {}, 'ssTEM', 3))
 
 
 def grey_set(code='EM', count=9):
@@ -811,6 +827,15 @@ def test_predictions_are_drawn(tmp_path, blank_images):
   keep(tmp_path, 'scratch')
   out = report_of(tmp_path)
   assert 'Predictions of TNBC' in (out / 'results.html').read_text()
+
+
+def test_predictions_side_by_side_are_of_the_selection_of_the_leading_one(tmp_path):
+  for name, selection in (('otsu', 1), ('forest', 1), ('otsu', 2), (OURS, 2), (OURS, 3)):
+    keep(tmp_path, name, selection=selection)
+  shown = examples._shown(cells.read_all(tmp_path), 'TNBC', tmp_path)
+  assert {name: r.cell.selection for name, r in shown.items()} == {'otsu': 2, OURS: 2}
+  assert list(shown) == ['otsu', OURS]
+  assert not examples._shown(cells.read_all(tmp_path), 'EM', tmp_path)
 
 
 @pytest.mark.parametrize(

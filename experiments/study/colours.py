@@ -29,8 +29,9 @@ def of_colours(results: Sequence[Result], where: str = '') -> Iterator[Part]:
   yield Text(
     'All other tables are of the luma. Here the same contestants see, on the targets that have'
     ' colours, the weighted sum of red, green and blue that tells the annotated foreground best'
-    " (Fisher's criterion, `fscs.channels`). Means over the selections that both have done; the"
-    ' last column is ours less this one, both from colours.'
+    " (Fisher's criterion, `fscs.channels`), every image stretched between black and white as own"
+    ' images are, which the luma is not. Means over the selections that both have done; the last'
+    ' column is ours less this one, both from colours.'
   )
   header = ('target', 'K', 'contestant', 'selections', 'IoU, luma', 'IoU, colours')
   yield Table((*header, 'gain', '95 % interval', 'AP, luma', 'AP, colours', 'ours less it'), rows)

@@ -30,7 +30,7 @@ def predictions(results: Sequence[Result], folder: Path, options: DataOptions) -
   """
   labels = labels_of(results)
   yield Heading('Predictions')
-  yield Text(f'K = {DRAWN_SHOTS}, first selection: the image of median IoU.')
+  yield Text(f'K = {DRAWN_SHOTS}: the image of median IoU of the first selection.')
   for code in targets_of(results):
     shown = _shown(results, code, folder)
     if not shown:
@@ -54,14 +54,19 @@ def predictions(results: Sequence[Result], folder: Path, options: DataOptions) -
 
 
 def _shown(results: Sequence[Result], code: str, folder: Path) -> dict[str, Result]:
-  """{name: result} of the main contestants on the images of a target, the leading one last."""
-  kept = {
-    r.cell.contestant: r
-    for r in sorted(results, key=lambda r: (-r.cell.selection, -r.cell.seed))
-    if (r.cell.target, r.cell.shots) == (code, DRAWN_SHOTS)
-    and (folder / r.cell.file).with_suffix('.npz').exists()
-  }
-  return {name: kept[name] for name in DRAWN if name in kept}
+  """{name: result} of the main contestants on the same images of a target, the leading one last.
+
+  They are of the first selection of which the leading one's predictions are kept.
+  """
+  kept: dict[tuple, dict[str, Result]] = {}
+  for r in sorted(results, key=lambda r: (r.cell.seed, r.cell.selection)):
+    wanted = (r.cell.target, r.cell.shots) == (code, DRAWN_SHOTS) and r.cell.contestant in DRAWN
+    if wanted and (folder / r.cell.file).with_suffix('.npz').exists():
+      kept.setdefault((r.cell.seed, r.cell.selection), {})[r.cell.contestant] = r
+  if not kept:
+    return {}
+  found = max(kept.values(), key=lambda by_name: max(map(DRAWN.index, by_name)))
+  return {name: found[name] for name in DRAWN if name in found}
 
 
 def _image(code: str, name: str, options: DataOptions) -> tuple[np.ndarray, np.ndarray]:

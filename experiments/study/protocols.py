@@ -203,7 +203,7 @@ PROTOCOLS: dict[Name, Protocol] = {
     max_test_images=10,
     curve=(25,),
     curve_selections=(0,),
-    contestants=(OURS, *VARIANTS, *COLOURED),
+    contestants=('otsu', 'forest', 'scratch', OURS, *VARIANTS, *COLOURED),
     rehearsal=True,
   ),
   'paper': Protocol(

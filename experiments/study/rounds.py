@@ -112,8 +112,9 @@ def _average_precision(
 def splitting_of(labels: np.ndarray) -> Splitting:
   """How objects are found, from those that are annotated."""
   labels = list(labels)
-  distance = SPLIT_SHARE * typical_diameter(labels)
-  return whole_regions(labels)._replace(distance=distance)
+  if not any(image.any() for image in labels):  # of objects that nobody has shown nothing is known
+    return Splitting()
+  return whole_regions(labels)._replace(distance=SPLIT_SHARE * typical_diameter(labels))
 
 
 def _rounded(values) -> tuple[float, ...]:

@@ -30,10 +30,17 @@ def summary(results: Sequence[Result], name: protocols.Name, missing: int = 0) -
   """The terms of the protocol of that name, and ours against the others, losses first."""
   protocol = PROTOCOLS[name]
   selections = sorted({result.cell.selection for result in results})
+  drawn = (
+    'annotated images are drawn by a fixed seed from those that'
+    f' {protocols.REPORTED} scores in no selection, and of the others at most'
+    f' {protocol.max_test_images} are scored'
+    if protocol.rehearsal
+    else f'selections {", ".join(map(str, selections))} of the published ones; at most'
+    f' {protocol.max_test_images} test images of each, drawn by a fixed seed from those that the'
+    ' selection annotates for no K'
+  )
   yield Text(
-    f'Protocol {name}: selections {", ".join(map(str, selections))} of the published'
-    f' ones; at most {protocol.max_test_images} test images of each, drawn by a fixed seed from'
-    f' those that the selection annotates for no K; {protocol.training_steps} gradient steps on'
+    f'Protocol {name}: {drawn}; {protocol.training_steps} gradient steps on'
     f' sources for everything that is trained there, {protocol.steps} steps of adaptation for all'
     ' networks. IoU of the foreground, mean over images, then mean ± standard deviation over'
     ' selections.'
@@ -93,7 +100,8 @@ def _paired(results: Sequence[Result]) -> Iterator[Part]:
       yield Heading(title)
       yield Text(
         'Mean over the experiments that both have done, on the same images; 95 % interval by'
-        ' bootstrap over test images, of the selections that there are.'
+        ' Bayesian bootstrap over test images, each of which counts once however many selections'
+        ' score it.'
       )
       yield Table(('other', 'difference', '95 % interval', 'experiments'), rows)
 
@@ -103,6 +111,7 @@ def in_short(results: Sequence[Result]) -> Iterator[Part]:
   labels, codes = labels_of(results), targets_of(results)
   means = tables.means(results)
   shots = sorted({k for _, _, k in means})
+  most = max(mean.count for mean in means.values())
   rows = []
   for name, label in labels.items():
     if name not in COMPARED:
@@ -112,7 +121,12 @@ def in_short(results: Sequence[Result]) -> Iterator[Part]:
     texts = (' / '.join(f'{m.mean:.3f}' if m else '-' for m in found) for found in of_codes)
     rows.append((label, *texts, ' to '.join(map(str, sorted({min(counts), max(counts)})))))
   yield Heading('In short')
-  yield Text(f'Mean IoU at K = {" / ".join(map(str, shots))}.')
+  few = any(mean.count < most for mean in means.values())
+  yield Text(
+    f'Mean IoU at K = {" / ".join(map(str, shots))}.'
+    + f' Rows of fewer than {most} selections are means over other images than the rest: they are'
+    ' to be compared by the paired differences above.' * few
+  )
   yield Table(('', *codes, 'selections'), rows)
 
 
@@ -129,11 +143,19 @@ def ablations(results: Sequence[Result]) -> Iterator[Part]:
   yield Heading('What the parts of the recipe give')
   yield Text(
     'In rehearsal (--protocol=rehearsal), on images that no other table scores: IoU of ours, less'
-    ' that of a variant with one part changed; and on how many targets the part gains.'
+    ' that of a variant with one part changed (with Adam, several); the 95 % interval of the mean,'
+    ' by Bayesian bootstrap over test images; and on how many targets the part gains.'
+    f' Test images: {_counts(results)}; where they are few, a difference of points says little.'
   )
   for (steps, k), table in found.items():
     yield Text(f'K = {k}, after {steps} steps of adaptation:')
     yield table
+
+
+def _counts(results: Sequence[Result]) -> str:
+  """How many images are scored on every target."""
+  images = {r.cell.target: len(r.images) for r in results}
+  return ', '.join(f'{images[code]} of {code}' for code in targets_of(results))
 
 
 def _gains(results: Sequence[Result]) -> Table:
@@ -149,8 +171,10 @@ def _gains(results: Sequence[Result]) -> Table:
     if means:
       gains = f'{sum(mean > 0 for mean in means.values())} of {len(means)}'
       of_codes = (f'{means[code]:+.3f}' if code in means else '' for code in codes)
-      rows.append((labels[name], *of_codes, f'{np.mean(list(means.values())):+.3f}', gains))
-  return Table(('instead', *codes, 'mean', 'gains on'), rows)
+      every = tables.difference(results, OURS, name)
+      interval = f'{every.low:+.3f} to {every.high:+.3f}'
+      rows.append((labels[name], *of_codes, f'{every.mean:+.3f}', interval, gains))
+  return Table(('instead', *codes, 'mean', '95 % interval', 'gains on'), rows)
 
 
 def scores(results: Sequence[Result], out: Path) -> Iterator[Part]:
@@ -171,13 +195,26 @@ def scores(results: Sequence[Result], out: Path) -> Iterator[Part]:
     yield Text('TP / (TP + FP + FN) of objects, where the data set tells them apart.')
     yield _table(precision, labels, codes)
   for code, distance in FAR.items():
-    far = tables.means(results, tables.distant_iou(distance))
-    far = {key: mean for key, mean in far.items() if key[1] == code}
-    if far:
-      counts = [len(tables.distant_iou(distance)(r)) for r in results if r.cell.target == code]
-      yield Heading(f'{code}, at least {distance} sections from every annotated one')
-      yield Text(f'{min(filter(None, counts))} to {max(counts)} images of each selection are.')
-      yield _table(far, labels, [code])
+    yield from _far(results, labels, code, distance)
+
+
+def _far(
+  results: Sequence[Result], labels: dict[str, str], code: str, distance: int
+) -> Iterator[Part]:
+  """A stack's images that are no near copies of annotated ones."""
+  score = tables.distant_iou(distance)
+  of_code = [result for result in results if result.cell.target == code]
+  if far := tables.pooled(of_code, score):
+    counts: dict[int, dict[tuple, int]] = {}
+    for r in of_code:
+      counts.setdefault(r.cell.shots, {})[r.cell.selection, r.cell.seed] = len(score(r))
+    told = '; '.join(
+      f'K = {k}: {", ".join(str(of_k[key]) for key in sorted(of_k))}'
+      for k, of_k in sorted(counts.items())
+    )
+    yield Heading(f'{code}, at least {distance} sections from every annotated one')
+    yield Text(f'Mean IoU of all such images. There are, in one selection after the other, {told}.')
+    yield _table(far, labels, [code])
 
 
 def _table(table, labels: dict[str, str], codes: Sequence[str]) -> Table:
@@ -200,4 +237,5 @@ def _table(table, labels: dict[str, str], codes: Sequence[str]) -> Table:
 
 
 def _mean(mean: tables.Mean) -> str:
-  return f'{mean.mean:.3f} ± {mean.deviation:.3f}' if mean.count > 1 else f'{mean.mean:.3f}'
+  one = mean.count == 1 or mean.deviation is None
+  return f'{mean.mean:.3f}' if one else f'{mean.mean:.3f} ± {mean.deviation:.3f}'

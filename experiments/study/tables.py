@@ -17,7 +17,7 @@ class Mean(NamedTuple):
   """Of one contestant on one target with one number of annotated images."""
 
   mean: float  # over selections (and seeds) of the mean over images
-  deviation: float  # over selections (and seeds); 0 where there is one
+  deviation: float | None  # over selections (and seeds); 0 where there is one, None if pooled
   count: int  # of selections (and seeds)
 
 
@@ -25,7 +25,7 @@ class Difference(NamedTuple):
   """Of two contestants on the same images, positive where the first is better."""
 
   mean: float
-  low: float  # of the 95 % interval, by bootstrap over images
+  low: float  # of the 95 % interval, by Bayesian bootstrap over images
   high: float
   cells: int  # compared: pairs of target, shots, selection and seed
 
@@ -89,6 +89,19 @@ def means(results: Iterable[Result], score: Score = iou) -> dict[tuple[str, str,
   return {key: _mean(values) for key, values in groups.items()}
 
 
+def pooled(results: Iterable[Result], score: Score) -> dict[tuple[str, str, int], Mean]:
+  """As `means`, but of all images of all selections alike, where some have few; no deviation."""
+  groups: dict[tuple[str, str, int], list[Sequence[float]]] = {}
+  for result in results:
+    if len(values := score(result)):
+      key = (result.cell.contestant, result.cell.target, result.cell.shots)
+      groups.setdefault(key, []).append(values)
+  return {
+    key: Mean(float(np.mean(np.concatenate(values))), None, len(values))
+    for key, values in groups.items()
+  }
+
+
 def _mean(values: Sequence[float]) -> Mean:
   deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
   return Mean(float(np.mean(values)), deviation, len(values))
@@ -99,8 +112,9 @@ def difference(
 ) -> Difference | None:
   """Paired over images, the mean over cells of the mean over a cell's images; None: no cell.
 
-  Images are drawn anew with replacement, the same for all shots of a selection, which score the
-  same images; targets, selections and seeds are as they are.
+  The interval is of the Bayesian bootstrap (Rubin, Annals of Statistics 9, 1981): every image gets
+  a random weight, the same wherever it is scored, so that an image that several selections or
+  numbers of shots share is one image. Targets, selections and seeds are as they are.
 
   Raises:
     InputError: the two were scored on different images.
@@ -109,21 +123,23 @@ def difference(
   if not pairs:
     return None
   random = np.random.default_rng(seed)
-  draws: dict[tuple, np.ndarray] = {}  # from 0 to 1, so that they serve any number of images
+  weights: dict[tuple[str, str], np.ndarray] = {}
   resampled = []
-  for (target, _, *selection), values in pairs.items():
-    size = NUM_RESAMPLES, len(values)
-    drawn = draws.setdefault((target, *selection, len(values)), random.random(size))
-    resampled.append(values[(drawn * len(values)).astype(int)].mean(1))
+  for (target, *_), values in pairs.items():
+    for name in values:
+      if (target, name) not in weights:
+        weights[target, name] = random.exponential(size=NUM_RESAMPLES)
+    drawn = np.stack([weights[target, name] for name in values])
+    resampled.append(list(values.values()) @ drawn / drawn.sum(0))
   low, high = np.quantile(np.mean(resampled, axis=0), (0.025, 0.975))
-  mean = float(np.mean([values.mean() for values in pairs.values()]))
+  mean = float(np.mean([np.mean(list(values.values())) for values in pairs.values()]))
   return Difference(mean, float(low), float(high), len(pairs))
 
 
 def _pairs(
   results: Iterable[Result], first: str, second: str, score: Score
-) -> dict[tuple, np.ndarray]:
-  """{(target, shots, selection, seed): differences on every image} of what both have done."""
+) -> dict[tuple, dict[str, float]]:
+  """{(target, shots, selection, seed): {image: difference}} of what both have done."""
   found: dict[str, dict[tuple, Result]] = {first: {}, second: {}}
   for result in results:
     if result.cell.contestant in found:
@@ -136,7 +152,11 @@ def _pairs(
   for one, other in both.values():
     check_alike(one, other)
   pairs = {key: np.subtract(score(one), score(other)) for key, (one, other) in both.items()}
-  return {key: values for key, values in pairs.items() if len(values)}
+  return {
+    key: dict(zip(both[key][0].images, values, strict=True))
+    for key, values in pairs.items()
+    if len(values)
+  }
 
 
 def check_alike(one: Result, other: Result) -> None:
