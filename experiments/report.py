@@ -129,8 +129,12 @@ def _missing(results: Sequence[Result], config: Config) -> int:
 def _predictions(
   results: Sequence[Result], config: Config, workdir: Path, simulated: bool
 ) -> Iterator[Part]:
-  study = command.Config(raw_dir=config.raw_dir, data_dir=config.data_dir, simulated=simulated)
-  options = command.data_options(study, PROTOCOLS[config.protocol])
+  options = protocols.data_options(
+    PROTOCOLS[config.protocol],
+    simulated=simulated,
+    raw_dir=config.raw_dir,
+    data_dir=config.data_dir,
+  )
   codes = sections.targets_of(results)
   if not simulated and not config.raw_dir and not datasets.prepared(codes, config.data_dir):
     print(

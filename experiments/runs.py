@@ -18,7 +18,7 @@ RUNS = Path('runs')  # default parent of workdirs
 CONFIG_FILE = 'config.json'
 
 # Options that say where things are or how they are shown: a run may go on with others.
-_PLACES = {'workdir', 'raw_dir', 'data_dir'}
+PLACES = {'workdir', 'raw_dir', 'data_dir'}
 
 
 def default_workdir(config: Any, name: str) -> Path:
@@ -54,7 +54,7 @@ def open_workdir(
   if path.exists():
     found = read_config(workdir)
     defaults = {f.name: f.default for f in dataclasses.fields(config)}
-    _check_same(found, wanted, defaults, workdir, _PLACES | set(free))
+    _check_same(found, wanted, defaults, workdir, PLACES | set(free))
     if found.get('versions') != versions():
       print(f'note: {workdir} was begun with other package versions: {path}', file=sys.stderr)
   try:
@@ -62,6 +62,13 @@ def open_workdir(
     write_text(path, json.dumps({**wanted, 'versions': versions()}, indent=2) + '\n')
   except OSError as error:
     raise InputError(f'workdir {workdir} cannot be written: {error.strerror or error}') from error
+
+
+def require_config(workdir: Path, config: Any) -> None:
+  """Raises InputError where a folder belongs to a run of another configuration."""
+  wanted = {'config': json.loads(json.dumps(dataclasses.asdict(config)))}
+  defaults = {f.name: f.default for f in dataclasses.fields(config)}
+  _check_same(read_config(workdir), wanted, defaults, workdir, PLACES)
 
 
 def _check_same(

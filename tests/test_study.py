@@ -14,6 +14,7 @@ from skimage.draw import disk
 
 from experiments import baselines, meta_train, report
 from experiments.options import from_preset
+from experiments.presets import PRESETS
 from experiments.study import (
   archive,
   cells,
@@ -25,6 +26,7 @@ from experiments.study import (
   examples,
   networks,
   plots,
+  protocols,
   sections,
   tables,
   targets,
@@ -496,13 +498,10 @@ def studied(tmp_path_factory):
   """A study of a few contestants on simulated images, in this process."""
   root = tmp_path_factory.mktemp('study')
   protocol = PROTOCOLS['smoke']
-  from experiments.options import DataOptions
   from fscs.datasets.simulated import simulate
 
-  options = dataclasses.replace(
-    from_preset(DataOptions, protocol.preset), data='simulated', simulated_images=6
-  )
-  names = simulate('TNBC', num_images=6, seed=0).names
+  options = protocols.data_options(protocol, simulated=True)
+  names = simulate('TNBC', num_images=options.simulated_images, seed=0).names
   drawn = random_selections(names, 'TNBC', shots=protocol.shots, num_selections=1, seed=0)
   selections = root / 'selections.json'
   selections.write_text(json.dumps(drawn))
@@ -516,7 +515,7 @@ def config(studied, **chosen):
 
 
 @pytest.fixture(scope='module')
-def in_process(studied):
+def in_process():
   """The command without processes of its own, which take seconds to start."""
   patch = pytest.MonkeyPatch()
   done = []
@@ -537,7 +536,6 @@ def in_process(studied):
       return type('Done', (), {'result': lambda _: value})()
 
   patch.setattr(command, 'ProcessPoolExecutor', Pool)
-  patch.setattr(command, 'data_options', lambda *_: studied[1])
   yield done
   patch.undo()
 
@@ -708,6 +706,54 @@ def test_terms_of_before_an_option_was_there_have_its_default(tmp_path):
   changed = {**table, 'tuning': {**older, 'optimizer': 'muon'}}
   with pytest.raises(InputError, match="tuning optimizer is 'adam' there and 'muon' now"):
     terms.keep_all(tmp_path, {'smoke-scratch': changed})
+
+
+def test_options_of_a_training_are_part_of_the_terms(tmp_path, monkeypatch):
+  keep = functools.partial(terms.keep, tmp_path, ['bce'], 'smoke', simulated=True)
+  keep()
+  path = tmp_path / 'terms' / 'smoke-bce.json'
+  table = json.loads(path.read_text())
+  assert table['training']['config']['inner_lr'] == PRESETS['smoke']['inner_lr']
+  old = json.loads(path.read_text())  # as terms were before options were kept
+  del old['training']['config']
+  old['data'] = {'simulated': True}
+  path.write_text(json.dumps(old))
+  keep()
+  assert json.loads(path.read_text()) == table
+  for name, value, where in (('inner_lr', 5.0, 'training config'), ('crop_size', 48, 'data')):
+    with monkeypatch.context() as patch:
+      patch.setitem(PRESETS['smoke'], name, value)
+      told = f'{where} {name} is .* there and {value} now'
+      with pytest.raises(InputError, match=f'on other terms.* {told}'):
+        keep()
+
+
+def test_a_finished_training_of_other_options_is_not_adapted(tmp_path):
+  protocol = PROTOCOLS['smoke']
+  options = protocols.data_options(protocol, simulated=True)
+  folder = tmp_path / 'training' / 'TNBC-bce-s0'
+  (folder / 'init').mkdir(parents=True)
+  made = networks.training_config('bce', protocol, options, target='TNBC', workdir='elsewhere')
+  content = {'command': 'meta_train', 'config': {**dataclasses.asdict(made), 'inner_lr': 5.0}}
+  (folder / 'config.json').write_text(json.dumps(content))
+  with pytest.raises(InputError, match=f'{folder} belongs to another run: --inner-lr is 5.0 there'):
+    networks.start('bce', 'TNBC', 0, options, protocol, tmp_path)
+
+
+def test_published_results_on_terms_of_another_version_are_left_out(tmp_path, capsys, monkeypatch):
+  for contestant in ('otsu', 'scratch'):
+    keep(tmp_path / 'there', contestant)
+  terms.keep(tmp_path / 'there', ['otsu', 'scratch'], 'cpu-small', simulated=False)
+  known = tmp_path / 'results.jsonl'
+  archive.pack(tmp_path / 'there', {'cpu-small': cells.read_all(tmp_path / 'there')}, known)
+  changed = CONTESTANTS['scratch'].tuning._replace(learning_rate=1.0)
+  monkeypatch.setitem(CONTESTANTS, 'scratch', CONTESTANTS['scratch']._replace(tuning=changed))
+  assert archive.unpack(known, tmp_path / 'here') == 1
+  assert [r.cell.contestant for r in cells.read_all(tmp_path / 'here')] == ['otsu']
+  told = capsys.readouterr().err
+  assert 'results of cpu-small-scratch in --known=' in told
+  assert 'tuning learning_rate is 0.001 there and 1.0 now' in told
+  terms.keep(tmp_path / 'here', ['scratch'], 'cpu-small', simulated=False)
 
 
 def test_published_results_on_other_terms_are_refused(tmp_path):

@@ -6,13 +6,15 @@ The first lines are the terms of the contestants, the others results without the
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from experiments.runs import write_text
 from experiments.study import cells, protocols, terms
-from experiments.study.cells import Result
+from experiments.study.cells import Cell, Result
+from experiments.study.protocols import CONTESTANTS, PROTOCOLS
 from fscs.errors import InputError
 
 
@@ -29,6 +31,8 @@ def pack(workdir: Path, results: Mapping[protocols.Name, Iterable[Result]], path
 def unpack(path: Path, workdir: Path) -> int:
   """Put the results that the workdir lacks there; returns how many.
 
+  Contestants that were on other terms than they are in this version are left out, and named.
+
   Raises:
     InputError: the file is missing or no such file, or the workdir has results on other terms.
   """
@@ -44,11 +48,37 @@ def unpack(path: Path, workdir: Path) -> int:
     raise InputError(
       f'--known={path} holds no results of a study ({error}): give the results.jsonl of a report'
     ) from error
-  terms.keep_all(workdir, tables)
-  missing = [result for result in results if not (workdir / result.cell.file).exists()]
+  strange = dict(_of_other_terms(tables))
+  for name, differences in strange.items():
+    print(
+      f'note: results of {name} in --known={path} are left out, since they are on other terms than'
+      f' those of this version: {"; ".join(differences)}',
+      file=sys.stderr,
+    )
+  terms.keep_all(workdir, {name: table for name, table in tables.items() if name not in strange})
+  missing = [
+    result
+    for result in results
+    if not (workdir / result.cell.file).exists() and not _names_of(result.cell) & strange.keys()
+  ]
   for result in missing:
     cells.write(workdir, result)
   return len(missing)
+
+
+def _of_other_terms(tables: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+  """The names of terms that are not those of this version, and where they differ."""
+  for protocol, name in itertools.product(PROTOCOLS, CONTESTANTS):
+    if table := tables.get(f'{protocol}-{name}'):
+      simulated = bool(table.get('data', {}).get('simulated'))
+      now = terms.of(name, protocol, simulated=simulated)
+      if differences := terms.different(table, now):
+        yield f'{protocol}-{name}', differences
+
+
+def _names_of(cell: Cell) -> set[str]:
+  """Those of the terms that a cell may be on."""
+  return {f'{n}-{cell.contestant}' for n, p in PROTOCOLS.items() if cell.selection in p.selections}
 
 
 def _named_terms(line: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

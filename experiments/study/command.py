@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.options import Code, DataOptions, from_preset, keep_compiled_programs
+from experiments.options import Code, keep_compiled_programs
 from experiments.progress import progress_bar
 from experiments.results import shard_of
 from experiments.runs import RUNS
@@ -181,7 +181,9 @@ def _do_group(group: Sequence[Cell], config: Config, protocol: Protocol, workdir
 
 
 def _do(cell: Cell, config: Config, protocol: Protocol):
-  options = data_options(config, protocol)
+  options = protocols.data_options(
+    protocol, simulated=config.simulated, raw_dir=config.raw_dir, data_dir=config.data_dir
+  )
   selections = choose_selections(
     config.selections_file,
     (),
@@ -193,16 +195,6 @@ def _do(cell: Cell, config: Config, protocol: Protocol):
   )
   workdir = workdir_of(config.workdir, config.protocol)
   return do_cell(cell, options, protocol, selections, workdir)
-
-
-def data_options(config: Config, protocol: Protocol) -> DataOptions:
-  """How images are read and prepared."""
-  return dataclasses.replace(
-    from_preset(DataOptions, protocol.preset),
-    data='simulated' if config.simulated else 'real',
-    raw_dir=config.raw_dir,
-    data_dir=config.data_dir,
-  )
 
 
 def keep_predictions(path: Path, predictions: np.ndarray) -> None:

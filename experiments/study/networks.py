@@ -17,7 +17,8 @@ from experiments.options import (
   learning_rate,
   make_network,
 )
-from experiments.study.protocols import CONTESTANTS, TRAININGS, Protocol, Training, tuning_of
+from experiments.runs import require_config
+from experiments.study.protocols import CONTESTANTS, TRAININGS, Protocol, tuning_of
 from fscs.augmentation import make_augment
 from fscs.datasets import CODES
 from fscs.errors import InputError
@@ -33,6 +34,12 @@ _COMMANDS = {
   'pretrain': (pretrain.pretrain, pretrain.Config),
   'meta_train': (meta_train.meta_train, meta_train.Config),
 }
+
+
+def option_defaults(command: str) -> dict[str, Any]:
+  """{option: default} of a command that trains, of the options that have a simple one."""
+  fields = dataclasses.fields(_COMMANDS[command][1])
+  return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
 
 
 def network_options(name: str, seed: int) -> NetworkOptions:
@@ -54,33 +61,42 @@ def start(
   """Where adaptation starts: random parameters, or those of a training on the other data sets.
 
   A training is done, or goes on, where its folder below `workdir` says that it is not finished.
+
+  Raises:
+    InputError: the folder's training was of other options.
   """
   network = network_options(name, seed)
   training = CONTESTANTS[name].training
   if training is None:
     return initialisations.load(initialisations.RANDOM, network, target=target).params
   folder = workdir / 'training' / f'{target}-{training}-s{seed}'
-  if not (folder / 'init').is_dir():
-    _train(TRAININGS[training], target, network, options, protocol, folder)
+  config = training_config(name, protocol, options, target=target, seed=seed, workdir=str(folder))
+  if (folder / 'init').is_dir():
+    require_config(folder, config)
+  else:
+    _COMMANDS[TRAININGS[training].command][0](config)
   return initialisations.load(str(folder), network, target=target).params
 
 
-def _train(
-  training: Training,
-  target: str,
-  network: NetworkOptions,
-  options: DataOptions,
+def training_config(
+  name: str,
   protocol: Protocol,
-  folder: Path,
-) -> None:
-  run, config_class = _COMMANDS[training.command]
+  options: DataOptions,
+  *,
+  target: str = CODES[0],
+  seed: int = 0,
+  workdir: str = '',
+) -> pretrain.Config | meta_train.Config:
+  """All options of the command that trains a contestant on the sources."""
+  training = TRAININGS[CONTESTANTS[name].training]
+  network = network_options(name, seed)
   config = dataclasses.replace(
-    from_preset(config_class, protocol.preset),
+    from_preset(_COMMANDS[training.command][1], protocol.preset),
     **{**dataclasses.asdict(options), **dataclasses.asdict(network), **training.options},
     target=target,
-    workdir=str(folder),
+    workdir=workdir,
   )
-  run(dataclasses.replace(config, **_length(config, protocol, training.inner_steps)))
+  return dataclasses.replace(config, **_length(config, protocol, training.inner_steps))
 
 
 def _length(

@@ -4,10 +4,11 @@ Every contestant that is trained on sources takes the same number of gradient st
 many crops; see `Protocol`.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from experiments.options import Code, Schedule
+from experiments.options import Code, DataOptions, Schedule, from_preset
 from experiments.presets import PRESETS
 from fscs.augmentation import AugmentationName
 from fscs.losses import PixelLossName
@@ -190,6 +191,19 @@ def tuning_of(name: str, protocol: Protocol) -> Tuning:
   if tuning.norm_scale is None:
     tuning = tuning._replace(norm_scale=preset['norm_scale'])
   return tuning
+
+
+def data_options(
+  protocol: Protocol,
+  *,
+  simulated: bool = False,
+  raw_dir: str | None = None,
+  data_dir: str | None = None,
+) -> DataOptions:
+  """How images are read and prepared under a protocol."""
+  data = 'simulated' if simulated else 'real'
+  options = from_preset(DataOptions, protocol.preset)
+  return dataclasses.replace(options, data=data, raw_dir=raw_dir, data_dir=data_dir)
 
 
 REPORTED, REHEARSAL = 'cpu-small', 'rehearsal'

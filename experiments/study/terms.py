@@ -1,12 +1,13 @@
 """What the results of a study depend on, kept beside them, so that no folder mixes two recipes."""
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.runs import write_text
-from experiments.study import protocols
+from experiments.runs import PLACES, write_text
+from experiments.study import networks, protocols
 from experiments.study.protocols import CONTESTANTS, PROTOCOLS, TRAININGS, Tuning
 from fscs.errors import InputError
 
@@ -27,14 +28,25 @@ _OF_PROTOCOL = (*_SIZES, 'shots', 'max_test_images', 'rehearsal')
 def of(name: str, protocol: protocols.Name, *, simulated: bool) -> dict[str, Any]:
   """The terms of a contestant under a protocol, as JSON values."""
   contestant = CONTESTANTS[name]
+  options = protocols.data_options(PROTOCOLS[protocol], simulated=simulated)
   training = contestant.training and TRAININGS[contestant.training]._asdict()
+  if training:
+    config = networks.training_config(name, PROTOCOLS[protocol], options)
+    training['config'] = _without_places(config)
   tuning = contestant.tuning and protocols.tuning_of(name, PROTOCOLS[protocol])._asdict()
   network = {'kernel_init': contestant.kernel_init, 'arch': contestant.arch}
   lengths = {field: getattr(PROTOCOLS[protocol], field) for field in _OF_PROTOCOL}
   if contestant.colours:
     network['colours'] = True
   groups = {'network': network, 'training': training, 'tuning': tuning, 'protocol': lengths}
-  return json.loads(json.dumps({**groups, 'data': {'simulated': simulated}}))
+  data = {'simulated': simulated, **_without_places(options)}
+  return json.loads(json.dumps({**groups, 'data': data}))
+
+
+def _without_places(options: Any) -> dict[str, Any]:
+  """What options say of results: not where things are, nor what every result has by itself."""
+  places = {*PLACES, 'target', 'seed', 'data'}
+  return {n: value for n, value in dataclasses.asdict(options).items() if n not in places}
 
 
 def keep(
@@ -60,16 +72,17 @@ def keep_all(workdir: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
   there = read_all(workdir)
   for name, wanted in tables.items():
     check_sizes(workdir, there, wanted)
-    found = _completed(there.get(name, wanted))
-    if differences := list(_differences(found, _completed(wanted))):
+    if name in there and (differences := different(there[name], wanted)):
       raise InputError(
         f'{workdir} has results of {name} on other terms: {"; ".join(differences)}. Give another'
         ' --workdir'
       )
   folder = workdir / FOLDER
   folder.mkdir(parents=True, exist_ok=True)
-  for name in tables.keys() - there.keys():
-    write_text(folder / f'{name}.json', json.dumps(tables[name], indent=1) + '\n')
+  for name, wanted in tables.items():
+    full = _completed(wanted, there.get(name, wanted))
+    if full != there.get(name):
+      write_text(folder / f'{name}.json', json.dumps(full, indent=1) + '\n')
 
 
 def check_sizes(
@@ -77,7 +90,8 @@ def check_sizes(
 ) -> None:
   """Raises InputError where a folder's {protocol-contestant: terms} are of other sizes."""
   for name, found in there.items():
-    if differences := list(_differences(_sizes(found), _sizes(wanted))):
+    pair = _completed(found, wanted), _completed(wanted, found)
+    if differences := list(_differences(*map(_sizes, pair))):
       raise InputError(
         f'{workdir} has results on other terms, {name} for one: {"; ".join(differences)}. Give'
         ' another --workdir or --protocol'
@@ -104,14 +118,31 @@ def _read(path: Path) -> dict[str, Any]:
     raise InputError(f'{path} is damaged ({error}): give another --workdir') from error
 
 
-def _completed(table: Mapping[str, Any]) -> dict[str, Any]:
-  """Terms with the options that there were not yet when they were written, at their defaults."""
-  tuning = table.get('tuning')
-  return {**table, 'tuning': tuning and {**Tuning()._asdict(), **tuning}}
+def different(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+  """Where two tables of terms differ, in words."""
+  return list(_differences(_completed(found, wanted), _completed(wanted, found)))
+
+
+def _completed(table: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+  """Terms with what was not kept yet when they were written.
+
+  Options that there were not yet have their defaults; where options of training and data were not
+  kept at all, they are taken to be those of the other terms.
+  """
+  tuning, training = table.get('tuning'), table.get('training')
+  known = (other.get('training') or {}).get('config')
+  if training and ('config' in training or known is not None):
+    config = training.get('config', known)
+    training = {**training, 'config': {**networks.option_defaults(training['command']), **config}}
+  return {
+    **table,
+    'tuning': tuning and {**Tuning()._asdict(), **tuning},
+    'training': training,
+    'data': {**other.get('data', {}), **table.get('data', {})},
+  }
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], of: str = ''):
-  """Where two tables of terms differ, in words."""
   for name in sorted(found.keys() | wanted.keys()):
     there, now = found.get(name), wanted.get(name)
     if isinstance(there, dict) and isinstance(now, dict):
