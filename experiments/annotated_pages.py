@@ -10,7 +10,7 @@ import numpy as np
 from fscs import images as files
 from fscs.channels import Channel, choose, weighted
 from fscs.errors import InputError
-from fscs.images import Pair
+from fscs.images import ImageFile, Pair
 
 ChannelName = Literal['learned', 'luma']
 
@@ -49,8 +49,8 @@ def read_all(pairs: list[Pair], choice: int | ChannelName) -> tuple[list[Page], 
       usable += _read_pages(pair, choice)
     except InputError as error:
       print(f'left out: {error}', file=sys.stderr)
+  folder = pairs[0].image.parent
   if not usable:
-    folder = pairs[0].image.parent
     raise InputError(f'--images={folder}: no image with its mask can be used; see above')
   channel = _channel(usable, choice)
   if isinstance(channel, tuple):
@@ -60,7 +60,23 @@ def read_all(pairs: list[Pair], choice: int | ChannelName) -> tuple[list[Page], 
     for page in usable:
       if page.note:
         print(f'{page.name}: {page.note}')
-  return usable, channel
+  return _varied(usable, folder), channel
+
+
+def _varied(pages: list[Page], folder: Path) -> list[Page]:
+  """Those whose grey values tell anything; others are named on stderr.
+
+  Raises:
+    InputError: there is none.
+  """
+  flat = [page.name for page in pages if page.grey.min() == page.grey.max()]
+  for name in flat:
+    print(f'left out: {name}: all pixels have the same grey value', file=sys.stderr)
+  if len(flat) == len(pages):
+    raise InputError(
+      f'--images={folder}: no image with its mask can be used; see above, or try another --channel'
+    )
+  return [page for page in pages if page.name not in flat]
 
 
 def _channel(pages: list[Page], choice: int | ChannelName) -> Channel:
@@ -74,24 +90,37 @@ def _channel(pages: list[Page], choice: int | ChannelName) -> Channel:
 def _read_pages(pair: Pair, choice: int | ChannelName) -> Iterator[Page]:
   """Every page that can be used; others are named on stderr."""
   with files.open_image(pair.image, None if isinstance(choice, str) else choice) as image:
-    pages, height, width = image.shape
+    pages = image.shape[0]
     mask_pages = files.mask_pages(pair.mask)
     if mask_pages != pages:
       raise InputError(
         f'{pair.mask}: found {mask_pages} pages, expected {pages} as in {pair.image.name}'
       )
+    wrong: dict[str, list[int]] = {}
     for page in range(pages):
-      name = pair.image.name if pages == 1 else f'{pair.image.name}, page {page}'
-      whole = (page, slice(0, height), slice(0, width))
-      grey = image.read(*whole)
-      channels = grey[..., None]
-      if choice == 'learned' and image.channels > 1:
-        channels = image.read_channels(*whole)
-      files.require_finite(channels, pair.image)
-      mask = files.read_mask(pair.mask, (height, width), page, allow_empty=pages > 1)
-      if not mask.labels.any() or channels.min() == channels.max():
-        why = 'all pixels have the same grey value' if mask.labels.any() else 'nothing is marked'
-        print(f'left out: {name}: {why}', file=sys.stderr)
-        continue
-      labels = mask.labels if mask.instances else mask.labels > 0
-      yield Page(name, grey, channels, labels, image.colour, image.note)
+      try:
+        yield _read_page(image, pair, page, learned=choice == 'learned')
+      except InputError as error:
+        wrong.setdefault(str(error), []).append(page)
+    for error, numbers in wrong.items():
+      which = f', page{"s" * (len(numbers) > 1)} {", ".join(map(str, numbers))}' * (pages > 1)
+      print(f'left out: {pair.image.name}{which}: {error}', file=sys.stderr)
+
+
+def _read_page(image: ImageFile, pair: Pair, page: int, *, learned: bool) -> Page:
+  """A page of an open image, with all its channels if grey values are to be learned.
+
+  Raises:
+    InputError: it cannot be used.
+  """
+  pages, height, width = image.shape
+  name = pair.image.name if pages == 1 else f'{pair.image.name}, page {page}'
+  whole = (page, slice(0, height), slice(0, width))
+  grey = image.read(*whole)
+  channels = image.read_channels(*whole) if learned and image.channels > 1 else grey[..., None]
+  files.require_finite(channels, pair.image)
+  mask = files.read_mask(pair.mask, (height, width), page, allow_empty=pages > 1)
+  if not mask.labels.any():
+    raise InputError('nothing is marked')
+  labels = mask.labels if mask.instances else mask.labels > 0
+  return Page(name, grey, channels, labels, image.colour, image.note)

@@ -21,26 +21,20 @@ COLUMNS = (  # of every table; those of files with several channels have more
 
 
 def measure(
-  file: str, page: int, labels: np.ndarray, values: np.ndarray, offset: tuple[int, int] = (0, 0)
+  file: str, page: int, labels: np.ndarray, grey: np.ndarray, offset: tuple[int, int] = (0, 0)
 ) -> list[dict[str, Any]]:
-  """A row per object; lengths in pixels, positions from the image's upper left.
+  """A row of `COLUMNS` per object; lengths in pixels, positions from the image's upper left.
 
   Args:
     file: name of the image.
     page: of the file, from 0.
     labels: (h, w) int, a part of the page.
-    values: (h, w, 1 + channels) as `ImageFile.read_measured` gives them. The first make the
-      intensities of `COLUMNS`, and channel 0 those of intensity_mean_0 and so on.
+    grey: (h, w) of any type.
     offset: row and column of the page where the part begins.
   """
-  if values.dtype.kind == 'f':  # sums of narrower floats overflow
-    values = values.astype(np.float64)
-  table = regionprops_table(labels, values, properties=PROPERTIES)
-  names = [name for name in COLUMNS[2:] if name not in INTENSITIES]
-  names += [_intensity(name, place) for name in INTENSITIES for place in range(values.shape[-1])]
   rows = []
-  for found in zip(*table.values(), strict=True):
-    row = dict(zip(names, (value.item() for value in found), strict=True))
+  for values in _table(labels, grey, PROPERTIES):
+    row = dict(zip(COLUMNS[2:], values, strict=True))
     for name in ('centroid_row', 'top', 'bottom'):
       row[name] += offset[0]
     for name in ('centroid_column', 'left', 'right'):
@@ -49,19 +43,47 @@ def measure(
   return rows
 
 
-def _intensity(name: str, place: int) -> str:
-  return f'{name}_{place - 1}' if place else name
+def add_channels(
+  rows: Sequence[dict[str, Any]], labels: np.ndarray, channels: np.ndarray, first: int
+) -> None:
+  """Intensities in some channels, into the rows that `measure` has made of the same labels.
+
+  Args:
+    rows: get intensity_mean_2 and so on of channel 2.
+    labels: (h, w) int.
+    channels: (h, w, n) of any type.
+    first: number of the first of the n channels, from 0.
+  """
+  numbers = range(first, first + channels.shape[-1])
+  names = [_of_channel(name, number) for name in INTENSITIES for number in numbers]
+  for row, values in zip(rows, _table(labels, channels, INTENSITIES), strict=True):
+    row.update(zip(names, values, strict=True))
+
+
+def _table(
+  labels: np.ndarray, values: np.ndarray, properties: Sequence[str]
+) -> Iterator[tuple[float, ...]]:
+  """The properties of every object."""
+  if not labels.any():
+    return
+  if values.dtype.kind == 'f':  # sums of narrower floats overflow
+    values = values.astype(np.float64)
+  table = regionprops_table(labels, values, properties=properties)
+  for found in zip(*table.values(), strict=True):
+    yield tuple(value.item() for value in found)
+
+
+def _of_channel(name: str, number: int) -> str:
+  return f'{name}_{number}'
 
 
 def columns(channels: int) -> tuple[str, ...]:
   """The columns of a table of objects, of files with so many channels."""
-  if channels == 1:
-    return COLUMNS
-  more = (_intensity(name, place) for place in range(1, channels + 1) for name in INTENSITIES)
-  return (*COLUMNS, *more)
+  numbers = range(channels if channels > 1 else 0)
+  return (*COLUMNS, *(_of_channel(name, number) for number in numbers for name in INTENSITIES))
 
 
-def write(path: Path, rows: Iterable[Mapping[str, Any]], names: Sequence[str] = COLUMNS) -> None:
+def write(path: Path, rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
   """A CSV of all objects; what a row lacks is left empty."""
   with _opened(path, 'w') as file:
     writer = csv.DictWriter(file, names, lineterminator='\n')
@@ -70,12 +92,22 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]], names: Sequence[str] = 
       writer.writerow({k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()})
 
 
+def is_whole(path: Path) -> bool:
+  """Whether there is such a file, and every row of it has all columns."""
+  try:
+    with _opened(path) as file:
+      header, *rows = ((len(row), tuple(row[: len(COLUMNS)])) for row in csv.reader(file))
+  except (OSError, ValueError, csv.Error):  # no such file or name, or no row
+    return False
+  return header[1] == COLUMNS and all(length == header[0] for length, _ in rows)
+
+
 def join(path: Path, tables: Sequence[Path]) -> None:
   """One such file of several, with the columns of all of them."""
   names = dict.fromkeys(COLUMNS)
   for table in tables:
     with _opened(table) as file:
-      names |= dict.fromkeys(next(csv.reader(file), ()))
+      names |= dict.fromkeys(next(csv.reader(file)))
   write(path, _rows(tables), tuple(names))
 
 

@@ -12,6 +12,7 @@ from typing import TextIO
 import jax
 import numpy as np
 
+from experiments import measurements
 from experiments.outputs import ENDINGS, output_path, whole_or_not
 from experiments.segmentation import Summary
 from fscs.segmenter import Segmenter
@@ -34,7 +35,7 @@ def digest(segmenter: Segmenter) -> str:
 def read(out: Path, model: str) -> dict[str, Summary]:
   """{file name: what was found} of the images that are done with this model.
 
-  An image counts whose other results are there; a line that was cut short does not.
+  An image counts whose other results are there; a line or a table that was cut short does not.
   """
   path = out / FILE
   if not path.exists():
@@ -55,10 +56,7 @@ def read(out: Path, model: str) -> dict[str, Summary]:
 
 
 def _has_results(out: Path, name: str) -> bool:
-  try:
-    return output_path(out, Path(name).stem, ENDINGS[-1]).exists()
-  except OSError:  # the name is too long
-    return False
+  return measurements.is_whole(output_path(out, Path(name).stem, ENDINGS[-1]))
 
 
 def add(out: Path, summary: Summary, model: str) -> None:

@@ -23,6 +23,7 @@ from fscs.segmenter import Segmenter
 from fscs.trust import doubts
 
 MAX_DOUBTS = 5  # of a file, in words; the others are counted
+CHANNELS_AT_ONCE = 4  # that are measured together; one after the other takes longer
 
 
 class Summary(NamedTuple):
@@ -95,9 +96,7 @@ def _segment_page(
     target = labels[part.seen]
     new = (part.labels > 0) & (target == 0)
     target[new] = part.labels[new]
-    several = image.channels > 1
-    values = image.read_measured(page, *part.seen) if several else part.grey[..., None]
-    rows += measurements.measure(image.path.name, page, part.labels, values, offset)
+    rows += _measured(segmenter, image, page, part)
     rois += outputs.rois_of(part.labels, page, offset)
     foreground += np.count_nonzero(probability[part.core] > segmenter.splitting.threshold)
     thinning.put_thinned(thin, part.grey, offset, step)
@@ -105,6 +104,24 @@ def _segment_page(
     outputs.release(labels)
   found = doubts(segmenter, thin, [row['equivalent_diameter'] for row in rows])
   return _Page(rows, rois, foreground, found)
+
+
+def _measured(
+  segmenter: Segmenter, image: ImageFile, page: int, part: _Part
+) -> list[dict[str, Any]]:
+  """The rows of a part's objects, with every channel, of which some are in memory at a time."""
+  if not part.labels.any():
+    return []
+  offset = (part.seen[0].start, part.seen[1].start)
+  weighted = isinstance(segmenter.channel, tuple)
+  grey = image.read_stored(page, *part.seen) if weighted else part.grey
+  rows = measurements.measure(image.path.name, page, part.labels, grey, offset)
+  if image.channels > 1:
+    for first in range(0, image.channels, CHANNELS_AT_ONCE):
+      count = min(CHANNELS_AT_ONCE, image.channels - first)
+      channels = image.read_channels(page, *part.seen, first, count)
+      measurements.add_channels(rows, part.labels, channels, first)
+  return rows
 
 
 def _read(image: ImageFile, page: int, region: Region) -> np.ndarray:

@@ -51,6 +51,34 @@ def test_pages_of_a_stack_without_marks_or_contrast_are_named_and_left_out(folde
   assert 'page 1' not in printed.out
 
 
+def test_a_bad_page_leaves_the_others_of_its_stack(folder, capsys):
+  pages, labels = zip(*(cells(seed) for seed in range(4)), strict=True)
+  pages = [page.astype(np.float32) for page in pages]
+  pages[1][3, 4] = pages[2][0, 0] = np.nan
+  write_stack(folder, pages, [page.astype(np.uint8) for page in labels])
+  finetune.finetune(config(folder))
+  printed = capsys.readouterr()
+  assert 'left out: a.tif, pages 1, 2: ' in printed.err
+  assert 'found 1 pixels that are NaN' in printed.err
+  for page in (0, 3):
+    assert f'held out: a.tif, page {page}' in printed.out
+
+
+def test_an_image_whose_channel_is_blank_is_left_out(folder, capsys):
+  for name, seed in (('a', 0), ('b', 1)):
+    image, labels = cells(seed)
+    first = image if name == 'a' else np.full_like(image, 7)
+    noise = np.random.default_rng(seed).integers(0, 9, image.shape).astype(image.dtype)
+    planes = np.stack([first, noise])
+    tifffile.imwrite(folder / 'images' / f'{name}.tif', planes, metadata={'axes': 'CYX'}, ome=True)
+    tifffile.imwrite(folder / 'images' / f'{name}_mask.tif', labels.astype(np.uint8))
+  finetune.finetune(config(folder, channel=0))
+  assert 'left out: b.tif: all pixels have the same grey value' in capsys.readouterr().err
+  with pytest.raises(InputError, match='no image with its mask can be used; see above, or try ano'):
+    (folder / 'images' / 'a.tif').unlink()
+    finetune.finetune(config(folder, channel=0, workdir=str(folder / 'other')))
+
+
 def test_the_chosen_channel_stays_with_the_model(folder):
   image, labels = cells(0)
   noise = np.random.default_rng(0).integers(0, 999, image.shape).astype(np.uint16)

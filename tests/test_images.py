@@ -14,6 +14,7 @@ from fscs import images
 from fscs.channels import LUMA
 from fscs.errors import InputError
 from fscs.images.files import MAX_DECODED_PIXELS
+from fscs.images.rasters import Raster
 
 WHOLE = slice(None)
 INTEGERS = ('uint8', 'uint16', 'uint32', 'int8', 'int16', 'int32')
@@ -390,10 +391,24 @@ def test_weighted_channels_of_any_layout_and_region(tmp_path):
       region = (1, slice(3, 17), slice(5, 6))
       np.testing.assert_array_equal(image.read(*region), pages[region])
       np.testing.assert_array_equal(image.read_channels(*region), colours[region])
-      measured = image.read_measured(*region)
-      np.testing.assert_array_equal(measured[..., 1:], colours[region])
       plain = np.rint(colours[region] @ np.array(LUMA)) if colour else colours[region][..., 0]
-      np.testing.assert_array_equal(measured[..., 0], plain)
+      np.testing.assert_array_equal(image.read_stored(*region), plain)
+
+
+@pytest.mark.parametrize('axes', ['CYX', 'YXS', 'CYXS', 'CSYX'])
+def test_any_range_of_channels_is_read(tmp_path, axes):
+  channels = random((6, 20, 30), 'uint16')
+  if axes in ('CYXS', 'CSYX'):  # two places on the axis C with three samples each
+    stored = channels.reshape(2, 3, 20, 30)
+    stored = np.moveaxis(stored, 1, -1) if axes == 'CYXS' else stored
+  else:
+    stored = channels if axes == 'CYX' else np.moveaxis(channels, 0, -1)
+  raster = Raster(tmp_path / 'a.tif', stored, axes)
+  assert raster.channels == 6
+  region = (slice(2, 9), slice(0, 30, None))
+  for first, count in ((0, 6), (0, 1), (2, 3), (3, 3), (5, 1), (1, 5)):
+    expected = np.moveaxis(channels[first : first + count, *region], 0, -1)
+    np.testing.assert_array_equal(raster.read(0, *region, first, count), expected)
 
 
 @pytest.mark.parametrize('shape', [(4, 5), (4, 5, 3)])

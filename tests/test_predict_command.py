@@ -119,9 +119,9 @@ def test_a_model_of_weighted_channels_segments_their_sum_and_measures_the_luma(
 def test_the_table_of_all_objects_has_the_channels_of_all_images(run, tmp_path):
   write(tmp_path / 'in' / 'a.tif')
   grey = cells(4)[0]
-  other = np.random.default_rng(0).integers(0, 60_000, grey.shape).astype(np.uint16)
+  others = np.random.default_rng(0).integers(0, 60_000, (5, *grey.shape)).astype(np.uint16)
   tifffile.imwrite(
-    tmp_path / 'in' / 'b.ome.tif', np.stack([grey * 200, other]), metadata={'axes': 'CYX'}
+    tmp_path / 'in' / 'b.ome.tif', np.stack([grey * 200, *others]), metadata={'axes': 'CYX'}
   )
   out = run()
   of_a, of_b = (rows_of(out / f'{stem}_objects.csv') for stem in ('a', 'b.ome'))
@@ -131,12 +131,34 @@ def test_the_table_of_all_objects_has_the_channels_of_all_images(run, tmp_path):
   labels = tifffile.imread(out / 'b.ome_labels.tif')
   for row in of_b:
     assert row['intensity_mean'] == row['intensity_mean_0']
-    mean = other[labels == int(row['label'])].mean()
-    assert float(row['intensity_mean_1']) == pytest.approx(mean, rel=1e-4)
+    for channel, other in enumerate(others, 1):
+      mean = other[labels == int(row['label'])].mean()
+      assert float(row[f'intensity_mean_{channel}']) == pytest.approx(mean, rel=1e-4)
   everything = rows_of(out / 'objects.csv')
   missing = dict.fromkeys(of_b[0].keys() - of_a[0].keys(), '')
-  assert len(missing) == 8
+  assert len(missing) == 6 * 4
   assert everything == [*({**row, **missing} for row in of_a), *of_b]
+
+
+@pytest.mark.parametrize(
+  ('damage', 'again'),
+  [
+    (lambda text: '', True),
+    (lambda text: text[:-9], True),  # the last row lacks columns
+    (lambda text: '\0' * 200_000, True),
+    (lambda text: text.replace(',', ';'), True),
+    (lambda text: text[: text.rindex('\n', 0, -1) + 1], False),  # somebody took an object out
+  ],
+)
+def test_an_image_whose_table_is_damaged_is_done_again(run, tmp_path, damage, again):
+  write(tmp_path / 'in' / 'a.tif')
+  out = run()
+  table = out / 'a_objects.csv'
+  whole = table.read_text()
+  table.write_text(damage(whole))
+  run()
+  assert (table.read_text() == whole) == again
+  assert (out / 'objects.csv').read_text() == table.read_text()
 
 
 def test_images_csv_says_what_objects_csv_and_the_mask_do(run, tmp_path):

@@ -45,16 +45,25 @@ class Raster:
   def read(self, page: int, rows: slice, columns: slice, first: int, count: int) -> np.ndarray:
     """(h, w, count) values of one page from channel `first` on, in native byte order.
 
-    More than one channel can be read at once where they are samples of a pixel.
-
     Raises:
       IndexError: there is no such page.
       InputError: the file turns out to be damaged.
     """
     if not 0 <= page < self.shape[0]:
       raise IndexError(f'page {page} of {self.shape[0]}')
-    channel, sample = divmod(first, self._size('S'))
-    places = {'Y': rows, 'X': columns, 'C': channel, 'S': slice(sample, sample + count)}
+    samples = self._size('S')
+    planes = [
+      self._read_plane(page, rows, columns, plane, slice(max(start, 0), start + count))
+      for plane in range(first // samples, -(-(first + count) // samples))
+      for start in [first - plane * samples]
+    ]
+    return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=-1)
+
+  def _read_plane(
+    self, page: int, rows: slice, columns: slice, plane: int, samples: slice
+  ) -> np.ndarray:
+    """(h, w, samples) of one place on the axis C."""
+    places = {'Y': rows, 'X': columns, 'C': plane, 'S': samples}
     pages = iter(np.unravel_index(page, self._page_shape))
     index = tuple(places[axis] if axis in places else int(next(pages)) for axis in self.axes)
     with files.as_input_error(self.path), files.tifffile_errors():

@@ -40,24 +40,16 @@ class ImageFile:
     """
     if isinstance(self._channel, tuple):
       return weighted(self.read_channels(page, rows, columns), self._channel)
-    if self._channel is None:
-      return _luma(self.read_channels(page, rows, columns))
-    return self._raster.read(page, rows, columns, self._channel, 1)[..., 0]
+    return self.read_stored(page, rows, columns)
 
-  def read_measured(self, page: int, rows: slice, columns: slice) -> np.ndarray:
-    """(h, w, 1 + channels) of the type in the file: a grey value and then every channel.
-
-    The grey value is that of `read`; where that is a weighted sum, which has no unit, the luma of
-    colours and else the first channel. Of a file with one channel it is all there is: (h, w, 1).
-    """
-    if self.channels == 1:
-      return self.read(page, rows, columns)[..., None]
-    channels = self.read_channels(page, rows, columns)
-    if isinstance(self._channel, int):
-      grey = self.read(page, rows, columns)
-    else:
-      grey = _luma(channels) if self.colour else channels[..., 0]
-    return np.concatenate([grey[..., None], channels], axis=-1)
+  def read_stored(self, page: int, rows: slice, columns: slice) -> np.ndarray:
+    """As `read`, but of weighted channels the luma or else the first, whose unit is the file's."""
+    channel = self._channel
+    if isinstance(channel, tuple):
+      channel = None if self.colour else 0
+    if channel is not None:
+      return self._raster.read(page, rows, columns, channel, 1)[..., 0]
+    return _luma(self.read_channels(page, rows, columns))
 
   def read_shown(self, page: int, rows: slice, columns: slice) -> np.ndarray:
     """What people would look at: (h, w, 3) colours, unless one was chosen, or (h, w) as `read`."""
@@ -75,14 +67,12 @@ class ImageFile:
     """Whether its channels are red, green and blue."""
     return self._raster.colour
 
-  def read_channels(self, page: int, rows: slice, columns: slice) -> np.ndarray:
-    """(h, w, channels) stored values of a region of one page, without alpha; raises as `read`."""
-    if self._raster.colour:
-      return self._raster.read(page, rows, columns, 0, 3)
-    channels = range(self._raster.channels)
-    return np.concatenate(
-      [self._raster.read(page, rows, columns, channel, 1) for channel in channels], axis=-1
-    )
+  def read_channels(
+    self, page: int, rows: slice, columns: slice, first: int = 0, count: int | None = None
+  ) -> np.ndarray:
+    """(h, w, count) stored values of channels from the first, or all; without alpha of colours."""
+    count = self.channels - first if count is None else count
+    return self._raster.read(page, rows, columns, first, count)
 
   def close(self) -> None:
     self._raster.close()
