@@ -283,6 +283,18 @@ def test_curves_are_of_the_selections_that_were_followed():
   assert tables.curve(results, 'otsu', 'EM', 1) == {}
 
 
+def test_results_of_several_trainings_in_place_of_one_are_told():
+  one = [result('bce', 'EM', [0.5], start='aa'), result('bce', 'B5', [0.5], start='bb')]
+  unknown = [result('bce', 'EM', [0.5], selection=2)]
+  assert tables.starts(one + unknown) == {}
+  other = [result('bce', 'EM', [0.6], selection=3, start='cc')]
+  assert tables.starts([*one, *unknown, *other]) == {('bce', 'EM'): 2}
+  told = [part.text for part in sections.summary(one + other, 'cpu-small') if hasattr(part, 'text')]
+  assert told[-1] == (
+    'Results are of several trainings in place of one: 2 of meta-learned, bce on EM.'
+  )
+
+
 def test_the_first_step_that_reaches_a_score():
   curve = {0: 0.1, 25: 0.5, 60: 0.4, 250: 0.6}
   assert [tables.first_to_reach(curve, score) for score in (0.1, 0.45, 0.55, 0.7)] == [

@@ -48,6 +48,7 @@ class Result(NamedTuple):
   peak_mb: float  # of the process until then
   losses: tuple[float, ...]  # the first and the mean of the last ten
   machine: str = ''  # that seconds and memory were measured on; empty: it was not written down
+  start: str = ''  # digest of the parameters that adapted; empty: none, or it was not written down
 
 
 def to_json(result: Result) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments import initialisations, meta_train, pretrain
 from experiments.data import finetune_stride
+from experiments.initialisations import Initialisation
 from experiments.options import (
   DataOptions,
   NetworkOptions,
@@ -57,7 +58,7 @@ def start(
   options: DataOptions,
   protocol: Protocol,
   workdir: Path,
-) -> Params:
+) -> Initialisation:
   """Where adaptation starts: random parameters, or those of a training on the other data sets.
 
   A training is done, or goes on, where its folder below `workdir` says that it is not finished.
@@ -68,14 +69,14 @@ def start(
   network = network_options(name, seed)
   training = CONTESTANTS[name].training
   if training is None:
-    return initialisations.load(initialisations.RANDOM, network, target=target).params
+    return initialisations.load(initialisations.RANDOM, network, target=target)
   folder = workdir / 'training' / f'{target}-{training}-s{seed}'
   config = training_config(name, protocol, options, target=target, seed=seed, workdir=str(folder))
   if (folder / 'init').is_dir():
     require_config(folder, config)
   else:
     _COMMANDS[TRAININGS[training].command][0](config)
-  return initialisations.load(str(folder), network, target=target).params
+  return initialisations.load(str(folder), network, target=target)
 
 
 def training_config(

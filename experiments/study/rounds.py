@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.baselines import BASELINES
 from experiments.environment import machine
+from experiments.initialisations import Initialisation
 from experiments.options import DataOptions
 from experiments.study import cells, networks, targets
 from experiments.study.cells import Cell, Result
@@ -44,9 +45,9 @@ def do_cell(
   _check_images(cell, support, images, workdir)
   if CONTESTANTS[cell.contestant].colours:
     target = targets.with_learned_grey(target, split.support)
-  params = _start(cell, options, protocol, workdir)
+  start = _start(cell, options, protocol, workdir)
   begin = time.perf_counter()
-  predict, losses = _adapt(cell, params, target, split, options, protocol)
+  predict, losses = _adapt(cell, start and start.params, target, split, options, protocol)
   adapted = time.perf_counter()
   probabilities = predict(target.grey_set.images[split.test])
   predicted = time.perf_counter()
@@ -63,6 +64,7 @@ def do_cell(
     peak_mb=_peak_mb(),
     losses=_rounded([losses[0], np.mean(losses[-LAST_LOSSES:])] if len(losses) else []),
     machine=machine(),
+    start=start.digest if start else '',
   )
   return result, probabilities > 0.5
 
@@ -76,7 +78,7 @@ def _check_images(cell: Cell, support: tuple, images: tuple, workdir: Path) -> N
     )
 
 
-def _start(cell: Cell, options, protocol, workdir: Path) -> Params | None:
+def _start(cell: Cell, options, protocol, workdir: Path) -> Initialisation | None:
   """Parameters to adapt, after a training on sources if the contestant has one."""
   if CONTESTANTS[cell.contestant].baseline:
     return None

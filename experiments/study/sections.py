@@ -47,6 +47,11 @@ def summary(results: Sequence[Result], name: protocols.Name, missing: int = 0) -
   )
   if missing:
     yield Text(f'Not finished: {missing} of the experiments are still to be done.')
+  if several := tables.starts(results):
+    of_whom = ', '.join(
+      f'{count} of {CONTESTANTS[name].label} on {code}' for (name, code), count in several.items()
+    )
+    yield Text(f'Results are of several trainings in place of one: {of_whom}.')
   if OURS in labels_of(results):
     yield from _losses(results)
     yield from _paired(results)
