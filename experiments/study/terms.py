@@ -22,6 +22,7 @@ _SIZES = (
   'inner_steps',
   'batch_size',
 )
+_NOT_KEPT = {*PLACES, 'target', 'seed', 'data'}  # places, and what is said elsewhere
 _OF_PROTOCOL = (*_SIZES, 'shots', 'max_test_images', 'rehearsal')
 
 
@@ -44,9 +45,7 @@ def of(name: str, protocol: protocols.Name, *, simulated: bool) -> dict[str, Any
 
 
 def _without_places(options: Any) -> dict[str, Any]:
-  """What options say of results: not where things are, nor what every result has by itself."""
-  places = {*PLACES, 'target', 'seed', 'data'}
-  return {n: value for n, value in dataclasses.asdict(options).items() if n not in places}
+  return {n: value for n, value in dataclasses.asdict(options).items() if n not in _NOT_KEPT}
 
 
 def keep(
@@ -132,8 +131,9 @@ def _completed(table: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
   tuning, training = table.get('tuning'), table.get('training')
   known = (other.get('training') or {}).get('config')
   if training and ('config' in training or known is not None):
-    config = training.get('config', known)
-    training = {**training, 'config': {**networks.option_defaults(training['command']), **config}}
+    defaults = networks.option_defaults(training['command'])
+    defaults = json.loads(json.dumps({n: v for n, v in defaults.items() if n not in _NOT_KEPT}))
+    training = {**training, 'config': {**defaults, **training.get('config', known)}}
   return {
     **table,
     'tuning': tuning and {**Tuning()._asdict(), **tuning},
