@@ -34,7 +34,9 @@ def of_the_paper(results: Sequence[Result]) -> Iterator[Part]:
     yield Heading("The paper's initialisations against random ones and transfer")
     yield Text(
       'In the paper they are better than both. Here, with as many steps of training as all others:'
-      ' mean over K of the paired difference in IoU, and its 95 % interval.'
+      ' mean over K (and selections) of the paired difference in IoU; the last mean, with its 95 %'
+      ' interval, is over all experiments that both have done, of some targets more than of others'
+      ' while the study is not finished.'
     )
     header = ('initialisation', 'against', *codes, 'mean', '95 % interval', 'experiments')
     yield Table(header, rows)
