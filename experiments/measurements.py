@@ -96,10 +96,12 @@ def is_whole(path: Path) -> bool:
   """Whether there is such a file, and every row of it has all columns."""
   try:
     with _opened(path) as file:
-      header, *rows = ((len(row), tuple(row[: len(COLUMNS)])) for row in csv.reader(file))
-  except (OSError, ValueError, csv.Error):  # no such file or name, or no row
+      rows = csv.reader(file)
+      header = next(rows, [])
+      known = tuple(header[: len(COLUMNS)]) == COLUMNS
+      return known and all(len(row) == len(header) for row in rows)
+  except (OSError, csv.Error):  # no such file, a name that is too long, or zeros
     return False
-  return header[1] == COLUMNS and all(length == header[0] for length, _ in rows)
 
 
 def join(path: Path, tables: Sequence[Path]) -> None:

@@ -154,6 +154,24 @@ def test_outside_colab_files_are_in_a_folder_and_some_must_be_left_to_predict(tm
     run(tmp_path, 'SIMULATE = False', last='images')
 
 
+def test_colours_are_learned_from_and_intensities_are_those_of_the_file(tmp_path):
+  folder = tmp_path / 'my-images'
+  folder.mkdir()
+  for number in range(3):
+    _, labels = cells(number)
+    inside = (labels > 0)[..., None]
+    colours = np.where(inside, (90, 60, 150), (60, 110, 90)) + labels[..., None] % 3
+    Image.fromarray(colours.astype(np.uint8)).save(folder / f'cell{number}.png')
+    if number < 2:
+      Image.fromarray(labels.astype(np.uint8)).save(folder / f'cell{number}_mask.png')
+  notebook = run(tmp_path, QUICK + 'SIMULATE, NUM_ANNOTATED = False, 2\n', last='measure')
+  assert 'weighted sum of the channels' in printed(notebook, 'look')
+  assert (pictures(notebook, 'look'), pictures(notebook, 'predict')) == (1, 1)
+  rows = [line.split() for line in printed(notebook, 'measure').splitlines()[1:-1]]
+  assert rows
+  assert all(70 < float(row[-1]) < 100 for row in rows)  # the luma is 79 inside, 93 outside
+
+
 def test_it_is_committed_without_outputs():
   notebook = nbformat.read(NOTEBOOK, as_version=4)
   nbformat.validate(notebook)

@@ -27,6 +27,7 @@ from experiments.study import (
   networks,
   plots,
   protocols,
+  rounds,
   sections,
   tables,
   targets,
@@ -45,6 +46,7 @@ from experiments.study.protocols import (
 )
 from experiments.study.targets import Split, Target
 from fscs.errors import InputError
+from fscs.objects import Splitting
 from fscs.preprocessing import GreySet
 from fscs.selections import random_selections
 
@@ -281,6 +283,10 @@ def test_curves_are_of_the_selections_that_were_followed():
   curve = tables.curve(results + other, 'scratch', 'EM', 1)
   assert curve == pytest.approx({25: 0.3, 250: 0.5})
   assert tables.curve(results, 'otsu', 'EM', 1) == {}
+
+
+def test_where_no_object_is_annotated_regions_are_objects():
+  assert rounds.splitting_of(np.zeros((2, 9, 9), np.int32)) == Splitting()
 
 
 def test_results_of_several_trainings_in_place_of_one_are_told():

@@ -209,18 +209,14 @@ def losses_first(results: Iterable[Result], ours: str) -> list[Rival]:
 def starts(results: Iterable[Result]) -> dict[tuple[str, str], int]:
   """{(contestant, target): number} of the parameters that adapted, where they are several.
 
-  One training on two kinds of machine, for one, ends at two. Seeds have their own.
+  One training on two kinds of machine ends at two.
   """
   found: dict[tuple, set[str]] = {}
   for result in results:
     cell = result.cell
     if result.start:
       found.setdefault((cell.contestant, cell.target, cell.seed), set()).add(result.start)
-  most: dict[tuple[str, str], int] = {}
-  for (contestant, target, _), digests in found.items():
-    if len(digests) > 1:
-      most[contestant, target] = max(len(digests), most.get((contestant, target), 0))
-  return most
+  return {key[:2]: len(digests) for key, digests in found.items() if len(digests) > 1}
 
 
 def of_selections(
