@@ -14,6 +14,7 @@ from experiments.own_images_trial import Config, trial
 from experiments.results import read_rows
 from fscs.errors import InputError
 from fscs.finetuning import Settings
+from fscs.objects import Splitting
 from fscs.types import ImageSet
 
 
@@ -50,7 +51,7 @@ def test_baselines_are_tried_once_and_kept(images, tmp_path, monkeypatch, capsys
 
 def test_fine_tuning_is_scored_at_its_own_threshold_and_announces_an_iou(images, monkeypatch):
   class Segmenter:
-    splitting = own_images_trial.splitting_of(np.stack(images.labels))._replace(threshold=0.3)
+    splitting = Splitting(0.3, distance=8.0)
     estimate = 0.75
 
     def predict(self, image):
@@ -67,6 +68,38 @@ def test_fine_tuning_is_scored_at_its_own_threshold_and_announces_an_iou(images,
   assert taken == [(60, Settings().batch_size, 1e-3)]
   assert row.expected == 0.75
   assert row.iou > 0.7
+
+
+@pytest.mark.parametrize('shots', [1, 2, 3, 5])
+def test_splitting_is_learned_from_pixels_that_a_baseline_has_not_seen(shots):
+  pixels = np.arange(shots * 48).reshape(shots, 6, 8)
+
+  def learn(greys, masks):
+    seen = np.concatenate([grey.ravel() for grey in greys])
+    assert np.array_equal(seen > 7, np.concatenate([mask.ravel() for mask in masks]))
+
+    def predict(grey):
+      assert not np.isin(grey, seen).any()
+      return grey / 1000
+
+    return predict
+
+  found, truth = own_images_trial._held_out(learn, list(pixels), list(pixels * (pixels > 7)))
+  values = np.concatenate([probability.ravel() for probability in found]) * 1000
+  np.testing.assert_allclose(np.sort(values), pixels.ravel())  # each is held out once
+  objects = np.concatenate([labels.ravel() for labels in truth])
+  np.testing.assert_allclose(objects, values * (values > 7.5))
+
+
+def test_baselines_take_the_threshold_and_the_distance_that_are_best_on_held_out_pieces(
+  images, monkeypatch
+):
+  def unsure(greys, masks):
+    return lambda grey: np.where(grey > 128, 0.4, 0.1).astype(np.float32)
+
+  monkeypatch.setitem(own_images_trial.BASELINES, 'forest', unsure)
+  row = own_images_trial._try(Key('TNBC', 'forest', 3, 0, 0, 0.0, 0), images)
+  assert row.iou > 0.8  # nothing is above a threshold of 0.5
 
 
 def test_an_image_without_objects_is_scored_and_never_annotated(images, monkeypatch):
