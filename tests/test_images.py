@@ -197,6 +197,32 @@ def test_colour_png_palette_and_alpha(tmp_path):
   assert_reads(path, np.full((1, 2, 3), 77, 'uint8'), 'luma of RGB')
 
 
+@pytest.mark.parametrize('planar', ['contig', 'separate'])
+@pytest.mark.parametrize('layout', [{}, {'tile': (16, 16), 'compression': 'zlib'}])
+@pytest.mark.parametrize('kind', ['unassalpha', 'assocalpha', 'unspecified'])
+def test_opacity_of_a_grey_tiff_is_no_channel(tmp_path, planar, layout, kind):
+  samples = random((3, 20, 30, 2), 'uint8')
+  written = samples if planar == 'contig' else np.moveaxis(samples, -1, 1)
+  tifffile.imwrite(
+    tmp_path / 'a.tif',
+    written,
+    photometric='minisblack',
+    planarconfig=planar,
+    extrasamples=[kind],
+    **layout,
+  )
+  alpha = kind != 'unspecified'
+  assert_reads(tmp_path / 'a.tif', samples[..., 0], '' if alpha else 'channel 0 of 2')
+  with images.open_image(tmp_path / 'a.tif') as image:
+    region = (2, slice(3, 17), slice(5, 6))
+    expected = samples[region][..., : image.channels]
+    np.testing.assert_array_equal(image.read_channels(*region), expected)
+    assert image.channels == (1 if alpha else 2)
+  if alpha:
+    with pytest.raises(InputError, match=r'a\.tif has 1 channel, number 0;'):
+      images.open_image(tmp_path / 'a.tif', 1)
+
+
 def test_palette_tiff_gives_indices(tmp_path):
   page = random((5, 6), 'uint8')
   table = random((3, 256), 'uint16')

@@ -19,6 +19,7 @@ from fscs.errors import InputError
 from fscs.images import files
 
 _COLOURS = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+_ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Raster:
   axes: str  # Y, X, C (channels), S (samples of a pixel); any other letter counts as pages
   colour: bool = False  # the samples are red, green, blue and perhaps alpha
   palette: bool = False  # the values are indices into a table of colours
+  alpha: bool = False  # the last sample is the opacity of grey values, and no channel
   close: Callable[[], None] = lambda: None
 
   @property
@@ -40,7 +42,7 @@ class Raster:
   @property
   def channels(self) -> int:
     """How many there are; those of one pixel count fastest."""
-    return self._size('C') * self._size('S')
+    return self._size('C') * self._samples
 
   def read(self, page: int, rows: slice, columns: slice, first: int, count: int) -> np.ndarray:
     """(h, w, count) values of one page from channel `first` on, in native byte order.
@@ -51,9 +53,11 @@ class Raster:
     """
     if not 0 <= page < self.shape[0]:
       raise IndexError(f'page {page} of {self.shape[0]}')
-    samples = self._size('S')
+    samples = self._samples
     planes = [
-      self._read_plane(page, rows, columns, plane, slice(max(start, 0), start + count))
+      self._read_plane(
+        page, rows, columns, plane, slice(max(start, 0), min(start + count, samples))
+      )
       for plane in range(first // samples, -(-(first + count) // samples))
       for start in [first - plane * samples]
     ]
@@ -72,6 +76,11 @@ class Raster:
     if 'S' not in self.axes:
       return region[..., None]
     return region if self.axes.endswith('S') else np.moveaxis(region, 0, -1)
+
+  @property
+  def _samples(self) -> int:
+    """How many of a pixel's samples are channels."""
+    return self._size('S') - self.alpha
 
   @property
   def _page_shape(self) -> tuple[int, ...]:
@@ -118,10 +127,12 @@ def _open_tiff(path: Path) -> Raster:
       _require_complete(path, series)
       store = series.aszarr(level=0, multiscales=False, squeeze=False)
       pixels = zarr.open_array(store, mode='r', zarr_format=2)
-    photometric = series.keyframe.photometric
-    colour = photometric in _COLOURS and shape[axes.index('S')] in (3, 4)
+    photometric, extra = series.keyframe.photometric, series.keyframe.extrasamples
+    samples = dict(zip(axes, shape, strict=True)).get('S', 1)
+    colour = photometric in _COLOURS and samples in (3, 4)
     palette = photometric == tifffile.PHOTOMETRIC.PALETTE
-    return Raster(path, pixels, axes, colour, palette, stack.pop_all().close)
+    alpha = samples == 2 and len(extra) == 1 and extra[0] in _ALPHA
+    return Raster(path, pixels, axes, colour, palette, alpha, stack.pop_all().close)
 
 
 def _one_series(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:

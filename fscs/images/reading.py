@@ -6,7 +6,8 @@ slices, and values keep the type they have in the file.
 
 Axes of a TIFF other than rows, columns and channels (time, depth, position, ...) are pages, one
 after the other in the order of the file. An NPY array is (H, W), (N, H, W), (H, W, channels) or
-(N, H, W, channels) with 1, 3 or 4 channels; 3 and 4 are red, green, blue and alpha.
+(N, H, W, channels) with 1, 3 or 4 channels; 3 and 4 are red, green, blue and alpha. What a TIFF
+of grey values says of their opacity (alpha) is left out.
 """
 
 import dataclasses
@@ -104,10 +105,9 @@ def open_image(path: str | os.PathLike, channel: Channel = None) -> ImageFile:
     return _open_weighted(raster, channel)
   if channel is not None and not 0 <= channel < raster.channels:
     raster.close()
-    raise InputError(
-      f'--channel {channel}: {raster.path} has {raster.channels} channels, expected 0 to '
-      f'{raster.channels - 1}; choose one of these'
-    )
+    count = raster.channels
+    known = f'{count} channels, expected 0 to {count - 1}' if count > 1 else '1 channel, number 0'
+    raise InputError(f'--channel {channel}: {raster.path} has {known}; choose one that there is')
   if channel is None and raster.colour:
     note = 'luma of RGB'
   else:
