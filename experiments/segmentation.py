@@ -133,7 +133,7 @@ def _read(image: ImageFile, page: int, region: Region) -> np.ndarray:
 def _parts(segmenter: Segmenter, read: Read, probability: np.ndarray) -> Iterator[_Part]:
   """Predicts a page into `probability`, then finds its objects part by part."""
   height, width = probability.shape
-  if height * width <= blocks.LARGEST_WHOLE:
+  if height * width * max(1, segmenter.scale) ** 2 <= blocks.LARGEST_WHOLE:
     whole = (slice(0, height), slice(0, width))
     grey = read(whole)
     probability[:] = segmenter.predict(grey)

@@ -11,10 +11,10 @@ import numpy as np
 
 from fscs import tiles
 from fscs.objects import Splitting, find_objects
-from fscs.own_images import PERCENTILES, rescale, rescale_probability, scaled_shape, stretch
+from fscs.own_images import grey_limits, rescale, rescale_probability, scaled_shape, stretch
 from fscs.segmenter import Segmenter, predict_grey, statistics_of
 
-LARGEST_WHOLE = 4096 * 4096  # pixels of an image that is predicted in memory
+LARGEST_WHOLE = 4096 * 4096  # pixels of an image that is predicted in memory, also if enlarged
 SAMPLES, SAMPLE_SIDE = 64, 256  # blocks that stand for the image where its grey values are taken
 LABEL_BLOCK = 2048  # side of the blocks in which objects are told apart
 MARGIN_DIAMETERS = 2  # how far a block looks beyond itself, in diameters of the largest object
@@ -56,12 +56,12 @@ def inside(block: Block) -> Region:
   )
 
 
-def samples(read: Read, shape: tuple[int, int]) -> list[np.ndarray]:
-  """Evenly spread parts of the image."""
-  sides = [min(size, SAMPLE_SIDE) for size in shape]
+def samples(read: Read, shape: tuple[int, int], count: int, side: int) -> Iterator[np.ndarray]:
+  """About `count` evenly spread parts of the image, of at most `side` pixels a side."""
+  sides = [min(size, side) for size in shape]
   room = [size - side for size, side in zip(shape, sides, strict=True)]
-  places = tiles.spread(SAMPLES, room)
-  return [read((slice(r, r + sides[0]), slice(c, c + sides[1]))) for r, c in places]
+  for row, column in tiles.spread(count, room):
+    yield read((slice(row, row + sides[0]), slice(column, column + sides[1])))
 
 
 def predict_blocks(
@@ -70,20 +70,31 @@ def predict_blocks(
   """Probabilities (h, w) float32 of region after region.
 
   Grey values are stretched by the percentiles of samples of the image; an image that is normalised
-  by its own statistics is so by those of its samples.
+  by its own statistics is so by those of samples.
   """
-  found = samples(read, shape)
-  low, high = np.percentile(np.concatenate([part.ravel() for part in found]), PERCENTILES)
-  limits = (float(low), float(high))
+  limits = _limits(read, shape)
+  working = lambda part: _to_working(part, segmenter.scale, limits)  # noqa: E731
   if segmenter.statistics is None:
-    grey = [_to_working(part, segmenter.scale, limits) for part in found]
-    batch = np.stack([tiles.fill_up(part) for part in grey])
+    side = max(1, int(tiles.SAMPLE_SIDE / segmenter.scale))
+    found = samples(read, shape, tiles.SAMPLE_TILES, side)
+    batch = np.stack([tiles.fill_up(working(part)) for part in found])
     segmenter = dataclasses.replace(segmenter, statistics=statistics_of(segmenter, batch))
   seen = tiles.margin(segmenter.reach)
   for block in blocks(shape, *one_tile(seen, segmenter.scale)):
     part = read(block.seen)
-    probability = predict_grey(segmenter, _to_working(part, segmenter.scale, limits))
+    probability = predict_grey(segmenter, working(part))
     yield block.core, rescale_probability(probability, part.shape)[inside(block)]
+
+
+def _limits(read: Read, shape: tuple[int, int]) -> tuple[float, float]:
+  """The grey values that become 0 and 255: those of samples, if they differ, else of the image."""
+  found = samples(read, shape, SAMPLES, SAMPLE_SIDE)
+  low, high = grey_limits(np.concatenate([part.ravel() for part in found]))
+  if low < high:
+    return low, high
+  parts = (read(block.core) for block in blocks(shape, LABEL_BLOCK, 0))
+  lows, highs = zip(*((part.min(), part.max()) for part in parts), strict=True)
+  return float(min(lows)), float(max(highs))
 
 
 def one_tile(seen: int, scale: float) -> tuple[int, int]:

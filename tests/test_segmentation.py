@@ -17,7 +17,7 @@ from experiments import measurements, outputs, thinning
 from experiments.segmentation import MAX_DOUBTS, _in_words, segment_file
 from fscs import blocks
 from fscs.images import open_image
-from fscs.segmenter import Support
+from fscs.segmenter import Segmenter, Support
 
 
 @pytest.fixture(scope='module')
@@ -83,6 +83,44 @@ def test_doubts_and_summary_of_blocks_are_those_of_the_whole(segmenter, tmp_path
   for found in (whole.doubts, parts.doubts):
     assert [doubt.split()[0] for doubt in found.split('; ')] == ['mean', 'contrast', 'objects']
   assert '99' in parts.doubts
+
+
+@pytest.mark.parametrize('bright', [1, 7])
+def test_grey_values_of_large_sparse_images_are_not_lost(bright):
+  image = np.zeros((3000, 2000), np.uint16)
+  image[::500, ::bright] = 900  # fewer than a thousandth where bright is 7, and yet seen
+  assert blocks._limits(lambda region: image[region], image.shape) == (0, 900)
+  image[:] = 5
+  image[1300, 700] = 80  # where no sample is taken
+  assert blocks._limits(lambda region: image[region], image.shape) == (5, 80)
+
+
+@pytest.mark.parametrize('scale', [0.25, 1, 4])
+def test_statistics_of_large_images_come_from_few_pieces_at_every_scale(
+  segmenter, scale, small_blocks, monkeypatch
+):
+  taken = []
+
+  def statistics(segmenter, images):
+    taken.append(images.shape)
+
+  monkeypatch.setattr(blocks, 'statistics_of', statistics)
+  monkeypatch.setattr(blocks, 'predict_grey', lambda _, grey: np.zeros(grey.shape, np.float32))
+  image = np.random.default_rng(0).random((1500, 1400), np.float32)
+  segmenter = dataclasses.replace(segmenter, statistics=None, scale=scale)
+  for _ in blocks.predict_blocks(segmenter, lambda region: image[region], image.shape):
+    pass
+  assert taken == [(16, 256, 256)]
+
+
+def test_an_image_that_is_large_once_it_is_enlarged_goes_block_by_block(
+  segmenter, tmp_path, small_blocks, monkeypatch
+):
+  tifffile.imwrite(tmp_path / 'a.tif', cells(4)[0])  # 72 x 96
+  monkeypatch.setattr(Segmenter, 'predict', None)
+  segment_file(dataclasses.replace(segmenter, scale=2.0), tmp_path / 'a.tif', tmp_path)
+  with pytest.raises(TypeError):
+    segment_file(segmenter, tmp_path / 'a.tif', tmp_path)
 
 
 def test_memory_does_not_grow_with_the_number_of_pages(segmenter, tmp_path, monkeypatch):
