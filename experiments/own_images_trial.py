@@ -192,7 +192,7 @@ def _held_out(
   learn: Callable, greys: list[np.ndarray], masks: list[np.ndarray]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
   """Predictions of pieces of the annotated images, learned from all other folds; their objects."""
-  folds = make_folds([grey.shape for grey in greys])
+  folds = make_folds(masks)
   cut = lambda arrays, pieces: [arrays[p.image][p.rows, p.columns] for p in pieces]  # noqa: E731
   found = []
   for fold in folds:

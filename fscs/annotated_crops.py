@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fscs.annotated import Annotated
 from fscs.episodes import Bank, bank_of
-from fscs.own_images import Annotated, fill_up
+from fscs.own_images import fill_up
 from fscs.preprocessing import GreySet, crop_corners
 
 CROPS_ACROSS = 8  # crops begin at multiples of an eighth of their side

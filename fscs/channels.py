@@ -6,6 +6,7 @@ form.
 """
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -50,8 +51,8 @@ def choose(
   Raises:
     InputError: the choice is none of these.
   """
-  if choice is None or isinstance(choice, int):
-    return choice
+  if choice is None or isinstance(choice, Integral):
+    return None if choice is None else int(choice)
   if not isinstance(choice, str):
     return tuple(float(weight) for weight in choice)
   if choice not in ('learned', 'luma'):

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fscs import metrics, objects
+from fscs.annotated import Annotated
 from fscs.folds import Piece
 from fscs.objects import Splitting
-from fscs.own_images import Annotated, typical_diameter
+from fscs.own_images import typical_diameter
 from fscs.predict import Orientations
 from fscs.segmenter import Segmenter, predict_grey, statistics_of
 from fscs.types import Params

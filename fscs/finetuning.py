@@ -8,9 +8,10 @@ import numpy as np
 import optax
 
 from fscs import objects
+from fscs.annotated import Annotated, annotate_all, at_scale
 from fscs.annotated_crops import crop_bank
 from fscs.augmentation import augment
-from fscs.channels import Channel, Choice, choose, without_alpha
+from fscs.channels import Channel, Choice
 from fscs.cross_validation import (
   Trial,
   learn_splitting,
@@ -18,19 +19,11 @@ from fscs.cross_validation import (
   try_folds,
   with_statistics,
 )
-from fscs.errors import InputError
 from fscs.folds import Piece, num_folds, usable_folds
 from fscs.losses import bce_dice
 from fscs.models import make_model, with_affine_norms
 from fscs.optimizers import OptimizerName, inner_optimizer
-from fscs.own_images import (
-  Annotated,
-  annotate,
-  at_scale,
-  choose_scale,
-  object_diameters,
-  typical_diameter,
-)
+from fscs.own_images import choose_scale, object_diameters, typical_diameter
 from fscs.predict import Orientations, require_orientations
 from fscs.preprocessing import some_crops
 from fscs.segmenter import Segmenter, Support
@@ -109,10 +102,10 @@ def finetune_with_trials(
       of orientations that there is not.
   """
   require_orientations(settings.orientations)
-  annotated, instances, grey = _annotated(images, masks, names, channel)
+  annotated, instances, grey = annotate_all(images, masks, names, channel)
   labels = [image.labels for image in annotated]
   scale = choose_scale(labels, initialisation.diameter_range) if scale is None else scale
-  working = [_at_scale(image, scale) for image in annotated]
+  working = [at_scale(image, scale) for image in annotated]
   start = _start(initialisation, annotated, scale, grey, settings.orientations)
   folds, networks = _train(start, working, settings, advance)
   segmenter, trials = _choose(start, working, folds, networks, split=instances)
@@ -122,35 +115,6 @@ def finetune_with_trials(
 def num_steps(num_images: int, settings: Settings) -> int:
   """Steps of a fine-tuning with its cross-validation, at most."""
   return (num_folds(num_images) + 1) * settings.num_steps
-
-
-def _annotated(images, masks, names, choice: Choice) -> tuple[list[Annotated], bool, Channel]:
-  """The images with their masks, whether all masks tell objects apart, and what grey values are."""
-  if not len(images) or len(images) != len(masks):
-    raise InputError(
-      f'{len(images)} images and {len(masks)} masks: one mask for each image is needed, and one'
-      ' image at least'
-    )
-  images = [np.asarray(image) for image in images]
-  if choice == 'learned':
-    images = [without_alpha(image) for image in images]
-  names = names or [f'image {i}' for i in range(len(images))]
-  plain = choose(images, masks, 'luma' if choice == 'learned' else choice)
-  found = [annotate(*one, channel=plain) for one in zip(images, masks, names, strict=True)]
-  channel = choose(images, masks, choice)  # of what has turned out to be images with their masks
-  if channel != plain:
-    found = [annotate(*one, channel=channel) for one in zip(images, masks, names, strict=True)]
-  return [image for image, _ in found], all(instances for _, instances in found), channel
-
-
-def _at_scale(image: Annotated, scale: float) -> Annotated:
-  working = at_scale(image, scale)
-  if not working.labels.any():
-    raise InputError(
-      f'{image.name}: resized by {scale:.3g}, it has no object left: raise the scale (--scale), or'
-      ' leave the image out'
-    )
-  return working
 
 
 def _start(
@@ -196,8 +160,8 @@ def _train(
 ) -> tuple[list[tuple[Piece, ...]], list[_Network]]:
   """The folds, and a network without each of them and one with all."""
   bank, corners, greys = crop_bank(images, settings.crop_size)
-  shapes = [image.grey.shape for image in images]
-  folds, crops = usable_folds(shapes, corners, settings.crop_size)
+  labels = [image.labels for image in images]
+  folds, crops = usable_folds(labels, corners, settings.crop_size)
   streams = [crop_stream(settings.seed, c, settings.batch_size, settings.num_steps) for c in crops]
   model = make_model(start.architecture, widths=start.widths, affine=True)
   rate = settings.learning_rate

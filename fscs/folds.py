@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 MAX_FOLDS = 3
+LEAST_FOREGROUND = 0.25  # share of an image's foreground in the smaller of its halves
 
 
 class Piece(NamedTuple):
@@ -22,39 +23,53 @@ def num_folds(num_images: int) -> int:
 
 
 def usable_folds(
-  shapes: Sequence[tuple[int, int]], corners: np.ndarray, crop_size: int
+  labels: Sequence[np.ndarray], corners: np.ndarray, crop_size: int
 ) -> tuple[list[tuple[Piece, ...]], list[np.ndarray]]:
-  """The folds that leave crops to learn from, and the crops of each; last those of all images.
+  """The folds to learn from and to be tried on, and the crops of each; last those of all images.
+
+  Pieces without foreground are in no fold, since a single wrong pixel there is an IoU of 0; nor is
+  there a fold beside which no crop has foreground, of which a network would learn nothing.
 
   Args:
-    shapes: of the images.
+    labels: (H, W) of the images; above 0 is foreground.
     corners: (C, 3) image, row and column of every crop.
     crop_size: side of the crops.
   """
-  folds = make_folds(shapes)
-  crops = [crops_outside(fold, corners, crop_size) for fold in folds]
-  folds = [fold for fold, left in zip(folds, crops, strict=True) if len(left)]
-  return folds, [*(left for left in crops if len(left)), np.arange(len(corners), dtype=np.int32)]
+  folds, crops = [], []
+  for pieces in make_folds(labels):
+    left = crops_outside(pieces, corners, crop_size)
+    seen = (labels[i][r : r + crop_size, c : c + crop_size] for i, r, c in corners[left])
+    marked = tuple(p for p in pieces if labels[p.image][p.rows, p.columns].any())
+    if marked and any(crop.any() for crop in seen):
+      folds.append(marked)
+      crops.append(left)
+  return folds, [*crops, np.arange(len(corners), dtype=np.int32)]
 
 
-def make_folds(shapes: Sequence[tuple[int, int]]) -> list[tuple[Piece, ...]]:
-  """What is held out in turn: images where there are three or more, else halves of all images."""
-  whole = [Piece(i, slice(0, h), slice(0, w)) for i, (h, w) in enumerate(shapes)]
-  if len(shapes) > 2:
-    parts = np.array_split(np.arange(len(shapes)), num_folds(len(shapes)))
+def make_folds(labels: Sequence[np.ndarray]) -> list[tuple[Piece, ...]]:
+  """What is held out in turn: images where there are three or more, else halves of all images.
+
+  Args:
+    labels: (H, W) of the images; above 0 is foreground.
+  """
+  if len(labels) > 2:
+    whole = [Piece(i, *map(slice, (0, 0), image.shape)) for i, image in enumerate(labels)]
+    parts = np.array_split(np.arange(len(whole)), num_folds(len(whole)))
     return [tuple(whole[i] for i in part) for part in parts]
-  halves = [_halves(piece) for piece in whole]
+  halves = [_halves(i, image > 0) for i, image in enumerate(labels)]
   return [tuple(pair[side] for pair in halves) for side in (0, 1)]
 
 
-def _halves(piece: Piece) -> tuple[Piece, Piece]:
-  """Both halves along the longer side."""
-  height, width = piece.rows.stop, piece.columns.stop
-  if height >= width:
-    rows = slice(0, height // 2), slice(height // 2, height)
-    return tuple(piece._replace(rows=part) for part in rows)
-  columns = slice(0, width // 2), slice(width // 2, width)
-  return tuple(piece._replace(columns=part) for part in columns)
+def _halves(image: int, foreground: np.ndarray) -> tuple[Piece, Piece]:
+  """Parts of the longer side, cut as near to its middle as leaves both enough foreground."""
+  axis = int(foreground.shape[0] < foreground.shape[1])
+  before = np.cumsum(foreground.sum(axis=1 - axis))
+  least = 1 + np.searchsorted(before, LEAST_FOREGROUND * before[-1])
+  most = np.searchsorted(before, (1 - LEAST_FOREGROUND) * before[-1], side='right')
+  cut = max(1, int(np.clip(foreground.shape[axis] // 2, least, most)))
+  whole = tuple(slice(0, size) for size in foreground.shape)
+  parts = slice(0, cut), slice(cut, foreground.shape[axis])
+  return tuple(Piece(image, *whole[:axis], part, *whole[axis + 1 :]) for part in parts)
 
 
 def crops_outside(fold: Sequence[Piece], corners: np.ndarray, crop_size: int) -> np.ndarray:

@@ -1,7 +1,6 @@
 """From a user's arrays to what the network sees: grey values of 8 bits at the scale it knows."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -17,15 +16,6 @@ DiameterRange = tuple[float, float]  # least and most of typical objects, in pix
 PERCENTILES = (0.1, 99.9)  # of grey values, which become 0 and 255
 SCALES = (1 / 8, 8.0)  # smallest and largest factor that object sizes may ask for
 TOLERANCE = 1.25  # beyond a range of diameters that is not worth resampling
-
-
-class Annotated(NamedTuple):
-  """A user's image with its mask, as the network sees them."""
-
-  name: str
-  grey: np.ndarray  # (H, W) uint8, at the working scale
-  labels: np.ndarray  # (H, W) int32, alike; 0 is background
-  shape: tuple[int, int]  # of the image before scaling
 
 
 def to_grey(image: np.ndarray, channel: Channel = None) -> np.ndarray:
@@ -148,7 +138,7 @@ def objects_of(mask: np.ndarray) -> tuple[np.ndarray, bool]:
   background, and their connected regions are the objects.
 
   Raises:
-    InputError: the mask is no array of whole numbers, or all foreground or all background.
+    InputError: the mask is no array of whole numbers from 0, or all foreground or all background.
   """
   mask = np.asarray(mask)
   if mask.ndim != 2 or mask.dtype.kind not in 'bui':
@@ -157,6 +147,11 @@ def objects_of(mask: np.ndarray) -> tuple[np.ndarray, bool]:
       ' needed, 0 for background'
     )
   values = np.unique(mask)
+  if values[0] < 0:
+    raise InputError(
+      f'a mask has negative values, {values[0]} the least: mark objects by numbers above 0, and 0'
+      ' elsewhere'
+    )
   if values[0] != 0 or len(values) == 1:
     raise InputError('a mask is all foreground or all background: mark objects, and 0 elsewhere')
   if len(values) > 2:
@@ -204,32 +199,3 @@ def choose_scale(labels: Sequence[np.ndarray], diameter_range: DiameterRange) ->
   if least / TOLERANCE <= typical <= most * TOLERANCE:
     return 1.0
   return float(np.clip((least if typical < least else most) / typical, *SCALES))
-
-
-def annotate(
-  image: np.ndarray, mask: np.ndarray, name: str, *, channel: Channel = None
-) -> tuple[Annotated, bool]:
-  """An image with its mask at its own scale, and whether the mask tells objects apart.
-
-  Raises:
-    InputError: names the image; see `to_grey` and `objects_of`.
-  """
-  try:
-    grey = to_grey(image, channel)
-    labels, instances = objects_of(mask)
-  except InputError as error:
-    raise InputError(f'{name}: {error}') from error
-  if grey.shape != labels.shape:
-    raise InputError(f'{name}: the image is {grey.shape} and its mask {labels.shape} pixels')
-  limits = grey_limits(grey)
-  if limits[1] <= limits[0]:
-    raise InputError(f'{name}: all pixels have the same grey value: leave it out')
-  return Annotated(name, stretch(grey, limits), labels, grey.shape), instances
-
-
-def at_scale(annotated: Annotated, scale: float) -> Annotated:
-  """The image and its labels resampled."""
-  shape = scaled_shape(annotated.shape, scale)
-  return annotated._replace(
-    grey=rescale(annotated.grey, shape), labels=rescale_labels(annotated.labels, shape)
-  )

@@ -11,12 +11,13 @@ import pytest
 from skimage.draw import disk
 
 from fscs import annotated_crops, finetuning, metrics, tiles
+from fscs.annotated import annotate, annotate_all
 from fscs.cross_validation import try_folds, with_statistics
 from fscs.errors import InputError
 from fscs.finetuning import Settings, finetune_with_trials, num_steps
 from fscs.folds import Piece
 from fscs.models import init_params, make_model
-from fscs.own_images import annotate, stretch
+from fscs.own_images import stretch
 from fscs.segmenter import Segmenter, predict_grey, statistics_of
 from fscs.starting_points import Initialisation
 
@@ -127,6 +128,37 @@ def test_one_or_two_images_are_tried_by_halves(initialisation, support, count):
   found = finetune_with_trials(initialisation, images, masks, settings=settings)
   assert [trial.grey.shape for trial in found.trials] == [(72, 48)] * 2 * count
   assert found.segmenter.estimate is not None
+
+
+def test_halves_of_an_image_with_objects_on_one_side_both_have_some(initialisation):
+  parts = zip(cells(0), cells(1, count=0), strict=True)
+  image, labels = (np.concatenate(pair) for pair in parts)  # the lower half is empty
+  settings = SETTINGS._replace(num_steps=4, crop_size=16)
+  found = finetune_with_trials(initialisation, [image], [labels], settings=settings)
+  assert len(found.trials) == 2
+  assert all(trial.labels.any() for trial in found.trials)
+
+
+def test_a_mask_of_one_object_does_not_keep_others_from_telling_objects_apart(support):
+  images, labels = support
+  one = np.where(labels[2] == 1, 1, 0)
+  tell_apart = lambda *masks: annotate_all(images, masks, None, 'learned')[1]  # noqa: E731
+  assert tell_apart(*labels)
+  assert tell_apart(*labels[:2], one)
+  assert tell_apart(*labels[:2], one > 0)
+  assert not tell_apart(*labels[:2], labels[2] > 0)
+  assert not tell_apart(one, one, one)
+
+
+def test_arrays_may_be_lists_and_channels_numbers_of_numpy(support):
+  (image, *_), (labels, *_) = support
+  colours = np.stack([image, image[::-1], image], -1)
+  for choice in ('learned', np.int64(2)):
+    expected = annotate_all([colours], [labels], None, choice)
+    listed = annotate_all([colours.tolist()], [labels.tolist()], None, choice)
+    np.testing.assert_array_equal(listed[0][0].labels, expected[0][0].labels)
+    assert listed[1:] == expected[1:]
+  assert type(listed[2]) is int
 
 
 def test_an_image_too_small_for_halves_gives_no_estimate(initialisation):

@@ -5,13 +5,12 @@ import pytest
 from skimage.draw import disk
 
 from fscs import own_images, tiles
+from fscs.annotated import annotate, at_scale
 from fscs.blocks import one_tile
 from fscs.errors import InputError
 from fscs.folds import crops_outside, make_folds, num_folds, usable_folds
 from fscs.objects import Splitting, find_objects, learn_splitting
 from fscs.own_images import (
-  annotate,
-  at_scale,
   choose_scale,
   objects_of,
   rescale_labels,
@@ -105,6 +104,7 @@ def test_labels_keep_their_values_and_places_when_rescaled():
     (np.zeros((9, 9, 2)), disks((4, 4, 2), size=9), 'a: .*2 channels: say which'),
     (np.zeros((9,)), disks((4, 4, 2), size=9), r'a: .*shape \(9,\)'),
     (np.eye(9), np.zeros((9, 9), int), 'a: a mask is all foreground or all background'),
+    (np.eye(9), -np.eye(9, dtype=int), 'a: a mask has negative values, -1 the least'),
     (np.eye(9), np.ones((9, 9), int), 'a: a mask is all foreground or all background'),
     (np.eye(9), np.zeros((9, 9)), r'a: a mask of shape \(9, 9\) and type float64'),
     (np.eye(8), disks((4, 4, 2), size=9), r'a: the image is \(8, 8\) and its mask \(9, 9\)'),
@@ -153,18 +153,30 @@ def test_samples_are_spread_over_the_image():
 
 
 def test_three_images_are_held_out_one_by_one_and_fewer_by_halves():
-  assert [len(fold) for fold in make_folds([(9, 9)] * 3)] == [1, 1, 1]
-  assert [len(fold) for fold in make_folds([(9, 9)] * 10)] == [4, 3, 3]
+  assert [len(fold) for fold in make_folds([np.ones((9, 9))] * 3)] == [1, 1, 1]
+  assert [len(fold) for fold in make_folds([np.ones((9, 9))] * 10)] == [4, 3, 3]
   assert num_folds(10) == 3
-  first, second = make_folds([(100, 50), (60, 90)])
+  first, second = make_folds([np.ones((100, 50)), np.ones((60, 90))])
   assert (first[0].rows, first[1].columns) == (slice(0, 50), slice(0, 45))
   assert (second[0].rows, second[1].columns) == (slice(50, 100), slice(45, 90))
 
 
+@pytest.mark.parametrize(('first', 'last', 'cut'), [(0, 40, 30), (70, 110, 80), (20, 100, 60)])
+@pytest.mark.parametrize('turn', [False, True])
+def test_halves_are_cut_near_the_middle_with_a_quarter_of_the_foreground_on_both_sides(
+  first, last, cut, turn
+):
+  labels = np.zeros((120, 50), np.int32)
+  labels[first:last, 10:40] = 1
+  (one,), (other,) = make_folds([labels.T if turn else labels])
+  assert (one[1 + turn], other[1 + turn]) == (slice(0, cut), slice(cut, 120))
+  assert one[2 - turn] == other[2 - turn] == slice(0, 50)
+
+
 def test_no_crop_of_a_fold_touches_what_is_held_out():
   corners = np.stack(np.meshgrid([0, 1], range(0, 69, 4), range(0, 69, 4)), -1).reshape(-1, 3)
-  shapes = [(100, 100)] * 2
-  folds, crops = usable_folds(shapes, corners, 32)
+  labels = [np.ones((100, 100))] * 2
+  folds, crops = usable_folds(labels, corners, 32)
   assert len(crops) == len(folds) + 1 == 3
   assert len(crops[-1]) == len(corners)
   for fold, numbers in zip(folds, crops[:-1], strict=True):
@@ -173,7 +185,19 @@ def test_no_crop_of_a_fold_touches_what_is_held_out():
       taken[image, row : row + 32, column : column + 32] = True
     assert taken.any()
     assert not any(taken[p.image, p.rows, p.columns].any() for p in fold)
-  assert len(crops_outside(make_folds([(40, 40)])[0], np.array([[0, 0, 0]]), 32)) == 0
+  assert len(crops_outside(make_folds([np.ones((40, 40))])[0], np.array([[0, 0, 0]]), 32)) == 0
+
+
+def test_folds_that_teach_or_try_nothing_are_left_out():
+  corners = np.stack(np.meshgrid([0], range(0, 69, 4), range(0, 69, 4)), -1).reshape(-1, 3)
+  line, strip, whole = np.zeros((3, 100, 100), np.int32)
+  line[50] = 1  # lies in one half alone
+  assert usable_folds([line], corners, 32)[0] == []
+  strip[:20] = 1  # crops of 32 fit below the cut, not above it
+  assert [fold[0].rows for fold in usable_folds([strip], corners, 32)[0]] == [slice(0, 15)]
+  whole[:] = 1
+  folds, _ = usable_folds([whole, line], corners, 32)
+  assert [len(fold) for fold in folds] == [1, 2]  # the line's upper half has nothing to find
 
 
 def test_objects_are_counted_filled_and_dropped_if_small():
