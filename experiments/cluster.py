@@ -127,7 +127,7 @@ def chosen_devices(options: ClusterOptions) -> list[jax.Device]:
     InputError: there are fewer than asked for.
   """
   local = jax.local_device_count()
-  count = options.devices or local
+  count = local if options.devices is None else options.devices
   if not 0 < count <= local:
     raise InputError(f'--devices is {options.devices}: this process has {local}')
   return [

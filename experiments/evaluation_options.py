@@ -1,4 +1,8 @@
-"""Options of `experiments.finetune_eval`; what is not given comes from the run to evaluate."""
+"""Options of `experiments.finetune_eval`, most of which the run to evaluate decides.
+
+What is not given comes from the run: its target, network, data and sizes of objects, and its
+preset, which says how to adapt. What the run learned with beside its preset is not taken over.
+"""
 
 import dataclasses
 import sys

@@ -72,7 +72,7 @@ def finetune(config: Config) -> Path:
   if config.learning_rate is None:  # said in config.json and in the report
     config = dataclasses.replace(config, learning_rate=LEARNING_RATES[config.optimizer])
   pairs = find_pairs(config.images, config.masks or config.images)
-  start = load_start(config.init)
+  start = load_start(config.init, config.seed)
   pages, channel = read_all(pairs, config.channel)
   names, images, masks = ([getattr(page, of) for page in pages] for of in ('name', 'grey', 'mask'))
   workdir = Path(config.workdir)

@@ -108,12 +108,14 @@ def _fill_grid(config, inits, grey_set: GreySet, supports, workdir: Path) -> Non
   finetune = make_finetune(model, evaluation_options.finetuning(config))
   score = make_score(model, **evaluation_options.testing(config))
   done = {row.key for row in everything}
-  cells = [
+  grid = [
     (init, shots, number)
     for shots in config.shots
     for init in inits
     for number in config.selections
-  ][index - 1 :: count]
+  ]
+  begin, end = (len(grid) * part // count for part in (index - 1, index))
+  cells = grid[begin:end]  # neighbours, since these can be adapted together
   missing = [cell for cell in cells if _key(config, *cell) not in done]
   with progress_bar('fine-tunings', len(cells), len(cells) - len(missing)) as advance:
     for group in _together(missing, config.at_once or _at_once_by_default()):

@@ -103,7 +103,7 @@ def meta_train(config: Config) -> Path:
   mesh = task_mesh(len(codes) * config.task_batch, cluster.chosen_devices(config))
   model = make_network(config)
   warn_without_accelerator(config)
-  params = _start(config, model)
+  params = _start(config, model, workdir)
   data = sources.load(config, codes)
   facts = {'command': 'meta_train', 'sources': codes, 'data_fingerprints': data.fingerprints}
   if cluster.is_primary():
@@ -129,9 +129,9 @@ def meta_train(config: Config) -> Path:
   return workdir
 
 
-def _start(config: Config, model: nn.Module) -> Params:
-  """The parameters before the first meta-epoch."""
-  if config.start is None:
+def _start(config: Config, model: nn.Module, workdir: Path) -> Params:
+  """The parameters before the first meta-epoch; of a run that goes on, any of their shapes."""
+  if config.start is None or any((workdir / 'checkpoints').glob('[0-9]*')):
     return init_params(model, jax.random.fold_in(jax.random.key(config.seed), 0))
   return initialisations.load(config.start, config, target=config.target).params
 

@@ -161,8 +161,8 @@ def _truth(images: ImageSet, index: int) -> np.ndarray:
 def _learn(key: Key, images: list[np.ndarray], masks: list[np.ndarray]) -> Learned:
   if key.method in BASELINES:
     return _learn_baseline(key.method, images, masks)
-  start = starting.load_start(key.method)
-  settings = Settings(num_steps=key.steps, learning_rate=key.rate)
+  start = starting.load_start(key.method, key.seed)
+  settings = Settings(num_steps=key.steps, learning_rate=key.rate, seed=key.seed)
   segmenter = finetune_with_trials(start, images, masks, settings=settings).segmenter
 
   def segment(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

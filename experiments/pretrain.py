@@ -131,8 +131,11 @@ def _train(config, codes, state, num_steps, data, model, optimizer, checkpoints,
     progress_bar('steps', num_steps, step) as advance,
   ):
     while step < num_steps:
-      block = stream[step : step + config.pretrain_block_steps]
-      params, opt_state, losses = train(state.params, state.opt_state, data.training, block, step)
+      until_validation = config.pretrain_block_steps - step % config.pretrain_block_steps
+      block = stream[step : step + until_validation]
+      params, opt_state, losses = train(
+        state.params, state.opt_state, data.training, block, step, config.seed
+      )
       losses = np.asarray(losses)
       finite = np.isfinite(losses)
       if not finite.all():
@@ -165,7 +168,10 @@ def _training_stream(bank: Bank, config: Config, num_steps: int) -> np.ndarray:
 
 
 def _validation_stream(bank: Bank, config: Config) -> np.ndarray:
-  """The same crops for every validation, equally many of each source: (batches, batch size)."""
+  """The same crops for every validation: (batches, batch size).
+
+  They are equally many of each source, but for fewer of the last where they fill no whole batches.
+  """
   sources = zip(np.asarray(bank.first), np.asarray(bank.count), strict=True)
   crops = np.concatenate(
     [

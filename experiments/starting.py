@@ -12,8 +12,8 @@ from fscs.starting_points import DIAMETER_RANGE, Initialisation
 TORCH_SUFFIXES = ('.pt', '.pth')
 
 
-def load_start(init: str) -> Initialisation:
-  """The initialisation that --init names.
+def load_start(init: str, seed: int = 0) -> Initialisation:
+  """The initialisation that --init names; the seed is that of a random one.
 
   Raises:
     InputError: it names none, or one that cannot be read.
@@ -21,7 +21,7 @@ def load_start(init: str) -> Initialisation:
   if init == 'pretrained':
     return starting_points.pretrained()
   if init == 'random':
-    return starting_points.random_initialisation(starting_points.pretrained())
+    return starting_points.random_initialisation(starting_points.pretrained(), seed)
   path = Path(init)
   if path.suffix in TORCH_SUFFIXES:
     return _of_torch(path)

@@ -142,7 +142,7 @@ def _make_train(model: FCRN | UNet, finetuning: FineTuning) -> Callable:
       return [nothing] * len(supports)
     streams = _streams(finetuning, [len(table) for table in tables])
     bank = _filled_up(bank_of(supports, tables))
-    trained = iter(train_all(params, bank, streams) if streams else ())
+    trained = iter(train_all(params, bank, streams, seed=finetuning.seed) if streams else ())
     return [next(trained) if len(table) else nothing for table in tables]
 
   return train

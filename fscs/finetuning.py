@@ -174,7 +174,7 @@ def _train(
   )
   recipe = Recipe(optimizer, settings.crop_size, bce_dice, augment)
   train_all = make_train_all(lambda params, x: model.apply({'params': params}, x), recipe)
-  trained = train_all(start.params, bank, streams, advance)
+  trained = train_all(start.params, bank, streams, advance, settings.seed)
   seen = [some_crops(greys, corners[c], settings.crop_size) for c in crops]
   return folds, [_Network(*one, of_it) for one, of_it in zip(trained, seen, strict=True)]
 

@@ -49,13 +49,14 @@ class GreySet(NamedTuple):
 
 
 def grey(image: np.ndarray, code: str, protocol: Protocol = 'corrected') -> np.ndarray:
-  """(H, W) or (H, W, 3) of 8 or 16 bits to (H, W) uint8.
+  """(H, W) or (H, W, 3 or 4) of 8 or 16 bits to (H, W) uint8.
 
-  RGB goes to luma. 16-bit values are scaled from the limits of `INTENSITY_LIMITS` (the whole range
-  for other codes) in the corrected protocol and clipped at 255 in the paper's.
+  RGB(A) goes to luma. 16-bit values are scaled from the limits of `INTENSITY_LIMITS` (the whole
+  range for other codes) in the corrected protocol and clipped at 255 in the paper's.
   """
   if image.ndim == 3:
-    return np.rint(image[..., :3] @ np.array(LUMA, np.float32)).astype(np.uint8)
+    luma = np.rint(image[..., :3] @ np.array(LUMA, np.float32))
+    image = luma.astype(image.dtype)
   if image.dtype == np.uint8:
     return image
   if protocol == 'paper':

@@ -85,24 +85,25 @@ class Recipe(NamedTuple):
 def _make_run(apply: Apply, recipe: Recipe) -> Callable:
   """A function that takes one step per row of a stream, for the first `num_steps` rows.
 
-  `first` is the number of the first row's step and decides how crops are
-  augmented.
+  `first`, the number of the first row's step, and the seed decide how crops are augmented.
   """
 
-  def step(bank: Bank, carry, crops: jax.Array, number: jax.Array):
+  def step(bank: Bank, carry, crops: jax.Array, key: jax.Array):
     params, opt_state = carry
     images, masks = take_crops(bank, crops, recipe.crop_size)
     if recipe.augment:
-      images, masks = recipe.augment(jax.random.fold_in(jax.random.key(0), number), images, masks)
+      images, masks = recipe.augment(key, images, masks)
     loss_of = lambda params: recipe.loss(apply(params, images)[0], masks)  # noqa: E731
     loss, gradient = jax.value_and_grad(loss_of)(params)
     updates, opt_state = recipe.optimizer.update(gradient, opt_state, params)
     return (optax.apply_updates(params, updates), opt_state), loss
 
-  def run(params: Params, opt_state: optax.OptState, bank: Bank, stream, num_steps, first):
+  def run(params: Params, opt_state: optax.OptState, bank: Bank, stream, num_steps, first, seed):
+    key = jax.random.key(seed)
+
     def body(index: jax.Array, carry):
       state, losses = carry
-      state, loss = step(bank, state, stream[index], first + index)
+      state, loss = step(bank, state, stream[index], jax.random.fold_in(key, first + index))
       return state, losses.at[index].set(loss)
 
     carry = ((params, opt_state), jnp.zeros(len(stream)))
@@ -116,19 +117,24 @@ def make_train(apply: Apply, recipe: Recipe) -> Train:
 
   It maps (params, opt_state, bank, stream (num_steps, batch_size)) to the next params and opt_state
   and the losses (num_steps,), each of them before its update; streams may have any length. To go on
-  with a stream, give the number of steps already done as `first`.
+  with a stream, give the number of steps already done as `first`. `seed` is that of augmentation.
   """
   run = jax.jit(_make_run(apply, recipe))
 
   def train(
-    params: Params, opt_state: optax.OptState, bank: Bank, stream: np.ndarray, first: int = 0
+    params: Params,
+    opt_state: optax.OptState,
+    bank: Bank,
+    stream: np.ndarray,
+    first: int = 0,
+    seed: int = 0,
   ):
     losses = []
     for start in range(0, len(stream), STEPS_PER_CALL):
       part = _part(stream, start)
       num_steps = min(len(stream) - start, STEPS_PER_CALL)
       (params, opt_state), part_losses = run(
-        params, opt_state, bank, part, num_steps, first + start
+        params, opt_state, bank, part, num_steps, first + start, np.uint32(seed)
       )
       losses.append(np.asarray(part_losses)[:num_steps])
     return params, opt_state, np.concatenate(losses)
@@ -143,13 +149,14 @@ def make_train_all(
 
   It maps (params, bank, streams) to the trained parameters and the losses of every stream; streams
   may differ in length. On a GPU they run at once (see `fscs.devices.over_tasks`). `advance`, if
-  given, is called with the number of steps done after each call.
+  given, is called with the number of steps done after each call; `seed` is that of augmentation,
+  which all streams have in common.
   """
   run = _make_run(apply, recipe)
 
   @jax.jit
-  def run_all(states, bank: Bank, parts: jax.Array, num_steps: jax.Array, first):
-    task = lambda state, part, steps: run(*state, bank, part, steps, first)  # noqa: E731
+  def run_all(states, bank: Bank, parts: jax.Array, num_steps: jax.Array, first, seed):
+    task = lambda state, part, steps: run(*state, bank, part, steps, first, seed)  # noqa: E731
     return over_tasks(task, 'auto', states, parts, num_steps)
 
   def train_all(
@@ -157,6 +164,7 @@ def make_train_all(
     bank: Bank,
     streams: Sequence[np.ndarray],
     advance: Callable[[int], None] | None = None,
+    seed: int = 0,
   ):
     start = (params, recipe.optimizer.init(params))
     states = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(streams)), start)
@@ -165,7 +173,7 @@ def make_train_all(
     for begin in range(0, max(lengths), STEPS_PER_CALL):
       num_steps = np.clip(lengths - begin, 0, STEPS_PER_CALL)
       parts = np.stack([_part(stream, begin) for stream in streams])
-      states, part_losses = run_all(states, bank, parts, num_steps, begin)
+      states, part_losses = run_all(states, bank, parts, num_steps, begin, np.uint32(seed))
       losses.append(np.asarray(part_losses))
       if advance:
         advance(int(num_steps.sum()))

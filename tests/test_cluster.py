@@ -151,9 +151,10 @@ def test_processes_that_cannot_join_are_told_what_is_missing(options, message):
     join(ClusterOptions(**options))
 
 
-def test_devices_that_are_not_there():
-  with pytest.raises(InputError, match=r'--devices is 99: this process has \d+'):
-    chosen_devices(ClusterOptions(devices=99))
+@pytest.mark.parametrize('devices', [0, 99])
+def test_devices_that_are_not_there(devices):
+  with pytest.raises(InputError, match=rf'--devices is {devices}: this process has \d+'):
+    chosen_devices(ClusterOptions(devices=devices))
 
 
 def test_tasks_that_devices_do_not_divide():

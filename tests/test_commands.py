@@ -131,6 +131,15 @@ def test_a_rate_that_falls_goes_on_where_it_was_interrupted_bit_for_bit(train, c
     train(dataclasses.replace(config, **longer))
 
 
+def test_a_longer_pre_training_validates_where_it_would_have_without_a_stop():
+  whole = pretrain.pretrain(pretrain_config(pretrain_steps=8, workdir='whole'))
+  pretrain.pretrain(pretrain_config(pretrain_steps=4, workdir='parts'))
+  parts = pretrain.pretrain(pretrain_config(pretrain_steps=8, workdir='parts'))
+  jax.tree.map(np.testing.assert_array_equal, final_state(whole), final_state(parts))
+  steps = [[int(row['step']) for row in rows_of(run / 'figures.csv')] for run in (whole, parts)]
+  assert steps == [[3, 6, 8], [3, 4, 6, 8]]
+
+
 def test_a_linear_outer_rate_falls_to_0_over_the_meta_epochs():
   config = meta_config(meta_schedule='linear', meta_lr=0.8, meta_epochs=4)
   outer = meta_train._outer(config)
@@ -146,6 +155,14 @@ def test_a_start_gives_the_parameters_before_the_first_meta_epoch(trained):
   at_rest = {'meta_lr': 1e-30, 'meta_epochs': 2, 'workdir': 'next'}  # no parameter is so small
   begun = meta_train.meta_train(meta_config(start=str(trained), **at_rest))
   jax.tree.map(np.testing.assert_array_equal, final_state(begun), final_state(trained))
+
+
+def test_a_run_that_has_begun_does_without_its_start(trained):
+  whole = meta_train.meta_train(meta_config(start=str(trained), workdir='whole'))
+  meta_train.meta_train(meta_config(start=str(trained), workdir='parts', meta_epochs=2))
+  trained.rename('moved')
+  parts = meta_train.meta_train(meta_config(start=str(trained), workdir='parts'))
+  jax.tree.map(np.testing.assert_array_equal, final_state(whole), final_state(parts))
 
 
 def test_a_start_that_cannot_be_used_is_refused_in_one_line_before_anything_is_written(trained):
@@ -456,6 +473,8 @@ def test_shards_do_the_grid_together_without_doubles_or_losses():
   parts = Path('parts')
   assert len(list(parts.glob('results-*of3.csv'))) == 3
   assert not (parts / 'results.csv').exists()
+  second = rows_of(parts / 'results-2of3.csv')
+  assert [(row['shots'], row['selection']) for row in second] == [('1', '2')]  # of four, in order
   finetune_eval.finetune_eval(eval_config(workdir='parts'))
   without_time = lambda path: sorted(  # noqa: E731
     tuple(v for name, v in row.items() if name != 'seconds') for row in rows_of(path)

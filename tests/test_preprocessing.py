@@ -20,6 +20,9 @@ from fscs.preprocessing import (
 def test_rgb_becomes_luma():
   pixels = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]], np.uint8)
   np.testing.assert_array_equal(grey(pixels, 'TNBC'), [[76, 150, 29, 255]])
+  deep = np.array([[[1000, 1000, 1000], [65535, 0, 0]]], np.uint16)
+  np.testing.assert_array_equal(grey(deep, 'mine'), [[4, 76]])  # 255 / 65535 * 1000 = 3.9
+  np.testing.assert_array_equal(grey(deep, 'mine', 'paper'), [[255, 255]])
 
 
 def test_sixteen_bits_are_scaled_by_the_documented_limits():

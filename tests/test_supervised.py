@@ -74,6 +74,8 @@ def test_training_in_parts_equals_training_at_once(params, grey_set):
   part, _, second = train(part, opt_state, bank, stream[5:], 5)
   np.testing.assert_array_equal(losses, np.concatenate([first, second]))
   jax.tree.map(np.testing.assert_array_equal, whole, part)
+  _, _, other = train(params, optimizer.init(params), bank, stream[:2], seed=2**32 - 1)
+  assert (other != losses[:2]).all()  # the same crops, but flipped and turned otherwise
 
 
 def test_fine_tuning_learns_bright_disks_from_two_images(params, grey_set):
