@@ -7,7 +7,8 @@ NAME_labels.tif (a number per object), NAME_overlay.png, NAME_rois.zip (for Imag
 NAME_objects.csv (area, position, shape and intensity of every object; of images with colours or
 channels also the intensity in each, as intensity_mean_0). objects.csv has all objects, images.csv a
 line per image, and report.html is a page to look at. Masks among the images are left out. Run
-again, it does what is missing; images that another model segmented are done anew.
+again, it does what is missing; images that have changed, or that another model segmented, are done
+anew. Images of other folders may go to the same --out, under other names.
 """
 
 import contextlib
@@ -64,7 +65,7 @@ def predict(config: Config) -> Path:
     segmenter = dataclasses.replace(segmenter, orientations=config.orientations)
   found = _images(folder)
   model = records.digest(segmenter)
-  done = records.read(out, model)
+  done = records.read(out, model, found)
   if config.dry_run:
     for path in found:
       print(f'{path.name}: {"done" if path.name in done else "to do"}')
@@ -75,8 +76,8 @@ def predict(config: Config) -> Path:
     failed = _segment(segmenter, found, out, done, model)
     records.rewrite(out, done, model)
     with outputs.whole_or_not(out / 'objects.csv') as path:
-      tables = [outputs.output_path(out, p.stem, 'objects.csv') for p in found if p.name in done]
-      measurements.join(path, tables)
+      stems = [Path(name).stem for name in sorted(done)]
+      measurements.join(path, [outputs.output_path(out, stem, 'objects.csv') for stem in stems])
     if config.report:
       facts = {**dataclasses.asdict(config), **_facts(segmenter), **versions()}
       write_report(out, found, done, failed, segmenter, facts)

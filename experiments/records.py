@@ -5,7 +5,7 @@ With it a run that was interrupted goes on, and its page tells of images of earl
 
 import csv
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -14,10 +14,11 @@ import numpy as np
 
 from experiments import measurements
 from experiments.outputs import ENDINGS, output_path, whole_or_not
-from experiments.segmentation import Summary
+from experiments.segmentation import Summary, content_digest
 from fscs.segmenter import Segmenter
 
 FILE = 'images.csv'
+_EXAMPLES = 3  # names in a message
 COLUMNS = (*Summary._fields, 'model')  # the model's `digest`
 
 
@@ -32,10 +33,11 @@ def digest(segmenter: Segmenter) -> str:
   return found.hexdigest()[:8]
 
 
-def read(out: Path, model: str) -> dict[str, Summary]:
-  """{file name: what was found} of the images that are done with this model.
+def read(out: Path, model: str, images: Sequence[Path]) -> dict[str, Summary]:
+  """{file name: what was found} of the images that are done with this model, in whatever folder.
 
-  An image counts whose other results are there; a line or a table that was cut short does not.
+  An image counts whose other results are there; a line or a table that was cut short does not. Nor
+  do results under the name of one of the images which are of another file, or of what was in it.
   """
   path = out / FILE
   if not path.exists():
@@ -52,7 +54,24 @@ def read(out: Path, model: str) -> dict[str, Summary]:
         done[summary.file] = summary
       else:
         done.pop(summary.file, None)
-  return {name: found for name, found in done.items() if _has_results(out, name)}
+  now = {path.stem: path for path in images}
+  whole = {name: summary for name, summary in done.items() if _has_results(out, name)}
+  same = {name: s for name, s in whole.items() if _is_of(s, now.get(Path(name).stem))}
+  if len(same) < len(whole):
+    others = sorted(whole.keys() - same.keys())
+    names = ', '.join(others[:_EXAMPLES]) + ', ...' * (len(others) > _EXAMPLES)
+    print(f'{out} has results of other images of these names, that are done anew: {names}')
+  return same
+
+
+def _is_of(summary: Summary, image: Path | None) -> bool:
+  """Whether the results are those of the image, if there is one that would write to their files."""
+  if image is None:
+    return True
+  try:
+    return (image.name, content_digest(image)) == (summary.file, summary.sha256)
+  except OSError:
+    return False
 
 
 def _has_results(out: Path, name: str) -> bool:

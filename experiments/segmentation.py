@@ -5,6 +5,7 @@ until it is written, where it is large.
 """
 
 import functools
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,7 @@ class Summary(NamedTuple):
   objects: int
   foreground: float  # share of the pixels
   doubts: str  # why not to trust it; often empty
+  sha256: str  # of the file, its first digits
 
 
 class _Part(NamedTuple):
@@ -81,7 +83,14 @@ def segment_file(segmenter: Segmenter, path: Path, out: Path) -> Summary:
     sum(len(page.rows) for page in pages),
     sum(page.foreground for page in pages) / probability.size,
     _in_words([page.doubts for page in pages]),
+    content_digest(path),
   )
+
+
+def content_digest(path: Path) -> str:
+  """16 hexadecimal digits that tell a file's content from that of others."""
+  with path.open('rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()[:16]
 
 
 def _segment_page(

@@ -74,6 +74,30 @@ def test_masks_in_the_folder_of_the_images_are_left_out(run, tmp_path, capsys):
   assert not endings_of(out, 'a_mask_')
 
 
+def test_images_that_have_changed_are_done_anew_and_those_of_other_folders_are_kept(
+  run, tmp_path, capsys
+):
+  for name, seed in (('a', 3), ('b', 4)):
+    write(tmp_path / 'in' / f'{name}.tif', seed)
+  out = run()
+  first = (out / 'a_labels.tif').read_bytes(), (out / 'b_labels.tif').stat().st_mtime_ns
+  write(tmp_path / 'in' / 'a.tif', 5)
+  capsys.readouterr()
+  run()
+  assert 'of these names, that are done anew: a.tif\n' in capsys.readouterr().out
+  assert (out / 'a_labels.tif').read_bytes() != first[0]
+  assert (out / 'b_labels.tif').stat().st_mtime_ns == first[1]
+  (tmp_path / 'other').mkdir()
+  for name in ('a.png', 'c.tif'):  # a.png writes to the files of a.tif
+    Image.fromarray(stretch(cells(6)[0])).save(tmp_path / 'other' / name)
+  run(images=str(tmp_path / 'other'))
+  assert [row['file'] for row in rows_of(out / 'images.csv')] == ['a.png', 'b.tif', 'c.tif']
+  counts = {row['file']: int(row['objects']) for row in rows_of(out / 'images.csv')}
+  objects = [row['file'] for row in rows_of(out / 'objects.csv')]
+  assert {name: objects.count(name) for name in counts} == counts
+  assert counts['b.tif'] > 0
+
+
 def test_a_fine_tuning_that_has_not_ended_is_no_model(run, tmp_path):
   (tmp_path / 'begun').mkdir()
   (tmp_path / 'begun' / 'config.json').write_text('{}')
