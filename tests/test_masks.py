@@ -13,6 +13,7 @@ from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi
 from scipy import ndimage
 from skimage import draw
 from skimage.measure import label
+from skimage.transform import resize
 
 from fscs import images
 from fscs.errors import InputError
@@ -124,6 +125,45 @@ def test_jpeg_masks_are_cut_half_way(tmp_path, quality):
   foreground = disks() > 0
   Image.fromarray(foreground).convert('L').save(tmp_path / 'a.jpg', quality=quality)
   assert_mask(tmp_path / 'a.jpg', label(foreground, connectivity=1), instances=False)
+
+
+def many_disks():
+  """(160, 200) float, disks of radius 10 at 1 to 14."""
+  values = np.zeros((160, 200))
+  for number in range(14):
+    row, column = 20 + 40 * (number // 5), 20 + 40 * (number % 5)
+    values[draw.disk((row, column), 11)] = number + 1
+  return values
+
+
+@pytest.mark.parametrize(
+  ('name', 'change'),
+  [
+    ('linear.tif', lambda labels: resize(labels, (240, 300), order=1)),
+    ('cubic.tif', lambda labels: resize(labels, (240, 300), order=3)),
+    ('spread.png', lambda labels: np.rint(resize(labels * 18, (120, 150), order=1))),
+    ('blurred.png', lambda labels: np.rint(ndimage.gaussian_filter(labels * 18, 0.7))),
+    ('spread.jpg', lambda labels: labels * 18),
+    ('plain.jpg', lambda labels: labels),
+  ],
+)
+def test_labels_that_were_smoothed_are_no_binary_mask(tmp_path, name, change):
+  values = change(many_disks())
+  if name.endswith('.tif'):
+    write(tmp_path / name, values.astype('float32'))
+  else:
+    Image.fromarray(values.astype('uint8')).save(tmp_path / name)
+  with pytest.raises(InputError, match=r'labels that were smoothed, .* by the nearest neighbour'):
+    images.read_mask(tmp_path / name, values.shape)
+
+
+@pytest.mark.parametrize('blur', [0.7, 2, 4])
+@pytest.mark.parametrize('quality', [50, 95])
+def test_binary_masks_of_any_softness_are_no_labels(tmp_path, blur, quality):
+  smooth = ndimage.gaussian_filter((many_disks() > 0) * 255.0, blur)
+  Image.fromarray(np.rint(smooth).astype('uint8')).save(tmp_path / 'a.jpg', quality=quality)
+  found = images.read_mask(tmp_path / 'a.jpg', smooth.shape)
+  assert (found.labels.max(), found.instances) == (14, False)
 
 
 # Colours

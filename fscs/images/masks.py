@@ -7,7 +7,8 @@ A mask of one value per pixel is, by the values it holds:
 - soft-edged, as a JPEG or where more than half of the values between the smallest and the largest
   occur mostly on slopes, that is in pixels with both a lower and a higher value among their eight
   neighbours: binary, and foreground is what lies above half-way between smallest and largest. At
-  least half of the pixels must be within a tenth of the range of its ends;
+  least half of the pixels must be within a tenth of the range of its ends, and so must nearly all
+  be that have no edge nearby: others are of labels that were smoothed;
 - otherwise labels in whole numbers: each value is an object, 0 is background. An object may be in
   pieces, but more than four on average are taken for classes or noise.
 
@@ -37,6 +38,8 @@ from fscs.images.rois import ROI_SUFFIXES, read_rois
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, *ROI_SUFFIXES)
 MAX_OBJECTS = 65_535
 MAX_PIECES = 4  # on average, of an object
+LEAST_LOSSY = 64  # levels from background to foreground, to tell them from compression
+FLAT_SIDE = 7  # side of the neighbourhood of a pixel that tells whether an edge is nearby
 
 
 class Mask(NamedTuple):
@@ -115,13 +118,18 @@ def _of_values(path: Path, values: np.ndarray) -> Mask:
   low, high = float(levels[0]), float(levels[-1])
   lossy = path.suffix.lower() in ('.jpg', '.jpeg')
   if lossy or np.mean(_on_slopes(index, index, len(levels))[1:-1]) > 0.5:
-    from_middle = values - (low + high) / 2
-    if np.mean(np.abs(from_middle) >= 0.4 * (high - low)) >= 0.5:
-      return _of_foreground(from_middle > 0)
-    raise InputError(
-      f'{path}: found {len(levels):,} values that change as in an image, expected a mask; give the '
-      'mask, or threshold it and save it again'
-    )
+    height = (values - low) / (high - low)
+    if np.mean(np.abs(height - 0.5) >= 0.4) < 0.5:
+      raise InputError(
+        f'{path}: found {len(levels):,} values that change as in an image, expected a mask; give the'
+        ' mask, or threshold it and save it again'
+      )
+    if (lossy and high - low < LEAST_LOSSY) or _has_steps(height):
+      raise InputError(
+        f'{path}: found {len(levels):,} values, as of labels that were smoothed, resized or'
+        ' compressed; save the labels as PNG or TIFF, and resize them by the nearest neighbour'
+      )
+    return _of_foreground(height > 0.5)
   if low < 0 or np.any(levels != np.rint(levels)):
     raise InputError(
       f'{path}: found negative or fractional labels ({low:g} to {high:g}), expected whole numbers '
@@ -162,6 +170,14 @@ def _of_colours(path: Path, values: np.ndarray) -> Mask:
   if count > MAX_PIECES * labels.max():  # a few colours in turn, so that neighbours differ
     labels = pieces.astype(np.int32)
   return Mask(labels, instances=True)
+
+
+def _has_steps(height: np.ndarray) -> bool:
+  """Whether what is flat, of (H, W) values in [0, 1], is often far from both 0 and 1."""
+  highest = ndimage.maximum_filter(height, FLAT_SIDE)
+  lowest = ndimage.minimum_filter(height, FLAT_SIDE)
+  raised = height[(highest - lowest <= 0.1) & (height > 0.1)]
+  return bool(np.count_nonzero(raised < 0.9) > 0.1 * len(raised))
 
 
 def _on_slopes(height: np.ndarray, index: np.ndarray, count: int) -> np.ndarray:
