@@ -158,7 +158,10 @@ def _write_report(workdir: Path, result: Result, config: Config) -> None:
 def _expectation(result: Result) -> str:
   estimate = result.segmenter.estimate
   if estimate is None:
-    return 'too few annotated pixels to hold some out: what to expect on new images is unknown'
+    return (
+      'too little is annotated to hold some out: what to expect on new images is unknown, and how'
+      ' touching objects are split is not learned. Annotate another image, or larger ones'
+    )
   return f'expect an IoU of about {estimate:.2f} on new images of this kind'
 
 

@@ -106,7 +106,7 @@ def finetune_with_trials(
   labels = [image.labels for image in annotated]
   scale = choose_scale(labels, initialisation.diameter_range) if scale is None else scale
   working = [at_scale(image, scale) for image in annotated]
-  start = _start(initialisation, annotated, scale, grey, settings.orientations)
+  start = _start(initialisation, annotated, scale, grey, settings.orientations, split=instances)
   folds, networks = _train(start, working, settings, advance)
   segmenter, trials = _choose(start, working, folds, networks, split=instances)
   return Result(segmenter, networks[-1].losses, trials)
@@ -123,8 +123,11 @@ def _start(
   scale: float,
   channel: Channel,
   orientations: Orientations,
+  *,
+  split: bool,
 ) -> Segmenter:
   """The segmenter before it has learned anything."""
+  splitting = objects.usual_splitting if split else objects.whole_regions
   model = make_model(
     initialisation.architecture, widths=initialisation.widths, affine=True, norm_scale=1.0
   )
@@ -135,7 +138,7 @@ def _start(
     statistics=None,
     scale=scale,
     channel=channel,
-    splitting=objects.whole_regions([image.labels for image in images]),
+    splitting=splitting([image.labels for image in images]),
     support=_describe(images),
     orientations=orientations,
   )

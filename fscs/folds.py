@@ -28,22 +28,35 @@ def usable_folds(
   """The folds to learn from and to be tried on, and the crops of each; last those of all images.
 
   Pieces without foreground are in no fold, since a single wrong pixel there is an IoU of 0; nor is
-  there a fold beside which no crop has foreground, of which a network would learn nothing.
+  there a fold beside which no crop has foreground, of which a network would learn nothing. Where
+  that leaves no halves of two images, whole images are folds.
 
   Args:
     labels: (H, W) of the images; above 0 is foreground.
     corners: (C, 3) image, row and column of every crop.
     crop_size: side of the crops.
   """
+  folds, crops = _usable(make_folds(labels), labels, corners, crop_size)
+  if not folds and len(labels) == 2:
+    folds, crops = _usable([(piece,) for piece in _whole(labels)], labels, corners, crop_size)
+  return folds, [*crops, np.arange(len(corners), dtype=np.int32)]
+
+
+def _usable(
+  candidates: Sequence[tuple[Piece, ...]],
+  labels: Sequence[np.ndarray],
+  corners: np.ndarray,
+  crop_size: int,
+) -> tuple[list[tuple[Piece, ...]], list[np.ndarray]]:
   folds, crops = [], []
-  for pieces in make_folds(labels):
+  for pieces in candidates:
     left = crops_outside(pieces, corners, crop_size)
     seen = (labels[i][r : r + crop_size, c : c + crop_size] for i, r, c in corners[left])
     marked = tuple(p for p in pieces if labels[p.image][p.rows, p.columns].any())
     if marked and any(crop.any() for crop in seen):
       folds.append(marked)
       crops.append(left)
-  return folds, [*crops, np.arange(len(corners), dtype=np.int32)]
+  return folds, crops
 
 
 def make_folds(labels: Sequence[np.ndarray]) -> list[tuple[Piece, ...]]:
@@ -53,11 +66,15 @@ def make_folds(labels: Sequence[np.ndarray]) -> list[tuple[Piece, ...]]:
     labels: (H, W) of the images; above 0 is foreground.
   """
   if len(labels) > 2:
-    whole = [Piece(i, *map(slice, (0, 0), image.shape)) for i, image in enumerate(labels)]
+    whole = _whole(labels)
     parts = np.array_split(np.arange(len(whole)), num_folds(len(whole)))
     return [tuple(whole[i] for i in part) for part in parts]
   halves = [_halves(i, image > 0) for i, image in enumerate(labels)]
   return [tuple(pair[side] for pair in halves) for side in (0, 1)]
+
+
+def _whole(labels: Sequence[np.ndarray]) -> list[Piece]:
+  return [Piece(i, *map(slice, (0, 0), image.shape)) for i, image in enumerate(labels)]
 
 
 def _halves(image: int, foreground: np.ndarray) -> tuple[Piece, Piece]:

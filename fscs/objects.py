@@ -14,12 +14,13 @@ from skimage.measure import label
 from skimage.segmentation import watershed
 
 from fscs import instances
-from fscs.own_images import object_diameters
+from fscs.own_images import object_diameters, typical_diameter
 
 # What is tried where annotated objects tell: thresholds, and distances between the centres of
 # touching objects as shares of the typical diameter (None: connected regions are objects).
 THRESHOLDS = (0.35, 0.5, 0.65)
 DISTANCES = (None, 0.25, 0.4, 0.6)
+USUAL_DISTANCE = 0.5  # alike, where nothing tells
 SMALLEST_SHARE = 0.25  # an object below this share of a small annotated one's area is dropped
 
 
@@ -58,6 +59,17 @@ def _split(mask: np.ndarray, regions: np.ndarray, distance: float) -> np.ndarray
 def whole_regions(labels: Sequence[np.ndarray]) -> Splitting:
   """What to do where masks say nothing about touching objects: connected regions are objects."""
   return Splitting(min_area=_smallest_area(labels))
+
+
+def usual_splitting(labels: Sequence[np.ndarray]) -> Splitting:
+  """How to split touching objects where nothing has been tried; not at all without annotated ones.
+
+  Args:
+    labels: of the annotated images, (H, W) each.
+  """
+  if not any(image.any() for image in labels):
+    return Splitting()
+  return whole_regions(labels)._replace(distance=USUAL_DISTANCE * typical_diameter(labels))
 
 
 def learn_splitting(

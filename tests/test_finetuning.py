@@ -170,6 +170,17 @@ def test_an_image_too_small_for_halves_gives_no_estimate(initialisation):
   assert found.segmenter.splitting.distance is None
 
 
+def test_images_too_small_for_halves_are_split_as_usual_or_tried_one_by_one(initialisation):
+  pairs = [cells(seed, shape=(80, 80), count=4) for seed in (0, 1)]
+  settings = SETTINGS._replace(num_steps=2, crop_size=64)
+  found = finetune_with_trials(initialisation, *zip(*pairs[:1], strict=True), settings=settings)
+  assert found.trials == ()
+  assert found.segmenter.splitting.distance == pytest.approx(8, abs=1)  # half of 16 pixels
+  found = finetune_with_trials(initialisation, *zip(*pairs, strict=True), settings=settings)
+  assert [trial.grey.shape for trial in found.trials] == [(80, 80)] * 2
+  assert [trial.name for trial in found.trials] == ['image 0', 'image 1']
+
+
 def test_some_crops_without_foreground_are_learned_from():
   mask = np.zeros((64, 256), np.uint8)
   mask[10:20, 10:20] = 1

@@ -27,7 +27,6 @@ from experiments.study import (
   networks,
   plots,
   protocols,
-  rounds,
   sections,
   tables,
   targets,
@@ -46,7 +45,7 @@ from experiments.study.protocols import (
 )
 from experiments.study.targets import Split, Target
 from fscs.errors import InputError
-from fscs.objects import Splitting
+from fscs.objects import Splitting, usual_splitting
 from fscs.preprocessing import GreySet
 from fscs.selections import random_selections
 
@@ -286,7 +285,7 @@ def test_curves_are_of_the_selections_that_were_followed():
 
 
 def test_where_no_object_is_annotated_regions_are_objects():
-  assert rounds.splitting_of(np.zeros((2, 9, 9), np.int32)) == Splitting()
+  assert usual_splitting(np.zeros((2, 9, 9), np.int32)) == Splitting()
 
 
 def test_results_of_several_trainings_in_place_of_one_are_told():

@@ -19,13 +19,11 @@ from experiments.study.protocols import CONTESTANTS, Protocol
 from experiments.study.targets import Split, Target
 from fscs import instances, metrics, preprocessing
 from fscs.errors import InputError
-from fscs.objects import Splitting, find_objects, whole_regions
-from fscs.own_images import typical_diameter
+from fscs.objects import find_objects, usual_splitting
 from fscs.selections import Selections
 from fscs.types import Params
 
 LAST_LOSSES = 10
-SPLIT_SHARE = 0.5  # least distance of the centres of touching objects, in typical diameters
 
 PredictAll = Callable[[np.ndarray], np.ndarray]  # (N, H, W) uint8 to probabilities alike
 
@@ -104,19 +102,11 @@ def _average_precision(
   """At IoU 0.5, of every image; objects are found alike for all contestants."""
   if target.labels is None:
     return None
-  splitting = splitting_of(target.labels[split.support])
+  splitting = usual_splitting(target.labels[split.support])
   return _rounded(
     instances.average_precision(find_objects(p, splitting), t, (0.5,))[0]
     for p, t in zip(probabilities, target.labels[split.test], strict=True)
   )
-
-
-def splitting_of(labels: np.ndarray) -> Splitting:
-  """How objects are found, from those that are annotated."""
-  labels = list(labels)
-  if not any(image.any() for image in labels):  # of objects that nobody has shown nothing is known
-    return Splitting()
-  return whole_regions(labels)._replace(distance=SPLIT_SHARE * typical_diameter(labels))
 
 
 def _rounded(values) -> tuple[float, ...]:

@@ -121,8 +121,8 @@ def _of_values(path: Path, values: np.ndarray) -> Mask:
     height = (values - low) / (high - low)
     if np.mean(np.abs(height - 0.5) >= 0.4) < 0.5:
       raise InputError(
-        f'{path}: found {len(levels):,} values that change as in an image, expected a mask; give the'
-        ' mask, or threshold it and save it again'
+        f'{path}: found {len(levels):,} values that change as in an image, expected a mask; give'
+        ' the mask, or threshold it and save it again'
       )
     if (lossy and high - low < LEAST_LOSSY) or _has_steps(height):
       raise InputError(
