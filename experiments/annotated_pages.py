@@ -6,23 +6,30 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+from skimage.measure import label
 
+from experiments.notes import note
 from fscs import images as files
 from fscs.channels import Channel, choose, weighted
 from fscs.errors import InputError
 from fscs.images import ImageFile, Pair
 
+MOSTLY_MARKED = 0.75  # share of an image above which its mask may be inverted
 ChannelName = Literal['learned', 'luma']
 
 
 def find_pairs(images: str, masks: str) -> list[Pair]:
   """Images of a folder with their masks in another, or in the same; shown to the user."""
-  found = files.find_files(Path(images), files.IMAGE_SUFFIXES)
-  pairs, without_mask = files.match(found, files.find_files(Path(masks), files.MASK_SUFFIXES))
+  image_files, mask_files = files.separate(
+    files.find_files(Path(images), files.IMAGE_SUFFIXES),
+    files.find_files(Path(masks), files.MASK_SUFFIXES),
+  )
+  pairs, without_mask = files.match(image_files, mask_files)
   for pair in pairs:
     print(f'{pair.image.name} with {pair.mask.name}')
-  if without_mask:
-    print(f'without a mask, left out: {len(without_mask)} of {len(found)} images')
+  used = {pair.mask for pair in pairs}
+  note('images without a mask, left out', without_mask)
+  note('masks without an image, left out', [path for path in mask_files if path not in used])
   return pairs
 
 
@@ -52,6 +59,7 @@ def read_all(pairs: list[Pair], choice: int | ChannelName) -> tuple[list[Page], 
   folder = pairs[0].image.parent
   if not usable:
     raise InputError(f'--images={folder}: no image with its mask can be used; see above')
+  _describe(usable)
   channel = _channel(usable, choice)
   if isinstance(channel, tuple):
     print('grey values: weighted sum of the channels,', *(f'{weight:+.2f}' for weight in channel))
@@ -61,6 +69,21 @@ def read_all(pairs: list[Pair], choice: int | ChannelName) -> tuple[list[Page], 
       if page.note:
         print(f'{page.name}: {page.note}')
   return _varied(usable, folder), channel
+
+
+def _describe(pages: list[Page]) -> None:
+  """What is marked, and on which pages it looks as if something else was meant."""
+  shares = [np.mean(page.mask > 0) for page in pages]
+  print(f'annotated: {len(pages)} images, {min(shares):.1%} to {max(shares):.1%} of them objects')
+  full = [page.name for page, share in zip(pages, shares, strict=True) if share > MOSTLY_MARKED]
+  note('most of the image is marked; are objects and background exchanged?', full)
+  in_pieces = [page.name for page in pages if page.mask.dtype != bool and _in_pieces(page.mask)]
+  note('objects are in several pieces; are their values classes, rather than numbers?', in_pieces)
+
+
+def _in_pieces(labels: np.ndarray) -> bool:
+  """Whether objects have two pieces on average, or more."""
+  return label(labels, connectivity=2, return_num=True)[1] >= 2 * len(np.unique(labels[labels > 0]))
 
 
 def _varied(pages: list[Page], folder: Path) -> list[Page]:
@@ -101,7 +124,7 @@ def _read_pages(pair: Pair, choice: int | ChannelName) -> Iterator[Page]:
       try:
         yield _read_page(image, pair, page, learned=choice == 'learned')
       except InputError as error:
-        wrong.setdefault(str(error), []).append(page)
+        wrong.setdefault(str(error), []).append(page + 1)
     for error, numbers in wrong.items():
       which = f', page{"s" * (len(numbers) > 1)} {", ".join(map(str, numbers))}' * (pages > 1)
       print(f'left out: {pair.image.name}{which}: {error}', file=sys.stderr)
@@ -114,7 +137,7 @@ def _read_page(image: ImageFile, pair: Pair, page: int, *, learned: bool) -> Pag
     InputError: it cannot be used.
   """
   pages, height, width = image.shape
-  name = pair.image.name if pages == 1 else f'{pair.image.name}, page {page}'
+  name = pair.image.name if pages == 1 else f'{pair.image.name}, page {page + 1}'
   whole = (page, slice(0, height), slice(0, width))
   grey = image.read(*whole)
   channels = image.read_channels(*whole) if learned and image.channels > 1 else grey[..., None]

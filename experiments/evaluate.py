@@ -25,13 +25,14 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.environment import versions
+from experiments.notes import examples, note
 from experiments.options import run
 from experiments.progress import progress_bar
 from experiments.results import write_table
 from experiments.runs import write_text
 from experiments.scoring import LABELS, MASK, Page, Scores, choose_objects, score_file, total_scores
 from fscs.errors import InputError
-from fscs.images import MASK_SUFFIXES, find_files, match
+from fscs.images import MASK_SUFFIXES, find_files, match, separate
 
 SUFFIXES = ('.png', '.tif', '.tiff')  # of predictions
 
@@ -54,7 +55,6 @@ _LEGEND = (
   ' +-: found minus true'
 )
 _COMPONENTS = '* binary masks do not tell touching objects apart: objects are connected components'
-_EXAMPLES = 3  # names in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,12 +113,16 @@ def _pairs(config: Config) -> dict[str, tuple[Path, Path]]:
       f'--masks={masks_folder} is the folder of the predictions: give that of the true masks'
     )
   masks = find_files(masks_folder, MASK_SUFFIXES)
+  masks = separate(masks, masks)[1] or masks  # images may be among them
   # Masks are named after images, of which the kind is not known here.
   images = {folder / f'{image}.*': image for image in predictions}
   pairs, without_mask = match(list(images), masks)
   unused = sorted(set(masks) - {pair.mask for pair in pairs})
-  _note('predictions without a true mask', [predictions[images[path]] for path in without_mask])
-  _note('true masks without a prediction', unused)
+  note(
+    'predictions without a true mask, left out',
+    [predictions[images[path]] for path in without_mask],
+  )
+  note('true masks without a prediction, left out', unused)
   named = ((images[pair.image], pair.mask) for pair in pairs)
   return {image: (predictions[image], mask) for image, mask in named}
 
@@ -131,20 +135,10 @@ def _predictions(folder: Path) -> dict[str, Path]:
     found |= {f.stem.removesuffix(ending): f for f in files if f.stem.endswith(ending)}
   if not found:
     raise InputError(
-      f'{folder}: found {_examples(files)}, expected predictions named <image>{LABELS}.tif or'
+      f'{folder}: found {examples(files)}, expected predictions named <image>{LABELS}.tif or'
       f' <image>{MASK}.png; give the folder that they are in, or rename them'
     )
   return dict(sorted(found.items()))
-
-
-def _note(what: str, paths: Sequence[Path]) -> None:
-  if paths:
-    print(f'note: {what}, left out: {len(paths)} ({_examples(paths)})', file=sys.stderr)
-
-
-def _examples(paths: Sequence[Path]) -> str:
-  more = ', ...' if len(paths) > _EXAMPLES else ''
-  return ', '.join(path.name for path in paths[:_EXAMPLES]) + more
 
 
 def _write(

@@ -27,7 +27,7 @@ def measure(
 
   Args:
     file: name of the image.
-    page: of the file, from 0.
+    page: of the file, from 0; in the table it is counted from 1.
     labels: (h, w) int, a part of the page.
     grey: (h, w) of any type.
     offset: row and column of the page where the part begins.
@@ -39,7 +39,7 @@ def measure(
       row[name] += offset[0]
     for name in ('centroid_column', 'left', 'right'):
       row[name] += offset[1]
-    rows.append({'file': file, 'page': page, **row})
+    rows.append({'file': file, 'page': page + 1, **row})
   return rows
 
 

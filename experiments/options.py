@@ -141,9 +141,11 @@ def run(
   main: Callable[[Config], Any],
   config_class: type[Config],
   defaults: Callable[[Sequence[str]], Config] | None = None,
+  interrupted: str = 'the same command goes on from where it was saved last',
 ) -> None:
   """Parse the command line over `defaults` (those of --preset if none are given) and run `main`.
 
+  `interrupted` is what to say where the user interrupts it.
   Whatever a user can mend ends the program with one line and exit status 2: wrong options, an
   `InputError`, a file that cannot be read or written.
   """
@@ -161,7 +163,7 @@ def run(
   except OSError as error:
     _stop(f'error: {error.filename or "a file"}: {error.strerror or error}', 2)
   except KeyboardInterrupt:
-    _stop('interrupted: the same command goes on from where it was saved last', 130)
+    _stop(f'interrupted: {interrupted}', 130)
 
 
 def keep_compiled_programs() -> None:

@@ -6,7 +6,9 @@ For every image NAME the folder --out gets NAME_probability.tif (0 to 1), NAME_m
 NAME_labels.tif (a number per object), NAME_overlay.png, NAME_rois.zip (for ImageJ) and
 NAME_objects.csv (area, position, shape and intensity of every object; of images with colours or
 channels also the intensity in each, as intensity_mean_0). objects.csv has all objects, images.csv a
-line per image, and report.html is a page to look at. Masks among the images are left out. Run
+line per image, and report.html is a page to look at. Pages of a file count from 1, channels from
+0. The mask is where probabilities are above the model's threshold; objects have their holes filled,
+and specks are none. Masks among the images are left out. Run
 again, it does what is missing; images that have changed, or that another model segmented, are done
 anew. Images of other folders may go to the same --out, under other names.
 """
@@ -19,6 +21,7 @@ from pathlib import Path
 
 from experiments import measurements, outputs, records
 from experiments.environment import versions
+from experiments.notes import examples
 from experiments.options import run
 from experiments.prediction_report import write_report
 from experiments.progress import progress_bar
@@ -28,8 +31,6 @@ from fscs import images as files
 from fscs.errors import InputError
 from fscs.predict import Orientations
 from fscs.segmenter import Segmenter
-
-_EXAMPLES = 3  # names in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,9 +159,9 @@ def _images(folder: Path) -> list[Path]:
   found = files.find_files(folder, files.IMAGE_SUFFIXES)
   images, masks = files.separate(found, found)
   if masks:
-    names = ', '.join(path.name for path in masks[:_EXAMPLES])
-    more = ', ...' if len(masks) > _EXAMPLES else ''
-    print(f'masks of other images, left out: {len(masks)} of {len(found)} files ({names}{more})')
+    print(
+      f'masks of other images, left out: {len(masks)} of {len(found)} files ({examples(masks)})'
+    )
   by_stem: dict[str, Path] = {}
   for path in images:
     if (other := by_stem.setdefault(path.stem, path)) is not path:

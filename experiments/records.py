@@ -13,12 +13,12 @@ import jax
 import numpy as np
 
 from experiments import measurements
+from experiments.notes import examples
 from experiments.outputs import ENDINGS, output_path, whole_or_not
 from experiments.segmentation import Summary, content_digest
 from fscs.segmenter import Segmenter
 
 FILE = 'images.csv'
-_EXAMPLES = 3  # names in a message
 COLUMNS = (*Summary._fields, 'model')  # the model's `digest`
 
 
@@ -58,8 +58,7 @@ def read(out: Path, model: str, images: Sequence[Path]) -> dict[str, Summary]:
   whole = {name: summary for name, summary in done.items() if _has_results(out, name)}
   same = {name: s for name, s in whole.items() if _is_of(s, now.get(Path(name).stem))}
   if len(same) < len(whole):
-    others = sorted(whole.keys() - same.keys())
-    names = ', '.join(others[:_EXAMPLES]) + ', ...' * (len(others) > _EXAMPLES)
+    names = examples(sorted(whole.keys() - same.keys()))
     print(f'{out} has results of other images of these names, that are done anew: {names}')
   return same
 

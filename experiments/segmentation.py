@@ -186,7 +186,7 @@ def _in_words(by_page: list[list[str]]) -> str:
   several = len(by_page) > 1
   found = [
     f'page {page}: {doubt}' if several else doubt
-    for page, doubts_of in enumerate(by_page)
+    for page, doubts_of in enumerate(by_page, 1)
     for doubt in doubts_of
   ]
   more = [f'and {len(found) - MAX_DOUBTS} more'] if len(found) > MAX_DOUBTS else []

@@ -56,7 +56,7 @@ def to_grey(image: np.ndarray, channel: Channel = None) -> np.ndarray:
 
 def grey_limits(grey: np.ndarray) -> tuple[float, float]:
   """The grey values that become 0 and 255; equal where the image is constant."""
-  low, high = np.percentile(grey.astype(np.float32, copy=False), PERCENTILES)
+  low, high = np.percentile(_floats(grey), PERCENTILES)
   if high <= low:  # fewer than a thousandth of the pixels differ
     low, high = grey.min(), grey.max()
   return float(low), float(high)
@@ -67,8 +67,13 @@ def stretch(grey: np.ndarray, limits: tuple[float, float] | None = None) -> np.n
   low, high = limits or grey_limits(grey)
   if high <= low:
     return np.zeros(grey.shape, np.uint8)
-  scaled = (grey.astype(np.float32) - low) * (255.0 / (high - low))
+  scaled = (_floats(grey) - low) * (255.0 / (high - low))
   return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def _floats(values: np.ndarray) -> np.ndarray:
+  """float32, or float64 where that would round them."""
+  return values.astype(np.result_type(values.dtype, np.float32), copy=False)
 
 
 def scaled_shape(shape: Sequence[int], scale: float) -> tuple[int, int]:

@@ -227,6 +227,14 @@ def test_files_without_a_counterpart_are_named(config, predictions, masks, tmp_p
   assert rows_and_summary(config, tmp_path)[1]['images'] == 1
 
 
+def test_images_among_the_true_masks_are_left_out(config, predictions, masks, tmp_path):
+  write(predictions / 'a_labels.tif', PREDICTION)
+  write(masks / 'a_mask.tif', TRUTH)
+  write(masks / 'a.tif', TRUTH * 7)
+  evaluate(config)
+  assert rows_and_summary(config, tmp_path)[1]['images'] == 1
+
+
 def test_folders_that_do_not_belong_together_are_refused(config, predictions, masks, tmp_path):
   with pytest.raises(InputError, match='give --predictions=DIR'):
     evaluate(Config())

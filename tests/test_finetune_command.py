@@ -37,6 +37,41 @@ def write_stack(folder, pages, masks):
   tifffile.imwrite(folder / 'images' / 'a_mask.tif', np.stack(masks), photometric='minisblack')
 
 
+def test_what_failed_or_was_stopped_makes_room_for_another_try(folder, monkeypatch):
+  image, labels = cells(0)
+  write_stack(folder, [image], [labels.astype(np.uint8)])
+  with pytest.raises(InputError, match='no object left'):
+    finetune.finetune(config(folder, scale=0.01))
+  with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    patched.setattr(finetune, 'finetune_with_trials', None)
+    patched.setattr(finetune, 'num_steps', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    finetune.finetune(config(folder, seed=3))
+  finetune.finetune(config(folder))
+  finetune.finetune(config(folder, report=True))  # is only shown otherwise
+  with pytest.raises(InputError, match='belongs to another run: --seed is 0 there and 3 now'):
+    finetune.finetune(config(folder, seed=3))
+
+
+def test_masks_that_look_as_if_something_else_was_meant_are_named(folder, capsys):
+  image, labels = cells(0)
+  classes = np.where(labels == 0, 0, 1 + labels % 2).astype(np.uint8)
+  inverted = np.where(labels == 0, 255, 0).astype(np.uint8)
+  for name, mask in (('classes', classes), ('inverted', inverted), ('labels', labels)):
+    tifffile.imwrite(folder / 'images' / f'{name}.tif', image)
+    tifffile.imwrite(folder / 'images' / f'{name}_mask.tif', mask.astype(np.uint8))
+  tifffile.imwrite(folder / 'images' / 'other.tif', image)
+  (folder / 'masks').mkdir()
+  for path in (folder / 'images').glob('*_mask.tif'):
+    path.rename(folder / 'masks' / path.name)
+  tifffile.imwrite(folder / 'masks' / 'more_mask.tif', classes)
+  finetune.finetune(config(folder, masks=str(folder / 'masks')))
+  error = capsys.readouterr().err
+  assert 'note: images without a mask, left out: 1 (other.tif)' in error
+  assert 'note: masks without an image, left out: 1 (more_mask.tif)' in error
+  assert 'objects and background exchanged?: 1 (inverted.tif)' in error
+  assert 'are their values classes, rather than numbers?: 1 (classes.tif)' in error
+
+
 def test_pages_of_a_stack_without_marks_or_contrast_are_named_and_left_out(folder, capsys):
   pages, labels = zip(*(cells(seed) for seed in range(4)), strict=True)
   pages, labels = list(pages), [page.astype(np.uint8) for page in labels]
@@ -45,10 +80,10 @@ def test_pages_of_a_stack_without_marks_or_contrast_are_named_and_left_out(folde
   write_stack(folder, pages, labels)
   finetune.finetune(config(folder))
   printed = capsys.readouterr()
-  assert 'left out: a.tif, page 1: nothing is marked' in printed.err
-  assert 'left out: a.tif, page 3: all pixels have the same grey value' in printed.err
-  assert 'held out: a.tif, page 0' in printed.out
-  assert 'page 1' not in printed.out
+  assert 'left out: a.tif, page 2: nothing is marked' in printed.err
+  assert 'left out: a.tif, page 4: all pixels have the same grey value' in printed.err
+  assert 'held out: a.tif, page 1' in printed.out
+  assert 'page 2' not in printed.out
 
 
 def test_a_bad_page_leaves_the_others_of_its_stack(folder, capsys):
@@ -58,9 +93,9 @@ def test_a_bad_page_leaves_the_others_of_its_stack(folder, capsys):
   write_stack(folder, pages, [page.astype(np.uint8) for page in labels])
   finetune.finetune(config(folder))
   printed = capsys.readouterr()
-  assert 'left out: a.tif, pages 1, 2: ' in printed.err
+  assert 'left out: a.tif, pages 2, 3: ' in printed.err
   assert 'found 1 pixels that are NaN' in printed.err
-  for page in (0, 3):
+  for page in (1, 4):
     assert f'held out: a.tif, page {page}' in printed.out
 
 

@@ -354,7 +354,10 @@ UNREADABLE = {
   'missing-page.ome.tif': (write_missing_page, 'is missing'),
   'complex.npy': (lambda path: np.save(path, np.ones((4, 4), 'c8')), 'complex64'),
   'long.npy': (lambda path: np.save(path, np.ones((4, 4), 'longdouble')), 'up to 64 bits'),
-  'object.npy': (lambda path: np.save(path, np.array([[{}]]), allow_pickle=True), 'objects'),
+  'a_seg.npy': (
+    lambda path: np.save(path, {'masks': 1}, allow_pickle=True),
+    'found Python objects',
+  ),
   'none.npy': (lambda path: np.save(path, np.ones((0, 4))), 'found no pixels'),
   'none.tif': (write_nothing, 'found no pixels'),
   'axes.npy': (lambda path: np.save(path, np.ones((2, 2, 4, 5))), 'shape (2, 2, 4, 5)'),
@@ -396,6 +399,23 @@ def test_channel_out_of_range(tmp_path, channel):
   np.save(tmp_path / 'a.npy', np.ones((4, 5, 3)))
   with pytest.raises(InputError, match=rf'^--channel {channel}: .*a\.npy has 3 .*expected 0 to 2;'):
     images.open_image(tmp_path / 'a.npy', channel)
+
+
+def test_a_short_last_axis_of_an_array_is_of_channels(tmp_path):
+  for shape, channels in (((40, 50, 2), 2), ((3, 40, 50, 5), 5), ((40, 50, 6), 1)):
+    values = random(shape, 'uint16')
+    np.save(tmp_path / 'a.npy', values)
+    with images.open_image(tmp_path / 'a.npy') as image:
+      assert (image.channels, image.colour) == (channels, False)
+      first = values if channels == 1 else values[..., 0].reshape(-1, 40, 50)
+      np.testing.assert_array_equal([image.read(i, WHOLE, WHOLE) for i in range(len(first))], first)
+
+
+def test_a_folder_of_images_of_other_kinds_alone_says_what_to_do(tmp_path):
+  (tmp_path / 'scans').mkdir()
+  (tmp_path / 'scans' / 'a.czi').write_bytes(b'x')
+  with pytest.raises(InputError, match=r'such as a\.czi; save them as TIFF'):
+    images.find_files(tmp_path / 'scans')
 
 
 def test_weighted_channels_of_any_layout_and_region(tmp_path):
@@ -483,5 +503,5 @@ def test_a_link_to_nowhere_is_found_and_named(tmp_path):
   (tmp_path / 'a.tif').symlink_to(tmp_path / 'nowhere.tif')
   (tmp_path / 'b.tif').mkdir()
   (path,) = images.find_files(tmp_path)
-  with pytest.raises(InputError, match=r'a\.tif: no such file; correct the path'):
+  with pytest.raises(InputError, match=r'a\.tif: a link to a file that is not there'):
     images.open_image(path)

@@ -434,6 +434,12 @@ def test_a_folder_of_images_and_masks_is_sorted():
   assert images.separate([], []) == ([], [])
 
 
+def test_what_cellpose_keeps_for_itself_is_no_second_mask():
+  masks = paths('m', 'a_cp_masks.png a_seg.npy b_seg.npy')
+  pairs, _ = images.match(paths('i', 'a.tif b.tif'), masks)
+  assert [mask.name for _, mask in pairs] == ['a_cp_masks.png', 'b_seg.npy']
+
+
 def test_a_mask_with_the_name_of_an_image_is_for_that_one():
   pairs, _ = images.match(paths('i', 'a.tif a_seg.tif'), paths('m', 'a.tif a_seg.tif'))
   assert [(image.name, mask.name) for image, mask in pairs] == [('a.tif',) * 2, ('a_seg.tif',) * 2]

@@ -115,6 +115,14 @@ def test_arrays_that_cannot_be_learned_from(image, mask, message):
     annotate(image, mask, 'a')
 
 
+@pytest.mark.parametrize('offset', [2**30, -(2**30)])
+def test_grey_values_far_from_zero_keep_their_differences(offset):
+  values = np.arange(9000).reshape(90, 100)
+  expected = stretch(values)
+  np.testing.assert_array_equal(stretch((values + offset).astype(np.int32)), expected)
+  np.testing.assert_array_equal(stretch(values * 1e300), expected)
+
+
 @pytest.mark.parametrize('size', [1, 64, 1024, 1025, 1984, 1985, 5000])
 def test_tiles_cover_every_pixel_once(size):
   total = np.zeros(size)

@@ -46,7 +46,7 @@ def test_every_page_of_a_stack_is_segmented_as_if_it_were_alone(segmenter, tmp_p
     np.testing.assert_array_equal(labels[page], segmenter.labels(alone))
     np.testing.assert_array_equal(probability[page], segmenter.predict(alone))
   rows = rows_of(tmp_path / 'stack_objects.csv')
-  assert [sum(row['page'] == str(page) for row in rows) for page in range(3)] == list(
+  assert [sum(row['page'] == str(page) for row in rows) for page in (1, 2, 3)] == list(
     labels.max(axis=(1, 2))
   )
   assert found[:5] == ('stack.tif', 3, 72, 96, len(rows))
@@ -64,7 +64,9 @@ def test_a_stack_of_large_pages_is_its_pages_one_by_one(segmenter, tmp_path, sma
     for kind in ('probability', 'mask', 'labels'):
       alone = tifffile.imread(tmp_path / f'{page}_{kind}.tif')
       np.testing.assert_array_equal(tifffile.imread(tmp_path / f'stack_{kind}.tif')[page], alone)
-    of_page = [row for row in rows_of(tmp_path / 'stack_objects.csv') if row['page'] == str(page)]
+    of_page = [
+      row for row in rows_of(tmp_path / 'stack_objects.csv') if row['page'] == str(page + 1)
+    ]
     alone = rows_of(tmp_path / f'{page}_objects.csv')
     assert [row['area'] for row in of_page] == [row['area'] for row in alone]
   overlays = [(tmp_path / f'{name}_overlay.png').read_bytes() for name in ('stack', '0')]
@@ -171,9 +173,9 @@ def test_colours_are_thinned_as_colours_and_a_chosen_channel_as_grey(tmp_path):
 
 def test_the_doubts_of_many_pages_are_counted():
   assert _in_words([['dark', 'flat']]) == 'dark; flat'
-  assert _in_words([[], ['dark']]) == 'page 1: dark'
+  assert _in_words([[], ['dark']]) == 'page 2: dark'
   words = _in_words([['dark']] * (MAX_DOUBTS + 3))
-  assert words.endswith('page 4: dark; and 3 more')
+  assert words.endswith('page 5: dark; and 3 more')
 
 
 @pytest.mark.skipif(not Path('/proc/self/statm').exists(), reason='Linux tells resident memory')

@@ -41,13 +41,17 @@ def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[P
   kinds = ', '.join(suffixes)
   entries = _entries(folder, kinds)
   files = [path for path in entries if path.suffix.lower() in suffixes and not path.is_dir()]
+  others = [path.name for path in entries if path.suffix.lower() in OTHER_IMAGE_SUFFIXES]
+  if not files and others:
+    raise InputError(
+      f'{folder}: found images of kinds that cannot be read, such as {others[0]}; save them as TIFF'
+    )
   if not files:
     found = f'{len(entries)} entries, none' if entries else 'nothing, no file'
     raise InputError(
       f'{folder}: found {found} of the kinds {kinds}; put the files directly into this folder, or '
       'choose another one'
     )
-  others = [path.name for path in entries if path.suffix.lower() in OTHER_IMAGE_SUFFIXES]
   if others:
     warnings.warn(
       f'{folder}: {len(others)} of the files cannot be read and are passed over, such as'
@@ -88,6 +92,8 @@ def require_usable(path: Path, suffixes: Sequence[str]) -> None:
     with path.open('rb') as file:
       empty = not file.read(1)
   except FileNotFoundError as error:
+    if path.is_symlink():
+      raise InputError(f'{path}: a link to a file that is not there; mend or remove it') from error
     raise InputError(f'{path}: no such file; correct the path') from error
   except IsADirectoryError as error:
     raise InputError(f'{path}: found a folder, expected a file; correct the path') from error

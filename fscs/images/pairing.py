@@ -16,6 +16,7 @@ from fscs.errors import InputError
 _ENDINGS = ('_mask', '_masks', '_label', '_labels', '_seg', '_cp_masks', '_roi', '_rois')
 
 MASK_ENDINGS = (*_ENDINGS, *(ending.replace('_', '-') for ending in _ENDINGS), '-cp_masks')
+CELLPOSE_ENDING = '_seg.npy'  # Python objects, which are not read
 IMAGE_ENDINGS = ('_img', '_image', '-img', '-image')
 
 _EXAMPLES = 3  # names of each side in a message
@@ -57,6 +58,8 @@ def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], li
   for name, image in by_name.items():
     free = (other for other in _mask_names(name) if other == name or other not in by_name)
     found = [mask for other in free for mask in of_stem.get(other, [])]
+    if len(found) > 1:  # Cellpose keeps one of its own beside those that it exports
+      found = [mask for mask in found if not mask.name.endswith(CELLPOSE_ENDING)] or found
     if len(found) > 1:
       _fail_twice(*found[:2], f'masks for {image}', 'keep one of the two')
     if not found:

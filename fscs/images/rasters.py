@@ -19,6 +19,7 @@ from fscs.errors import InputError
 from fscs.images import files
 
 _COLOURS = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+LEAST_ASPECT = 8  # how much shorter than rows and columns an axis is that can only be of channels
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 
 
@@ -161,15 +162,31 @@ def _require_complete(path: Path, series: tifffile.TiffPageSeries) -> None:
 
 
 def _open_npy(path: Path) -> Raster:
-  pixels = np.load(path, mmap_mode='r', allow_pickle=False)
-  samples = pixels.shape[-1] if pixels.ndim > 2 and pixels.shape[-1] in (1, 3, 4) else 0
+  try:
+    pixels = np.load(path, mmap_mode='r', allow_pickle=False)
+  except ValueError as error:
+    if 'Python objects' not in str(error):
+      raise
+    raise InputError(
+      f'{path}: found Python objects, expected an array of numbers; from Cellpose, save the masks'
+      ' as PNG or TIFF instead'
+    ) from error
+  samples = _samples_of(pixels.shape)
   axes = 'I' * (pixels.ndim == 3 + bool(samples)) + 'YX' + 'S' * bool(samples)
   if len(axes) != pixels.ndim:
     raise InputError(
       f'{path}: found an array of shape {pixels.shape}, expected (H, W) or (N, H, W), perhaps with '
-      'a last axis of 1, 3 or 4 channels; transpose or split it'
+      'a last axis of channels; transpose or split it'
     )
-  return Raster(path, pixels, axes, colour=samples > 1)
+  return Raster(path, pixels, axes, colour=samples in (3, 4))
+
+
+def _samples_of(shape: tuple[int, ...]) -> int:
+  """Length of the last axis if it is that of channels, as its size tells; else 0."""
+  if len(shape) < 3:
+    return 0
+  height, width, last = shape[-3:]
+  return last if last in (1, 3, 4) or LEAST_ASPECT * last <= min(height, width) else 0
 
 
 def _open_decoded(path: Path) -> Raster:

@@ -6,8 +6,9 @@ slices, and values keep the type they have in the file.
 
 Axes of a TIFF other than rows, columns and channels (time, depth, position, ...) are pages, one
 after the other in the order of the file. An NPY array is (H, W), (N, H, W), (H, W, channels) or
-(N, H, W, channels) with 1, 3 or 4 channels; 3 and 4 are red, green, blue and alpha. What a TIFF
-of grey values says of their opacity (alpha) is left out.
+(N, H, W, channels): a last axis of 1, 3 or 4, or of an eighth of the others or less, is of
+channels, and 3 and 4 are red, green, blue and alpha. What a TIFF of grey values says of their
+opacity (alpha) is left out.
 """
 
 import dataclasses
