@@ -114,11 +114,7 @@ def _read_pages(pair: Pair, choice: int | ChannelName) -> Iterator[Page]:
   """Every page that can be used; others are named on stderr."""
   with files.open_image(pair.image, None if isinstance(choice, str) else choice) as image:
     pages = image.shape[0]
-    mask_pages = files.mask_pages(pair.mask)
-    if mask_pages != pages:
-      raise InputError(
-        f'{pair.mask}: found {mask_pages} pages, expected {pages} as in {pair.image.name}'
-      )
+    files.require_pages(pair.mask, pages, pair.image.name)
     wrong: dict[str, list[int]] = {}
     for page in range(pages):
       try:
@@ -142,7 +138,7 @@ def _read_page(image: ImageFile, pair: Pair, page: int, *, learned: bool) -> Pag
   grey = image.read(*whole)
   channels = image.read_channels(*whole) if learned and image.channels > 1 else grey[..., None]
   files.require_finite(channels, pair.image)
-  mask = files.read_mask(pair.mask, (height, width), page, allow_empty=pages > 1)
+  mask = files.read_mask(pair.mask, (height, width), page, pages=pages, allow_empty=pages > 1)
   if not mask.labels.any():
     raise InputError('nothing is marked')
   labels = mask.labels if mask.instances else mask.labels > 0

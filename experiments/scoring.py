@@ -9,7 +9,7 @@ from skimage.measure import label
 
 from fscs import instances, metrics
 from fscs.errors import InputError
-from fscs.images import ImageFile, Mask, mask_pages, open_image, read_mask
+from fscs.images import ImageFile, Mask, open_image, read_mask, require_pages
 from fscs.instances import THRESHOLDS, Matching
 
 LABELS, MASK = '_labels', '_mask'  # ends of the names of predictions
@@ -60,14 +60,13 @@ def score_file(image: str, prediction: Path, truth: Path) -> list[Readings]:
   """
   with open_image(prediction) as file:
     num_pages = file.shape[0]
-    if mask_pages(truth) != num_pages:
-      raise InputError(
-        f'{truth}: found {mask_pages(truth)} pages, expected {num_pages} as in {prediction}; give'
-        ' the mask of this image'
-      )
-    return [
-      _score_page(image, page, read_prediction(file, page), truth) for page in range(num_pages)
-    ]
+    require_pages(truth, num_pages, prediction)
+    readings = []
+    for page in range(num_pages):
+      found = read_prediction(file, page)
+      true = read_mask(truth, found.labels.shape, page, pages=num_pages, allow_empty=True)
+      readings.append(_score_page(image, page, found, true))
+    return readings
 
 
 def choose_objects(readings: Sequence[Readings]) -> list[Page]:
@@ -95,8 +94,7 @@ def read_prediction(file: ImageFile, page: int) -> Mask:
   return Mask(values, instances=True)
 
 
-def _score_page(image: str, page: int, prediction: Mask, truth_path: Path) -> Readings:
-  truth = read_mask(truth_path, prediction.labels.shape, page, allow_empty=True)
+def _score_page(image: str, page: int, prediction: Mask, truth: Mask) -> Readings:
   pixels = _pixel_scores(prediction.labels > 0, truth.labels > 0)
 
   def page_of(found: np.ndarray, true: np.ndarray, components: bool) -> Page:

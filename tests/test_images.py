@@ -355,7 +355,7 @@ UNREADABLE = {
   'complex.npy': (lambda path: np.save(path, np.ones((4, 4), 'c8')), 'complex64'),
   'long.npy': (lambda path: np.save(path, np.ones((4, 4), 'longdouble')), 'up to 64 bits'),
   'a_seg.npy': (
-    lambda path: np.save(path, {'masks': 1}, allow_pickle=True),
+    lambda path: np.save(path, {}, allow_pickle=True),
     'found Python objects',
   ),
   'none.npy': (lambda path: np.save(path, np.ones((0, 4))), 'found no pixels'),

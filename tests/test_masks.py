@@ -219,11 +219,13 @@ def test_one_colour_is_binary_and_grey_colours_are_values(tmp_path):
 def test_pages_of_a_mask(tmp_path):
   stack = np.stack([disks(), disks()[::-1]]).astype('uint16')
   path = write(tmp_path / 'a.tif', stack)
-  assert images.mask_pages(path) == 2
+  images.require_pages(path, 2, 'a.tif')
+  with pytest.raises(InputError, match=r'found 2 pages, expected 3 as in b\.tif; give the mask of'):
+    images.require_pages(path, 3, 'b.tif')
   np.testing.assert_array_equal(images.read_mask(path, SHAPE, 1).labels, stack[1])
   with pytest.raises(InputError, match='found 2 pages, expected page 3'):
     images.read_mask(path, SHAPE, 2)
-  assert images.mask_pages(write(tmp_path / 'a.png', stack[0])) == 1
+  images.require_pages(write(tmp_path / 'a.png', stack[0]), 1, 'a.tif')
 
 
 # ROIs
@@ -242,10 +244,29 @@ def read_rois(path, *rois):
     rois[0].tofile(path)
   else:
     roifile.roiwrite(path, list(rois), name=[f'{number}.roi' for number in range(len(rois))])
-  assert images.mask_pages(path) == 1
   mask = images.read_mask(path, SHAPE)
   assert mask.instances
   return mask.labels
+
+
+def test_rois_of_a_stack_are_on_the_page_of_their_position(tmp_path):
+  path = tmp_path / 'a.zip'
+  boxes = (10, 5, 30, 9), (2, 2, 4, 4), (20, 20, 30, 25)
+  rois = [rectangle(*box, position=place) for box, place in zip(boxes, (3, 1, 3), strict=True)]
+  together = read_rois(path, *rois)
+  images.require_pages(path, 3, 'a.tif')
+  pages = [
+    images.read_mask(path, SHAPE, page, pages=3, allow_empty=True).labels for page in range(3)
+  ]
+  np.testing.assert_array_equal(pages[0], together == 2)
+  assert not pages[1].any()
+  np.testing.assert_array_equal(pages[2], np.choose(together, [0, 1, 0, 2]))
+  for count, position in ((2, 3), (4, 0)):
+    path = tmp_path / f'{count}.roi'
+    read_rois(path, rectangle(2, 2, 9, 9, position=position))
+    message = f'at position {position}, expected one of the {count} pages of the image; draw it on'
+    with pytest.raises(InputError, match=message):
+      images.read_mask(path, SHAPE, pages=count, allow_empty=True)
 
 
 def test_rectangle_roi_covers_the_pixels_whose_centre_is_in_it(tmp_path):

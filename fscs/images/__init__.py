@@ -6,7 +6,7 @@ used raises `fscs.errors.InputError` with one line.
 """
 
 from fscs.images.files import IMAGE_SUFFIXES, find_files
-from fscs.images.masks import MASK_SUFFIXES, Mask, mask_pages, read_mask
+from fscs.images.masks import MASK_SUFFIXES, Mask, read_mask, require_pages
 from fscs.images.pairing import IMAGE_ENDINGS, MASK_ENDINGS, Pair, match, separate
 from fscs.images.reading import ImageFile, open_image, require_finite
 
@@ -19,10 +19,10 @@ __all__ = [
   'Mask',
   'Pair',
   'find_files',
-  'mask_pages',
   'match',
   'open_image',
   'read_mask',
   'require_finite',
+  'require_pages',
   'separate',
 ]

@@ -49,18 +49,27 @@ class Mask(NamedTuple):
   instances: bool  # the file tells objects apart; False: they are connected components
 
 
-def mask_pages(path: str | os.PathLike) -> int:
-  """How many pages a mask file has; 1 for ROIs. Raises InputError as `read_mask` does."""
+def require_pages(path: str | os.PathLike, pages: int, image: str | os.PathLike) -> None:
+  """Raises InputError unless a mask file has as many pages as its image; ROIs name their pages."""
   path = Path(path)
   require_usable(path, MASK_SUFFIXES)
   if path.suffix.lower() in ROI_SUFFIXES:
-    return 1
+    return
   with contextlib.closing(open_raster(path)) as raster:
-    return raster.shape[0]
+    found = raster.shape[0]
+  if found != pages:
+    raise InputError(
+      f'{path}: found {found} pages, expected {pages} as in {image}; give the mask of this image'
+    )
 
 
 def read_mask(
-  path: str | os.PathLike, shape: tuple[int, int], page: int = 0, *, allow_empty: bool = False
+  path: str | os.PathLike,
+  shape: tuple[int, int],
+  page: int = 0,
+  *,
+  pages: int = 1,
+  allow_empty: bool = False,
 ) -> Mask:
   """Reads one page of a mask file.
 
@@ -68,6 +77,7 @@ def read_mask(
     path: any image file that `open_image` reads, or an ImageJ ROI (.roi) or archive of them (.zip).
     shape: (height, width) of the image.
     page: counted from 0; the page of the image that the mask is for.
+    pages: of the image. If it is one, the position of ROIs does not count.
     allow_empty: whether a mask may be all background.
 
   Raises:
@@ -78,11 +88,11 @@ def read_mask(
   path = Path(path)
   require_usable(path, MASK_SUFFIXES)
   if path.suffix.lower() in ROI_SUFFIXES:
-    _require_page(path, page, 1)
-    return _checked(path, Mask(read_rois(path, shape), instances=True), allow_empty)
-  with contextlib.closing(open_raster(path)) as raster:
-    pages, height, width = raster.shape
     _require_page(path, page, pages)
+    return _checked(path, Mask(read_rois(path, shape, page, pages), instances=True), allow_empty)
+  with contextlib.closing(open_raster(path)) as raster:
+    found, height, width = raster.shape
+    _require_page(path, page, found)
     if (height, width) != tuple(shape):
       raise InputError(
         f'{path}: found a mask of {height} x {width} pixels (height x width), expected {shape[0]} '

@@ -1,7 +1,8 @@
 """Reads ImageJ ROIs: areas that are objects each, in the order of the archive.
 
 Where ROIs overlap, the earlier one keeps its pixels. A pixel belongs to an area that its centre is
-in. Rounded corners are square, and the slice that a ROI was drawn on does not count.
+in. Rounded corners are square. Of an image of several pages each ROI is on the one of its position;
+else that does not count.
 """
 
 import zipfile
@@ -20,18 +21,21 @@ _AREAS = ('POLYGON', 'FREEHAND', 'TRACED', 'RECT', 'OVAL')
 _NO_AREAS = ('TEXT', 'ARROW', 'IMAGE')
 
 
-def read_rois(path: Path, shape: tuple[int, int]) -> np.ndarray:
+def read_rois(path: Path, shape: tuple[int, int], page: int = 0, pages: int = 1) -> np.ndarray:
   """Draws the areas of a ROI (.roi) or of an archive of them (.zip).
 
   Args:
     path: of the file.
     shape: (height, width) of the image.
+    page: of the image, from 0.
+    pages: how many the image has.
 
   Returns:
     (H, W) int32: 0 is background, objects are 1 to n.
 
   Raises:
-    InputError: the file is damaged or has no ROI, or one of them is no area or outside the image.
+    InputError: the file is damaged or has no ROI, or one of them is no area, outside the image, or
+      on none of several pages.
   """
   labels = np.zeros(shape, np.int32)
   with as_input_error(path):
@@ -39,7 +43,7 @@ def read_rois(path: Path, shape: tuple[int, int]) -> np.ndarray:
     if not rois:
       raise InputError(f'{path}: found no ROI; save the ROIs of this image with the ROI Manager')
     count = 0
-    for name, roi in rois:
+    for name, roi in _on_page(path, rois, page, pages):
       if roi.roitype.name not in _AREAS or roi.subtype.name in _NO_AREAS:
         raise InputError(
           f'{path}: found the ROI {name} of type {roi.roitype.name}, expected areas (polygon, '
@@ -55,6 +59,20 @@ def read_rois(path: Path, shape: tuple[int, int]) -> np.ndarray:
       count += len(free) > 0
       labels.flat[free] = count
   return labels
+
+
+def _on_page(
+  path: Path, rois: list[tuple[str, roifile.ImagejRoi]], page: int, pages: int
+) -> list[tuple[str, roifile.ImagejRoi]]:
+  if pages == 1:
+    return rois
+  for name, roi in rois:
+    if not 1 <= roi.position <= pages:
+      raise InputError(
+        f'{path}: found the ROI {name} at position {roi.position}, expected one of the {pages}'
+        ' pages of the image; draw it on its page, or give label images'
+      )
+  return [(name, roi) for name, roi in rois if roi.position == page + 1]
 
 
 def _named_rois(path: Path) -> list[tuple[str, roifile.ImagejRoi]]:
