@@ -2,7 +2,7 @@
 
   python -m experiments.demo
 
-Under six minutes on two cores. The target is the simulated TNBC domain, the sources are the other
+Minutes on two cores. The target is the simulated TNBC domain, the sources are the other
 four. It prints a table of IoU on images that were not annotated and names the pictures to look at.
 """
 

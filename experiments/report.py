@@ -26,6 +26,7 @@ from experiments.study import (
   document,
   effort,
   examples,
+  legend,
   protocols,
   sections,
   tables,
@@ -81,6 +82,7 @@ def report(config: Config) -> Path:
     done[protocols.REHEARSAL] = beside = _known(every, PROTOCOLS[protocols.REHEARSAL])
   parts = [
     *sections.summary(of_luma, config.protocol, _missing(results, config)),
+    *legend.legend(of_luma),
     *sections.in_short(of_luma),
     *colours.of_colours(final),
     *claims.one_against_many(of_luma),

@@ -24,6 +24,7 @@ from experiments.study import (
   document,
   effort,
   examples,
+  legend,
   networks,
   plots,
   protocols,
@@ -282,6 +283,12 @@ def test_curves_are_of_the_selections_that_were_followed():
   curve = tables.curve(results + other, 'scratch', 'EM', 1)
   assert curve == pytest.approx({25: 0.3, 250: 0.5})
   assert tables.curve(results, 'otsu', 'EM', 1) == {}
+
+
+def test_every_row_of_the_tables_is_explained():
+  assert set(legend.WORDS) == set(protocols.COMPARED)
+  _, _, table = legend.legend([result('ours', 'EM', [0.5]), result('otsu', 'EM', [0.5])])
+  assert [label for label, _ in table.rows] == ["Otsu's threshold", 'ours']
 
 
 def test_where_no_object_is_annotated_regions_are_objects():

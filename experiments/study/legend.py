@@ -1,0 +1,37 @@
+"""What the rows of the tables are, in words."""
+
+from collections.abc import Iterator, Sequence
+
+from experiments.study.cells import Result
+from experiments.study.document import Heading, Part, Table, Text
+from experiments.study.protocols import OURS
+from experiments.study.sections import labels_of
+
+_PAPER = 'adapts as in the paper: weighted cross-entropy, Adam at a constant rate'
+WORDS = {
+  'otsu': "Otsu's threshold of every image; bright or dark, as fits the annotated images",
+  'forest': 'random forest of pixels on multiscale intensity, edges and texture (scikit-image)',
+  'scratch': "FCRN from He's kernels with what helps training from scratch: batch-norm scale 1,"
+  ' cross-entropy + Dice, augmentation, a cosine schedule',
+  'transfer': f'FCRN, supervised training on the sources; {_PAPER}',
+  'bce': f"FCRN, the paper's meta-learning with cross-entropy alone; {_PAPER}",
+  'bce_entropy': 'the same with entropy regularisation',
+  'bce_distillation': 'the same with distillation in place of it',
+  'combined': "the same with both: the paper's method",
+  'random-normal': f"FCRN without any training on sources, the paper's kernels; {_PAPER}",
+  'random-he': "the same from He's kernels",
+  'unet-normal': "the paper's U-Net in place of the FCRN, its kernels",
+  'unet-he': "the same from He's kernels",
+  'ours-random': 'the recommended recipe without training on sources',
+  OURS: 'the recommended recipe (`--preset=recommended`, docs/recipe.md)',
+  'ours-adam': 'the recipe before this one: Adam in both loops, and kernels whose norms may shrink',
+}
+
+
+def legend(results: Sequence[Result]) -> Iterator[Part]:
+  """A row for each that competes, in the order of the tables."""
+  rows = [(label, WORDS[name]) for name, label in labels_of(results).items() if name in WORDS]
+  if rows:
+    yield Heading('What is compared')
+    yield Text('K is the number of annotated images.')
+    yield Table(('', 'what it is'), rows)
