@@ -287,7 +287,7 @@ def test_curves_are_of_the_selections_that_were_followed():
 
 def test_every_row_of_the_tables_is_explained():
   assert set(legend.WORDS) == set(protocols.COMPARED)
-  _, _, table = legend.legend([result('ours', 'EM', [0.5]), result('otsu', 'EM', [0.5])])
+  _, _, table = legend.legend([result(protocols.OURS, 'EM', [0.5]), result('otsu', 'EM', [0.5])])
   assert [label for label, _ in table.rows] == ["Otsu's threshold", 'ours']
 
 
