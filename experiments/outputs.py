@@ -9,7 +9,7 @@ import math
 import mmap
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +145,21 @@ def write_overlay(path: Path, image: np.ndarray, labels: np.ndarray) -> None:
 
 
 def rois_of(
-  labels: np.ndarray, page: int, offset: tuple[int, int] = (0, 0), first: int = 0
+  labels: np.ndarray,
+  page: int,
+  offset: tuple[int, int] = (0, 0),
+  place: Mapping[str, int] | None = None,
 ) -> Iterator[roifile.ImagejRoi]:
-  """A polygon per object, the longest outline of it; pixel (r, c) is the square from (r, c)."""
+  """A polygon per object, the longest outline of it; pixel (r, c) is the square from (r, c).
+
+  Args:
+    labels: (h, w), a part of a page.
+    page: from 0.
+    offset: row and column of the page where the part begins.
+    place: of the page on the axes of the file, from 0. ImageJ wants both of Z and T where there are
+      both, and the number of the page else.
+  """
+  place = place or {}
   table = regionprops_table(labels, properties=('label', 'bbox', 'image'))
   for number, image, top, left in zip(
     table['label'], table['image'], table['bbox-0'], table['bbox-1'], strict=True
@@ -155,8 +167,10 @@ def rois_of(
     rows, columns = max(find_contours(np.pad(image, 1), 0.5), key=len).T - 0.5
     rows, columns = rows + top + offset[0], columns + left + offset[1]
     roi = roifile.ImagejRoi.frompoints(np.stack([columns, rows], axis=-1))
-    roi.name = f'{page + 1:04}-{number + first:06}'
+    roi.name = f'{page + 1:04}-{number:06}'
     roi.position = page + 1
+    if {'Z', 'T'} <= place.keys():
+      roi.z_position, roi.t_position = place['Z'] + 1, place['T'] + 1
     yield roi
 
 

@@ -106,7 +106,7 @@ def _segment_page(
     new = (part.labels > 0) & (target == 0)
     target[new] = part.labels[new]
     rows += _measured(segmenter, image, page, part)
-    rois += outputs.rois_of(part.labels, page, offset)
+    rois += outputs.rois_of(part.labels, page, offset, image.place_of(page))
     foreground += np.count_nonzero(probability[part.core] > segmenter.splitting.threshold)
     thinning.put_thinned(thin, part.grey, offset, step)
     outputs.release(probability)

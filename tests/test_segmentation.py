@@ -53,6 +53,18 @@ def test_every_page_of_a_stack_is_segmented_as_if_it_were_alone(segmenter, tmp_p
   assert {roi.position for roi in roifile.roiread(tmp_path / 'stack_rois.zip')} == {1, 2, 3}
 
 
+def test_rois_of_a_hyperstack_say_where_they_are(segmenter, tmp_path):
+  pages = np.stack([cells(seed)[0] for seed in range(6)]).reshape(2, 3, 1, 72, 96)
+  hyperstack = np.repeat(pages, 2, axis=2)  # T, Z and two channels
+  tifffile.imwrite(tmp_path / 'a.tif', hyperstack, imagej=True, metadata={'axes': 'TZCYX'})
+  segment_file(segmenter, tmp_path / 'a.tif', tmp_path)
+  places = {
+    (roi.position, roi.t_position, roi.z_position)
+    for roi in roifile.roiread(tmp_path / 'a_rois.zip')
+  }
+  assert places == {(1 + 3 * t + z, 1 + t, 1 + z) for t in range(2) for z in range(3)}
+
+
 def test_a_stack_of_large_pages_is_its_pages_one_by_one(segmenter, tmp_path, small_blocks):
   pages = [cells(seed, (150, 230), count=20)[0] for seed in (1, 2)]
   tifffile.imwrite(tmp_path / 'stack.tif', np.stack(pages), photometric='minisblack')

@@ -45,6 +45,12 @@ class Raster:
     """How many there are; those of one pixel count fastest."""
     return self._size('C') * self._samples
 
+  def place_of(self, page: int) -> dict[str, int]:
+    """Where a page is on the axes that make pages and are longer than one: T, Z, ...; from 0."""
+    axes = [axis for axis in self.axes if axis not in 'YXCS']
+    places = np.unravel_index(page, self._page_shape)
+    return {axis: int(i) for axis, i in zip(axes, places, strict=True) if self._size(axis) > 1}
+
   def read(self, page: int, rows: slice, columns: slice, first: int, count: int) -> np.ndarray:
     """(h, w, count) values of one page from channel `first` on, in native byte order.
 

@@ -76,6 +76,10 @@ class ImageFile:
     count = self.channels - first if count is None else count
     return self._raster.read(page, rows, columns, first, count)
 
+  def place_of(self, page: int) -> dict[str, int]:
+    """Where a page is on the axes that make pages and are longer than one: T, Z, ...; from 0."""
+    return self._raster.place_of(page)
+
   def close(self) -> None:
     self._raster.close()
 
