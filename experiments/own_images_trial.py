@@ -20,7 +20,7 @@ import numpy as np
 from skimage.measure import label
 
 from experiments import data, results, starting
-from experiments.baselines import BASELINES
+from experiments.baselines import BASELINES, held_out
 from experiments.options import Code, DataOptions, run
 from experiments.own_images_table import LABELS, RATE, Key, Row, table
 from experiments.progress import progress_bar
@@ -28,7 +28,6 @@ from fscs import instances, metrics
 from fscs.channels import choose
 from fscs.errors import InputError
 from fscs.finetuning import Settings, finetune_with_trials
-from fscs.folds import make_folds
 from fscs.objects import find_objects, learn_splitting
 from fscs.own_images import stretch, to_grey, typical_diameter
 from fscs.types import ImageSet
@@ -177,7 +176,7 @@ def _learn_baseline(method: str, images: list[np.ndarray], masks: list[np.ndarra
   channel = choose(images, masks)  # as fine-tuning does
   grey = lambda image: stretch(to_grey(image, channel))  # noqa: E731
   greys = [grey(image) for image in images]
-  found, truth = _held_out(BASELINES[method], greys, masks)
+  found, truth = held_out(BASELINES[method], greys, masks)
   splitting = learn_splitting(found, truth, typical_diameter(masks))  # so does this
   predict = BASELINES[method](greys, [mask > 0 for mask in masks])
 
@@ -186,20 +185,6 @@ def _learn_baseline(method: str, images: list[np.ndarray], masks: list[np.ndarra
     return probability > splitting.threshold, find_objects(probability, splitting)
 
   return Learned(segment, float('nan'))
-
-
-def _held_out(
-  learn: Callable, greys: list[np.ndarray], masks: list[np.ndarray]
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-  """Predictions of pieces of the annotated images, learned from all other folds; their objects."""
-  folds = make_folds(masks)
-  cut = lambda arrays, pieces: [arrays[p.image][p.rows, p.columns] for p in pieces]  # noqa: E731
-  found = []
-  for fold in folds:
-    known = [piece for other in folds if other is not fold for piece in other]
-    predict = learn(cut(greys, known), [mask > 0 for mask in cut(masks, known)])
-    found += [predict(grey) for grey in cut(greys, fold)]
-  return found, cut(masks, list(itertools.chain(*folds)))
 
 
 if __name__ == '__main__':

@@ -20,17 +20,24 @@ TRUSTED_FROM, TRUSTED_AT = 0.35, 0.65  # held-out IoU at which trust begins and 
 LEAST_PROBABILITY = 1e-3  # and most below 1: what either of two that are mixed may say
 
 
-def forest(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], *, seed: int = 0) -> Predict:
+def forest(
+  images: Sequence[np.ndarray],
+  masks: Sequence[np.ndarray],
+  *,
+  seed: int = 0,
+  num_trees: int = NUM_TREES,
+) -> Predict:
   """A function from an image to probabilities of foreground, pixel by pixel.
 
   Args:
     images: (H, W) uint8 each.
     masks: (H, W) alike; above 0 is foreground.
     seed: of the trees, and of which pixels are learned from if there are many.
+    num_trees: how many there are.
   """
   features = np.concatenate([_features(image).reshape(image.size, -1) for image in images])
   truth = np.concatenate([np.ravel(mask) > 0 for mask in masks])
-  probability = _grow(features, truth, NUM_TREES, seed)
+  probability = _grow(features, truth, num_trees, seed)
   return lambda image: probability(_features(image).reshape(image.size, -1)).reshape(image.shape)
 
 

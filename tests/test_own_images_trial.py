@@ -9,6 +9,7 @@ from command_line import refusal_of
 from test_finetuning import cells
 
 from experiments import own_images_trial
+from experiments.baselines import held_out
 from experiments.own_images_table import RATE, Key, Row, table
 from experiments.own_images_trial import Config, trial
 from experiments.results import read_rows
@@ -84,7 +85,7 @@ def test_splitting_is_learned_from_pixels_that_a_baseline_has_not_seen(shots):
 
     return predict
 
-  found, truth = own_images_trial._held_out(learn, list(pixels), list(pixels * (pixels > 7)))
+  found, truth = held_out(learn, list(pixels), list(pixels * (pixels > 7)))
   values = np.concatenate([probability.ravel() for probability in found]) * 1000
   np.testing.assert_allclose(np.sort(values), pixels.ravel())  # each is held out once
   objects = np.concatenate([labels.ravel() for labels in truth])

@@ -8,6 +8,7 @@ import pytest
 from skimage.draw import disk
 from toys import WIDTHS, disk_set
 
+from experiments import baselines
 from experiments.bounds import check_bounds
 from experiments.evaluation_options import Config
 from fscs.errors import InputError
@@ -65,6 +66,25 @@ def test_trust_is_measured_on_pixels_that_the_forest_has_not_seen(images):
   learned = forest([whole], [random])(whole) > 0.5
   assert (learned == random).mean() > 0.8
   assert held_out_iou([whole], [np.zeros_like(whole)]) == 1.0
+
+
+def test_the_threshold_of_a_tuned_forest_is_the_best_on_what_it_has_not_seen(monkeypatch):
+  masks = np.zeros((2, 40, 30), np.uint8)
+  masks[:, 10:30, 5:20] = 1
+  images = 200 * masks
+  images[:, :5] = 100
+
+  def unsure(images, masks, **_):
+    return lambda image: np.choose(image // 100, [0.1, 0.28, 0.36]).astype(np.float32)
+
+  monkeypatch.setattr(baselines, 'forest', unsure)
+  tuned = baselines.tuned_forest(images, masks)(images[0])
+  np.testing.assert_array_equal(tuned > 0.5, masks[0])
+  odds = (0.36 / 0.64) / (0.35 / 0.65)  # 0.35 is the first threshold that tells them apart
+  np.testing.assert_allclose(tuned[15, 10], odds / (1 + odds), rtol=1e-5)
+  assert tuned.dtype == np.float32
+  nothing = baselines.tuned_forest(images[:1], 0 * masks[:1])(images[0])
+  np.testing.assert_allclose(nothing[15, 10], 0.36, rtol=1e-5)
 
 
 def test_trust_grows_with_what_the_forest_finds():

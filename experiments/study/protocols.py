@@ -112,6 +112,7 @@ def _ours(label: str, training: str | None = OURS, **changes) -> Contestant:
 CONTESTANTS: dict[str, Contestant] = {
   'otsu': Contestant("Otsu's threshold", baseline='otsu'),
   'forest': Contestant('random forest', baseline='forest'),
+  'forest-tuned': Contestant('random forest, threshold tuned', baseline='forest-tuned'),
   'scratch': Contestant('strong scratch', _STRONG),
   'transfer': Contestant('transfer', _PAPER, training='transfer'),
   **{name: Contestant(f'meta-learned, {name}', _PAPER, training=name) for name in OBJECTIVES},
