@@ -204,7 +204,7 @@ def test_statistics_of_a_fold_come_from_outside_it(initialisation, support):
   """Every image has grey values of its own, so that crops tell which they are of."""
   annotated = [annotate(x, y, str(i))[0] for i, (x, y) in enumerate(zip(*support, strict=True))]
   annotated = [a._replace(grey=np.full_like(a.grey, 10 * i)) for i, a in enumerate(annotated)]
-  start = finetuning._start(initialisation, annotated, 1.0, None, 1)
+  start = finetuning._start(initialisation, annotated, 1.0, None, 1, split=True)
   folds, networks = finetuning._train(start, annotated, SETTINGS._replace(num_steps=1), None)
   for fold, network in zip(folds, networks[:-1], strict=True):
     (held_out,) = fold
@@ -231,7 +231,7 @@ def test_steps_are_those_of_the_optimiser_that_is_asked_for(initialisation, supp
   sgd = lambda rate, weight_decay, name: (asked.append((name, weight_decay)), optax.sgd(rate))[1]  # noqa: E731
   monkeypatch.setattr(finetuning, 'inner_optimizer', sgd)
   annotated = [annotate(image, labels, 'image')[0]]
-  start = finetuning._start(initialisation, annotated, 1.0, None, 8)
+  start = finetuning._start(initialisation, annotated, 1.0, None, 8, split=True)
   finetuning._train(start, annotated, Settings(1, crop_size=16), None)
   assert asked == [('muon', 0.0)]
 

@@ -109,7 +109,7 @@ def draw_predictions(
 
 
 def _style(name: str) -> dict:
-  """Colours and marks of a contestant, the same in all pictures; they stay apart for thirty."""
+  """Colours and marks of a contestant, the same in all pictures; they stay apart for forty."""
   if name == OURS:
     return {'color': 'black', 'marker': '*', 'markersize': 8, 'linewidth': 2.2, 'zorder': 3}
   index = [other for other in CONTESTANTS if other != OURS].index(name)
@@ -118,7 +118,7 @@ def _style(name: str) -> dict:
     'color': plt.get_cmap('tab10').colors[place],
     'marker': 'osD^vP*X<>'[(place + 3 * again) % 10],
     'fillstyle': 'none' if again else 'full',
-    'linestyle': ('-', '--', ':')[again],
+    'linestyle': ('-', '--', ':', '-.')[again],
     'markersize': 5,
     'linewidth': 1.3,
   }
