@@ -74,7 +74,7 @@ def read_all(pairs: list[Pair], choice: int | ChannelName) -> tuple[list[Page], 
 def _describe(pages: list[Page]) -> None:
   """What is marked, and on which pages it looks as if something else was meant."""
   shares = [np.mean(page.mask > 0) for page in pages]
-  print(f'annotated: {len(pages)} images, {min(shares):.1%} to {max(shares):.1%} of them objects')
+  print(f'annotated: {len(pages)} images; objects cover {min(shares):.1%} to {max(shares):.1%}')
   full = [page.name for page, share in zip(pages, shares, strict=True) if share > MOSTLY_MARKED]
   note('most of the image is marked; are objects and background exchanged?', full)
   in_pieces = [page.name for page in pages if page.mask.dtype != bool and _in_pieces(page.mask)]

@@ -67,7 +67,7 @@ def test_matches_are_shown_and_what_to_expect(folders, capsys):
   shown = printed.out
   assert 'zellen 0 µ.tif with zellen 0 µ_mask.png' in shown
   assert 'note: images without a mask, left out: 2 (zellen 3 µ.tif, zellen 4 µ.tif)' in printed.err
-  assert 'annotated: 3 images, ' in shown
+  assert 'annotated: 3 images; objects cover ' in shown
   assert 'expect an IoU of about 0.' in shown
   assert (folders / 'run' / 'trials.png').stat().st_size > 1000
   assert 'expect an IoU of about 0.' in (folders / 'run' / 'report.html').read_text()

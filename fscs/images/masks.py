@@ -89,7 +89,14 @@ def read_mask(
   require_usable(path, MASK_SUFFIXES)
   if path.suffix.lower() in ROI_SUFFIXES:
     _require_page(path, page, pages)
-    return _checked(path, Mask(read_rois(path, shape, page, pages), instances=True), allow_empty)
+    mask = Mask(read_rois(path, shape, page, pages), instances=True)
+  else:
+    mask = _read_raster(path, shape, page)
+  return _checked(path, mask, allow_empty)
+
+
+def _read_raster(path: Path, shape: tuple[int, int], page: int) -> Mask:
+  """The mask in an image file."""
   with contextlib.closing(open_raster(path)) as raster:
     found, height, width = raster.shape
     _require_page(path, page, found)
@@ -104,8 +111,7 @@ def read_mask(
         'save the channel that holds the mask'
       )
     values = raster.read(page, slice(None), slice(None), 0, raster.channels)
-  mask = _of_colours(path, values) if raster.colour else _of_values(path, values[..., 0])
-  return _checked(path, mask, allow_empty)
+  return _of_colours(path, values) if raster.colour else _of_values(path, values[..., 0])
 
 
 def _require_page(path: Path, page: int, pages: int) -> None:

@@ -57,9 +57,7 @@ def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], li
   pairs, without_mask, image_of = [], [], {}
   for name, image in by_name.items():
     free = (other for other in _mask_names(name) if other == name or other not in by_name)
-    found = [mask for other in free for mask in of_stem.get(other, [])]
-    if len(found) > 1:  # Cellpose keeps one of its own beside those that it exports
-      found = [mask for mask in found if not mask.name.endswith(CELLPOSE_ENDING)] or found
+    found = _exported([mask for other in free for mask in of_stem.get(other, [])])
     if len(found) > 1:
       _fail_twice(*found[:2], f'masks for {image}', 'keep one of the two')
     if not found:
@@ -71,6 +69,11 @@ def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], li
   if not pairs:
     _fail_unmatched(images, masks)
   return pairs, without_mask
+
+
+def _exported(masks: list[Path]) -> list[Path]:
+  """Without the file that Cellpose keeps for itself, where there are others beside it."""
+  return [mask for mask in masks if not mask.name.endswith(CELLPOSE_ENDING)] or masks
 
 
 def separate(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Path], list[Path]]:
