@@ -1,6 +1,7 @@
 """Tables of objects: area, position, shape and intensities, a row per object."""
 
 import csv
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -8,16 +9,20 @@ from typing import Any, TextIO
 import numpy as np
 from skimage.measure import regionprops_table
 
+from fscs.images import PixelSize
+
 INTENSITIES = ('intensity_mean', 'intensity_min', 'intensity_max', 'intensity_std')
 PROPERTIES = (
   *('label', 'area', 'centroid', 'bbox', 'equivalent_diameter_area', 'axis_major_length'),
   *('axis_minor_length', 'eccentricity', 'orientation', 'perimeter', 'solidity', *INTENSITIES),
 )
-COLUMNS = (  # of every table; those of files with several channels have more
+COLUMNS = (  # of every table; those of files with several channels or known pixels have more
   *('file', 'page', 'label', 'area', 'centroid_row', 'centroid_column'),
   *('top', 'left', 'bottom', 'right', 'equivalent_diameter', 'major_axis', 'minor_axis'),
   *('eccentricity', 'orientation', 'perimeter', 'solidity', *INTENSITIES),
 )
+
+SIZES = ('pixel_height_um', 'pixel_width_um', 'area_um2', 'equivalent_diameter_um')
 
 
 def measure(
@@ -60,6 +65,13 @@ def add_channels(
     row.update(zip(names, values, strict=True))
 
 
+def add_sizes(rows: Sequence[dict[str, Any]], pixel_size: PixelSize) -> None:
+  """`SIZES`, in micrometres and their squares, into the rows of `measure`."""
+  for row in rows:
+    area = row['area'] * pixel_size.area
+    row.update(zip(SIZES, (*pixel_size, area, 2 * math.sqrt(area / math.pi)), strict=True))
+
+
 def _table(
   labels: np.ndarray, values: np.ndarray, properties: Sequence[str]
 ) -> Iterator[tuple[float, ...]]:
@@ -77,10 +89,11 @@ def _of_channel(name: str, number: int) -> str:
   return f'{name}_{number}'
 
 
-def columns(channels: int) -> tuple[str, ...]:
-  """The columns of a table of objects, of files with so many channels."""
+def columns(channels: int, sized: bool = False) -> tuple[str, ...]:
+  """The columns of a table of objects, of files with so many channels, and `SIZES` if `sized`."""
   numbers = range(channels if channels > 1 else 0)
-  return (*COLUMNS, *(_of_channel(name, number) for number in numbers for name in INTENSITIES))
+  names = (_of_channel(name, number) for number in numbers for name in INTENSITIES)
+  return (*COLUMNS, *(SIZES if sized else ()), *names)
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:

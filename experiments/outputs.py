@@ -22,6 +22,7 @@ from skimage.segmentation import find_boundaries
 
 from fscs import blocks
 from fscs.errors import InputError
+from fscs.images import PixelSize
 
 OVERLAY_COLOUR = (0, 168, 232)
 OVERLAY_SIDE = 2048  # longest side of an overlay in pixels
@@ -103,7 +104,11 @@ def release(array: np.ndarray) -> None:
 
 
 def write_pages(
-  path: Path, pages: np.ndarray, dtype: Any, convert: Callable[[np.ndarray], np.ndarray]
+  path: Path,
+  pages: np.ndarray,
+  dtype: Any,
+  convert: Callable[[np.ndarray], np.ndarray],
+  pixel_size: PixelSize | None = None,
 ) -> None:
   """A compressed TIFF of pages (N, H, W), each region converted on its way; large ones in tiles."""
   count, *shape = pages.shape
@@ -129,7 +134,15 @@ def write_pages(
     compression='zlib',
     photometric='minisblack',
     bigtiff=pages.size * np.dtype(dtype).itemsize > LARGEST_CLASSIC,
+    **_resolution(pixel_size),
   )
+
+
+def _resolution(pixel_size: PixelSize | None) -> dict[str, Any]:
+  if pixel_size is None:
+    return {}
+  per_cm = (1e4 / pixel_size.width, 1e4 / pixel_size.height)
+  return {'resolution': per_cm, 'resolutionunit': 'CENTIMETER'}
 
 
 def label_type(count: int) -> type:

@@ -5,12 +5,13 @@
 For every image NAME the folder --out gets NAME_probability.tif (0 to 1), NAME_mask.tif (0 or 255),
 NAME_labels.tif (a number per object), NAME_overlay.png, NAME_rois.zip (for ImageJ) and
 NAME_objects.csv (area, position, shape and intensity of every object; of images with colours or
-channels also the intensity in each, as intensity_mean_0). objects.csv has all objects, images.csv a
-line per image, and report.html is a page to look at. Pages of a file count from 1, channels from
-0. The mask is where probabilities are above the model's threshold; objects have their holes filled,
-and specks are none. Masks among the images are left out. Run
-again, it does what is missing; images that have changed, or that another model segmented, are done
-anew. Images of other folders may go to the same --out, under other names.
+channels also the intensity in each, as intensity_mean_0; where a TIFF says how large its pixels
+are, also area and diameter in micrometres). objects.csv has all objects, images.csv a line per
+image, and report.html is a page to look at. Pages of a file count from 1, channels from 0. The mask
+is where probabilities are above the model's threshold; objects have their holes filled, and specks
+are none. Masks among the images are left out. Run again, it does what is missing; images that have
+changed, or that another model segmented, are done anew. Images of other folders may go to the same
+--out, under other names.
 """
 
 import contextlib

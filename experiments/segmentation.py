@@ -169,16 +169,20 @@ def _write(
 ) -> None:
   rows = [row for page in pages for row in page.rows]
   kind = outputs.label_type(max((row['label'] for row in rows), default=0))
-  outputs.write_pages(folder / 'probability.tif', probability, np.float32, lambda part: part)
-  outputs.write_pages(
-    folder / 'mask.tif', probability, np.uint8, lambda part: np.where(part > threshold, 255, 0)
-  )
-  outputs.write_pages(folder / 'labels.tif', labels, kind, lambda part: part)
+  for ending, pixels, dtype, convert in (
+    ('probability.tif', probability, np.float32, lambda part: part),
+    ('mask.tif', probability, np.uint8, lambda part: np.where(part > threshold, 255, 0)),
+    ('labels.tif', labels, kind, lambda part: part),
+  ):
+    outputs.write_pages(folder / ending, pixels, dtype, convert, image.pixel_size)
   step = thinning.step_for(labels.shape[1:], outputs.OVERLAY_SIDE)
   picture = stretch(thinning.read_thinned(image, 0, outputs.OVERLAY_SIDE))
   outputs.write_overlay(folder / 'overlay.png', picture, labels[0, ::step, ::step])
   outputs.write_rois(folder / 'rois.zip', [roi for page in pages for roi in page.rois])
-  measurements.write(folder / 'objects.csv', rows, measurements.columns(image.channels))
+  if image.pixel_size:
+    measurements.add_sizes(rows, image.pixel_size)
+  columns = measurements.columns(image.channels, sized=image.pixel_size is not None)
+  measurements.write(folder / 'objects.csv', rows, columns)
 
 
 def _in_words(by_page: list[list[str]]) -> str:

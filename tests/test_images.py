@@ -138,6 +138,53 @@ def test_imagej_hyperstack(tmp_path):
   assert_reads(path, data[:, :, 1].reshape(6, 8, 10), 'channel 1 of 2', 1)
 
 
+def of_ome(height=None, width=None, **units):
+  sizes = {'PhysicalSizeY': height, 'PhysicalSizeX': width}
+  return {'ome': True, 'metadata': {k: v for k, v in sizes.items() if v} | units}
+
+
+def of_imagej(unit, resolution=(4, 2)):
+  return {'imagej': True, 'resolution': resolution, 'metadata': {'unit': unit}}
+
+
+def of_resolution(resolution, unit):
+  return {'resolution': resolution, 'resolutionunit': unit}
+
+
+@pytest.mark.parametrize(
+  ('options', 'expected'),
+  [
+    (of_ome(0.5, 0.25), (0.5, 0.25)),
+    (of_ome(500, 250, PhysicalSizeYUnit='nm', PhysicalSizeXUnit='nm'), (0.5, 0.25)),
+    (of_ome(5e-4, 0.25, PhysicalSizeYUnit='mm'), (0.5, 0.25)),
+    (of_ome(0.5, 0.25, PhysicalSizeXUnit='pixel'), None),
+    (of_ome(width=0.25), None),
+    (of_ome(), None),
+    (of_ome(-0.5, 0.25), None),
+    (of_imagej('um'), (0.5, 0.25)),
+    (of_imagej('micron'), (0.5, 0.25)),
+    (of_imagej('\\u00B5m'), (0.5, 0.25)),
+    (of_imagej('inch', (50_800, 101_600)), (0.25, 0.5)),
+    (of_imagej('mm', (4e3, 2e3)), (0.5, 0.25)),
+    (of_imagej('mm', (10, 10)), (100, 100)),
+    (of_imagej('pixel'), None),
+    (of_imagej(''), None),
+    (of_resolution((40_000, 20_000), 'CENTIMETER'), (0.5, 0.25)),
+    (of_resolution((25_400, 25_400), 'INCH'), (1, 1)),
+    (of_resolution((300, 300), 'INCH'), None),  # of a printer
+    (of_resolution((40_000, 20_000), 'NONE'), None),
+    (of_resolution((0, 0), 'CENTIMETER'), None),
+    ({'description': '<OME xmlns="http://www.openmicroscopy.org/">'}, None),
+    ({}, None),
+  ],
+)
+def test_pixel_size_is_what_the_file_says(tmp_path, options, expected):
+  tifffile.imwrite(tmp_path / 'a.tif', random((8, 10), 'uint16'), **options)
+  with images.open_image(tmp_path / 'a.tif') as image:
+    assert image.pixel_size == (expected and pytest.approx(expected))
+    assert image.shape == (1, 8, 10)
+
+
 @pytest.mark.parametrize('planar', ['contig', 'separate'])
 @pytest.mark.parametrize('layout', [{}, {'tile': (16, 16), 'compression': 'zlib'}])
 @pytest.mark.parametrize('samples', [3, 4])

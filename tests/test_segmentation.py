@@ -65,6 +65,30 @@ def test_rois_of_a_hyperstack_say_where_they_are(segmenter, tmp_path):
   assert places == {(1 + 3 * t + z, 1 + t, 1 + z) for t in range(2) for z in range(3)}
 
 
+def test_results_know_how_large_pixels_are(segmenter, tmp_path):
+  pixels = cells(7)[0]
+  tifffile.imwrite(tmp_path / 'plain.tif', pixels)
+  tifffile.imwrite(
+    tmp_path / 'sized.tif', pixels, imagej=True, resolution=(4, 2), metadata={'unit': 'um'}
+  )
+  for name in ('plain', 'sized'):
+    segment_file(segmenter, tmp_path / f'{name}.tif', tmp_path)
+  plain, sized = (rows_of(tmp_path / f'{name}_objects.csv') for name in ('plain', 'sized'))
+  assert not set(measurements.SIZES) & set(plain[0])
+  for row, same in zip(sized, plain, strict=True):
+    assert {**row, 'file': 'plain.tif'}.items() >= same.items()
+    assert (row['pixel_height_um'], row['pixel_width_um']) == ('0.5', '0.25')
+    assert float(row['area_um2']) == float(row['area']) / 8
+    assert np.pi / 4 * float(row['equivalent_diameter_um']) ** 2 == pytest.approx(
+      float(row['area']) / 8, rel=1e-4
+    )
+  for ending in ('probability', 'mask', 'labels'):
+    with open_image(tmp_path / f'plain_{ending}.tif') as image:
+      assert image.pixel_size is None
+    with open_image(tmp_path / f'sized_{ending}.tif') as image:
+      assert image.pixel_size == pytest.approx((0.5, 0.25))
+
+
 def test_a_stack_of_large_pages_is_its_pages_one_by_one(segmenter, tmp_path, small_blocks):
   pages = [cells(seed, (150, 230), count=20)[0] for seed in (1, 2)]
   tifffile.imwrite(tmp_path / 'stack.tif', np.stack(pages), photometric='minisblack')

@@ -8,6 +8,7 @@ used raises `fscs.errors.InputError` with one line.
 from fscs.images.files import IMAGE_SUFFIXES, find_files
 from fscs.images.masks import MASK_SUFFIXES, Mask, read_mask, require_pages
 from fscs.images.pairing import IMAGE_ENDINGS, MASK_ENDINGS, Pair, match, separate
+from fscs.images.pixel_size import PixelSize
 from fscs.images.reading import ImageFile, open_image, require_finite
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
   'ImageFile',
   'Mask',
   'Pair',
+  'PixelSize',
   'find_files',
   'match',
   'open_image',

@@ -17,6 +17,7 @@ import zarr
 
 from fscs.errors import InputError
 from fscs.images import files
+from fscs.images.pixel_size import PixelSize, pixel_size_of
 
 _COLOURS = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 LEAST_ASPECT = 8  # how much shorter than rows and columns an axis is that can only be of channels
@@ -33,6 +34,7 @@ class Raster:
   colour: bool = False  # the samples are red, green, blue and perhaps alpha
   palette: bool = False  # the values are indices into a table of colours
   alpha: bool = False  # the last sample is the opacity of grey values, and no channel
+  pixel_size: PixelSize | None = None  # if the file says it
   close: Callable[[], None] = lambda: None
 
   @property
@@ -139,7 +141,8 @@ def _open_tiff(path: Path) -> Raster:
     colour = photometric in _COLOURS and samples in (3, 4)
     palette = photometric == tifffile.PHOTOMETRIC.PALETTE
     alpha = samples == 2 and len(extra) == 1 and extra[0] in _ALPHA
-    return Raster(path, pixels, axes, colour, palette, alpha, stack.pop_all().close)
+    size = pixel_size_of(tiff)
+    return Raster(path, pixels, axes, colour, palette, alpha, size, stack.pop_all().close)
 
 
 def _one_series(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:

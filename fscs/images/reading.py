@@ -19,6 +19,7 @@ import numpy as np
 
 from fscs.channels import LUMA, Channel, weighted
 from fscs.errors import InputError
+from fscs.images.pixel_size import PixelSize
 from fscs.images.rasters import Raster, open_raster
 
 
@@ -75,6 +76,11 @@ class ImageFile:
     """(h, w, count) stored values of channels from the first, or all; without alpha of colours."""
     count = self.channels - first if count is None else count
     return self._raster.read(page, rows, columns, first, count)
+
+  @property
+  def pixel_size(self) -> PixelSize | None:
+    """In micrometres, if the file says it; a TIFF may."""
+    return self._raster.pixel_size
 
   def place_of(self, page: int) -> dict[str, int]:
     """Where a page is on the axes that make pages and are longer than one: T, Z, ...; from 0."""
