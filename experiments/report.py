@@ -27,6 +27,8 @@ from experiments.study import (
   effort,
   examples,
   legend,
+  opening,
+  paired,
   protocols,
   sections,
   tables,
@@ -65,7 +67,8 @@ def report(config: Config) -> Path:
   workdir = command.workdir_of(config.workdir, config.protocol)
   every = cells.read_all(workdir)
   results = _known(every, PROTOCOLS[config.protocol])
-  if not results:
+  final = _ends(results, config.protocol)
+  if not final:
     raise InputError(
       f'--workdir={workdir} has no results of --protocol={config.protocol}: run python -m'
       ' experiments.study first'
@@ -75,13 +78,14 @@ def report(config: Config) -> Path:
   terms.check_sizes(workdir, kept, terms.of(OURS, config.protocol, simulated=simulated))
   out = Path(config.out or workdir / 'report')
   out.mkdir(parents=True, exist_ok=True)
-  final = tables.at_end(results)
   of_luma = [r for r in final if r.cell.contestant not in COLOURED]
   done, beside = {config.protocol: results}, ()
   if config.protocol == protocols.REPORTED:
     done[protocols.REHEARSAL] = beside = _known(every, PROTOCOLS[protocols.REHEARSAL])
   parts = [
-    *sections.summary(of_luma, config.protocol, _missing(results, config)),
+    *opening.summary(of_luma, config.protocol, _missing(results, config)),
+    *opening.trainings(results),
+    *sections.of_ours(of_luma),
     *legend.legend(of_luma),
     *sections.in_short(of_luma),
     *colours.of_colours(final),
@@ -90,7 +94,7 @@ def report(config: Config) -> Path:
     *sections.scores(of_luma, out),
     *effort.steps(results, out),
     *sections.ablations(done.get(protocols.REHEARSAL, ())),
-    *colours.of_colours(tables.at_end(beside), ' (rehearsal)'),
+    *colours.of_colours(_ends(beside, protocols.REHEARSAL), ' (rehearsal)'),
     *effort.cost(of_luma, out),
   ]
   drawn = list(_predictions(final, config, workdir, simulated)) if config.predictions else []
@@ -119,6 +123,10 @@ def _known(results: Sequence[Result], protocol: Protocol) -> list[Result]:
     strange = ' '.join(sorted(names - shown))
     print(f'note: left out, since this version does not know them: {strange}', file=sys.stderr)
   return known
+
+
+def _ends(results: Sequence[Result], name: protocols.Name) -> list[Result]:
+  return tables.at_end(results, PROTOCOLS[name].steps)
 
 
 def _missing(results: Sequence[Result], config: Config) -> int:
@@ -159,10 +167,10 @@ def _commands(config: Config) -> Iterator[Part]:
 def _write_differences(path: Path, results: Sequence[Result]) -> None:
   rows = []
   for first, second in itertools.permutations(sections.labels_of(results), 2):
-    found = tables.difference(results, first, second)
+    found = paired.difference(results, first, second)
     if found:
       rows.append((first, second, *found))
-  write_table(path, rows, ('contestant', 'other', *tables.Difference._fields))
+  write_table(path, rows, ('contestant', 'other', *paired.Difference._fields))
 
 
 if __name__ == '__main__':

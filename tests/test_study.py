@@ -21,11 +21,14 @@ from experiments.study import (
   claims,
   colours,
   command,
+  copies,
   document,
   effort,
   examples,
   legend,
   networks,
+  opening,
+  paired,
   plots,
   protocols,
   sections,
@@ -45,13 +48,17 @@ from experiments.study.protocols import (
   tuning_of,
 )
 from experiments.study.targets import Split, Target
+from fscs.datasets import CODES
 from fscs.errors import InputError
 from fscs.objects import Splitting, usual_splitting
 from fscs.preprocessing import GreySet
 from fscs.selections import random_selections
 
 
-def result(contestant, target, iou, *, shots=1, selection=1, steps=250, **fields):
+def result(contestant, target, iou, *, shots=1, selection=1, steps=None, **fields):
+  if steps is None:  # all that it takes
+    known = CONTESTANTS.get(contestant)
+    steps = 250 if known and known.tuning else 0
   cell = Cell(target, contestant, shots, selection, 0, steps)
   names = tuple(f'image {i}' for i in range(len(iou)))
   standard = {
@@ -87,15 +94,15 @@ def test_differences_are_paired_and_their_interval_holds_them():
   gain = random.uniform(0.05, 0.15, 30)
   results = [result('scratch', 'EM', base + gain), result('otsu', 'EM', base)]
   results += [result('scratch', 'B5', [0.9]), result('forest', 'TNBC', [0.3])]
-  found = tables.difference(results, 'scratch', 'otsu')
+  found = paired.difference(results, 'scratch', 'otsu')
   assert found.mean == pytest.approx(gain.mean())
   assert 0.05 < found.low < found.mean < found.high < 0.15
   assert found.cells == 1
-  back = tables.difference(results, 'otsu', 'scratch')
+  back = paired.difference(results, 'otsu', 'scratch')
   np.testing.assert_allclose(
     [back.mean, back.low, back.high], [-found.mean, -found.high, -found.low], atol=1e-3
   )
-  assert tables.difference(results, 'scratch', 'forest') is None
+  assert paired.difference(results, 'scratch', 'forest') is None
 
 
 def test_an_image_counts_once_however_often_it_is_scored():
@@ -107,20 +114,45 @@ def test_an_image_counts_once_however_often_it_is_scored():
     for value, prefix in zip(values, images, strict=True):
       fields = {name: value, 'images': tuple(f'{prefix}{i}' for i in range(20))}
       results += [result('scratch', 'EM', noisy, **fields), result('otsu', 'EM', zero, **fields)]
-    found = tables.difference(results, 'scratch', 'otsu')
+    found = paired.difference(results, 'scratch', 'otsu')
     return found.high - found.low
 
   one = width('shots', (1,), 'a')
   assert one == pytest.approx(2 * 1.96 * noise.std() / 20**0.5, rel=0.1)
   assert width('shots', (1, 5, 10), 'aaa') == pytest.approx(one)  # the same images three times
   assert width('selection', (1, 2, 3), 'aaa') == pytest.approx(one)
-  assert width('selection', (1, 2, 3), 'abc') == pytest.approx(one / 3**0.5, rel=0.1)
+  alike = width('selection', (1, 2, 3), 'abc')  # but for chance, a third of what they are of one
+  assert one / 3**0.5 < alike < 1.3 * one / 3**0.5
+
+
+def test_selections_of_a_target_count_as_drawn_at_random():
+  def found(*gains, targets=('EM', 'EM')):
+    results = []
+    for number, (target, gain) in enumerate(zip(targets, gains, strict=True), 1):
+      base = result('otsu', target, [0.5, 0.5], selection=number)
+      results += [base, result('scratch', target, [0.5 + gain] * 2, selection=number)]
+    return paired.difference(results, 'scratch', 'otsu')
+
+  same, unlike = found(0.1, 0.1), found(0.0, 0.2)
+  assert same[:3] == pytest.approx((0.1, 0.1, 0.1))
+  assert unlike.mean == pytest.approx(0.1)
+  # Of two, the weight of one among both is uniform, and so is the mean from 0 to 0.2.
+  np.testing.assert_allclose([unlike.low, unlike.high], [0.005, 0.195], atol=0.004)
+  apart = found(0.0, 0.2, targets=('EM', 'B5'))  # targets are not drawn
+  assert apart[:3] == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_results_after_several_numbers_of_steps_are_no_pair():
+  results = [result(name, 'EM', [0.5]) for name in ('scratch', 'bce')]
+  results.append(result('bce', 'EM', [0.4], steps=25))
+  with pytest.raises(ValueError, match='two results of'):
+    paired.difference(results, 'scratch', 'bce')
 
 
 def test_results_of_different_images_are_not_paired():
   results = [result('scratch', 'EM', [0.5]), result('otsu', 'EM', [0.5], images=('other',))]
   with pytest.raises(InputError, match=r'EM/scratch/.* and .*EM/otsu/.* are of different images'):
-    tables.difference(results, 'scratch', 'otsu')
+    paired.difference(results, 'scratch', 'otsu')
 
 
 def test_a_part_of_the_recipe_gains_where_the_variant_without_it_is_worse():
@@ -165,7 +197,7 @@ def test_where_a_contestant_loses_comes_first():
     result('forest', 'B5', [0.9]),
     result('otsu', 'B5', [0.8]),
   ]
-  rivals = tables.losses_first(results, 'scratch')
+  rivals = paired.losses_first(results, 'scratch')
   assert [(rival.target, rival.other) for rival in rivals] == [('B5', 'forest'), ('EM', 'forest')]
   np.testing.assert_allclose([rival.difference for rival in rivals], [-0.2, 0.1])
 
@@ -177,7 +209,7 @@ def test_the_best_other_is_compared_on_the_selections_that_ours_has_done_too():
     result('forest', 'EM', [0.9], selection=2),
     result('otsu', 'EM', [1.0], selection=2),
   ]
-  (rival,) = tables.losses_first(results, OURS)
+  (rival,) = paired.losses_first(results, OURS)
   assert rival[:3] == ('EM', 1, 'forest')
   assert (rival.ours, rival.its, rival.count) == (0.7, 0.5, 1)
 
@@ -188,7 +220,7 @@ def test_variants_of_the_recipe_are_no_competitors_but_say_what_its_parts_give()
     result('forest', 'EM', [0.5]),
     result('ours-random', 'EM', [0.8]),
   ]
-  parts = list(sections.summary(results, 'cpu-small', missing=3))
+  parts = [*opening.summary(results, 'cpu-small', missing=3), *sections.of_ours(results)]
   texts = [part.text for part in parts if isinstance(part, document.Text)]
   assert texts[1] == 'Not finished: 3 of the experiments are still to be done.'
   assert texts[2].endswith(
@@ -208,10 +240,15 @@ def test_one_image_of_ours_is_held_against_the_most_of_the_papers_method():
     result(OURS, 'B5', [0.7]),
     result('combined', 'B5', [0.8], shots=10),
     result('combined', 'B5', [0.2]),
+    result('forest', 'B5', [0.9]),
   ]
   _, text, table = claims.one_against_many(results)
   assert 'reaches meta-learned, combined from 10 on 1 of 2 targets' in text.text
-  assert table.rows == [('B5', '1', '0.700', '0.800'), ('EM', '1', '0.700', '0.600')]
+  assert table.header[2:] == ('meta-learned, combined, K = 10', 'ours', 'random forest')
+  assert table.rows == [
+    ('B5', '1', '0.800', '0.700', '0.900'),
+    ('EM', '1', '0.600', '0.700', ''),
+  ]
   assert list(claims.one_against_many(results[:2])) == []
 
 
@@ -241,11 +278,11 @@ def test_no_two_contestants_look_alike_as_points_or_as_lines():
 def test_costs_are_compared_on_what_all_contestants_have_done(tmp_path):
   easy, hard = ('B5', [0.9]), ('TNBC', [0.3])
   results = [result('forest', *easy), result('forest', *hard), result(OURS, 'TNBC', [0.5])]
-  assert tables.in_common(results) == results[1:]
+  assert paired.in_common(results) == results[1:]
   table = next(p for p in effort.cost(results, tmp_path) if isinstance(p, document.Table))
   assert [row[:2] for row in table.rows] == [('random forest', '0.300'), ('ours', '0.500')]
-  assert tables.in_common([]) == []
-  assert tables.in_common([result('otsu', *easy), result('forest', *hard)]) == []
+  assert paired.in_common([]) == []
+  assert paired.in_common([result('otsu', *easy), result('forest', *hard)]) == []
 
 
 def test_costs_are_of_one_machine_on_which_ours_was_measured(tmp_path):
@@ -267,10 +304,9 @@ def test_costs_are_of_one_machine_on_which_ours_was_measured(tmp_path):
 def test_only_the_last_step_counts_in_tables_and_all_in_curves():
   results = [result('scratch', 'EM', [0.1 * i], steps=s) for i, s in enumerate((0, 25, 250))]
   results.append(result('otsu', 'EM', [0.3], steps=0))
-  assert [(r.cell.contestant, r.cell.steps) for r in tables.at_end(results)] == [
-    ('scratch', 250),
-    ('otsu', 0),
-  ]
+  results.append(result('bce', 'EM', [0.3], steps=25))  # has not been done to the end
+  ends = tables.at_end(results, 250)
+  assert [(r.cell.contestant, r.cell.steps) for r in ends] == [('scratch', 250), ('otsu', 0)]
   assert tables.curve(results, 'scratch', 'EM', 1) == pytest.approx({0: 0.0, 25: 0.1, 250: 0.2})
 
 
@@ -298,13 +334,29 @@ def test_where_no_object_is_annotated_regions_are_objects():
 def test_results_of_several_trainings_in_place_of_one_are_told():
   one = [result('bce', 'EM', [0.5], start='aa'), result('bce', 'B5', [0.5], start='bb')]
   unknown = [result('bce', 'EM', [0.5], selection=2)]
-  assert tables.starts(one + unknown) == {}
+  assert tables.starts(one) == {}
+  assert tables.starts(one + unknown) == {('bce', 'EM'): 2}
+  assert tables.starts([r._replace(machine='2 x fast') for r in unknown * 2]) == {}
+  assert tables.starts([r._replace(machine=m) for r in unknown for m in ('fast', 'slow')]) == {
+    ('bce', 'EM'): 2
+  }
+  untrained = [result('scratch', 'EM', [0.5], start=digest) for digest in ('aa', 'bb')]
+  assert tables.starts(untrained) == {}
   other = [result('bce', 'EM', [0.6], selection=3, start='cc')]
-  assert tables.starts([*one, *unknown, *other]) == {('bce', 'EM'): 2}
-  told = [part.text for part in sections.summary(one + other, 'cpu-small') if hasattr(part, 'text')]
-  assert told[-1] == (
-    'Results are of several trainings in place of one: 2 of meta-learned, bce on EM.'
-  )
+  assert tables.starts(one + other) == {('bce', 'EM'): 2}
+  (told,) = opening.trainings(one + other)
+  assert told.text.endswith('the results, curves among them, of meta-learned, bce on EM.')
+  assert list(opening.trainings(one)) == []
+
+
+def test_selections_of_other_numbers_of_images_are_named():
+  results = [
+    result('otsu', 'EM', [0.5], shots=2, selection=7),
+    result('forest', 'EM', [0.5], shots=2, selection=7),
+    result('otsu', 'EM', [0.5]),
+  ]
+  _, note = opening.summary(results, 'cpu-small')
+  assert note.text == 'EM, K = 2: selection 7 annotates 1 images.'
 
 
 def test_the_first_step_that_reaches_a_score():
@@ -347,11 +399,11 @@ def test_images_far_from_annotated_ones_count_alike_however_few_a_selection_has(
     result(OURS, 'EM', [0.3], sections=(9,), shots=5),
   ]
   assert tables.pooled(results, tables.distant_iou(10)) == {
-    (OURS, 'EM', 1): (pytest.approx((0.9 + 0.5 + 0.6 + 0.7) / 4), None, 2)
+    (OURS, 'EM', 1): (pytest.approx((0.9 + 0.5 + 0.6 + 0.7) / 4), None, 4)
   }
   *_, text, table = sections._far(results, sections.labels_of(results), 'EM', 10)
   assert text.text.endswith('There are, in one selection after the other, K = 1: 1, 3; K = 5: 0.')
-  assert table.rows == [[CONTESTANTS[OURS].label, '0.675']]
+  assert table.rows == [[CONTESTANTS[OURS].label, '0.675 (4)']]
   assert not list(sections._far(results, {}, 'ssTEM', 3))
 
 
@@ -476,7 +528,7 @@ def test_a_result_is_read_as_it_was_written(tmp_path):
   cells.write(tmp_path, written)
   assert cells.read_all(tmp_path) == [written]
   (tmp_path / written.cell.file).write_text('{"cell": 3}')
-  with pytest.raises(InputError, match=r'250steps.json is damaged .*: remove it'):
+  with pytest.raises(InputError, match=r'-0steps.json is damaged .*: remove it'):
     cells.read_all(tmp_path)
 
 
@@ -720,6 +772,44 @@ def test_published_results_are_gone_on_from(studied, tmp_path, in_process):
   done = cells.read_all(second)
   assert [r for r in done if r.cell.contestant == 'otsu'] == cells.read_all(first)
   assert terms.read_all(first).items() <= terms.read_all(second).items()
+  assert copies.read(first) == copies.read(second)
+
+
+def test_results_of_other_copies_of_the_data_are_left_out(tmp_path, capsys):
+  for contestant, target in (('otsu', 'TNBC'), ('otsu', 'EM'), ('bce', 'EM')):
+    cells.write(tmp_path / 'there', result(contestant, target, [0.5]))
+  terms.keep(tmp_path / 'there', ['otsu', 'bce'], 'cpu-small', simulated=False)
+  there = {code: 'aa' for code in CODES}
+  copies.keep(tmp_path / 'there', there)
+  known = tmp_path / 'results.jsonl'
+  archive.pack(tmp_path / 'there', {'cpu-small': cells.read_all(tmp_path / 'there')}, known)
+
+  def taken(name, here):
+    archive.unpack(known, tmp_path / name, here)
+    return {(r.cell.contestant, r.cell.target) for r in cells.read_all(tmp_path / name)}
+
+  every = {('otsu', 'TNBC'), ('otsu', 'EM'), ('bce', 'EM')}
+  assert taken('same', there) == taken('unread', {'EM': 'aa'}) == every
+  assert copies.read(tmp_path / 'same') == there
+  assert capsys.readouterr().err == ''
+  assert taken('target', there | {'EM': 'bb'}) == {('otsu', 'TNBC')}
+  assert copies.read(tmp_path / 'target') == {'TNBC': 'aa'}
+  assert taken('source', there | {'B5': 'bb'}) == every - {('bce', 'EM')}
+  assert 'note: 1 results in --known=' in capsys.readouterr().err
+  with pytest.raises(InputError, match='same has results of other copies of B5, TNBC, with more'):
+    copies.keep(tmp_path / 'same', {'TNBC': 'bb', 'B5': 'cc', 'EM': 'aa'})
+  (tmp_path / 'same' / copies.FILE).write_text('[')
+  with pytest.raises(InputError, match=r'copies\.json is damaged'):
+    copies.keep(tmp_path / 'same', there)
+
+
+def test_other_images_than_a_study_began_with_are_refused(studied, tmp_path, in_process):
+  options = {'contestants': ('otsu',), 'curve': False, 'workdir': str(tmp_path)}
+  command.study(config(studied, **options))
+  assert copies.read(tmp_path).keys() == {'TNBC'}
+  copies.write_text(tmp_path / copies.FILE, json.dumps({'TNBC': 'other'}))
+  with pytest.raises(InputError, match='has results of other copies of TNBC'):
+    command.study(config(studied, **options))
 
 
 def test_terms_of_before_an_option_was_there_have_its_default(tmp_path):
@@ -738,12 +828,11 @@ def test_options_of_a_training_are_part_of_the_terms(tmp_path, monkeypatch):
   path = tmp_path / 'terms' / 'smoke-bce.json'
   table = json.loads(path.read_text())
   assert table['training']['config']['inner_lr'] == PRESETS['smoke']['inner_lr']
-  old = json.loads(path.read_text())  # as terms were before options were kept
-  del old['training']['config']
-  old['data'] = {'simulated': True}
-  path.write_text(json.dumps(old))
-  keep()
-  assert json.loads(path.read_text()) == table
+  old = {**table, 'training': {**table['training'], 'config': {}}, 'data': {'simulated': True}}
+  differences = terms.different(old, table)  # what was not kept may have been anything
+  assert f'data crop_size is 256 there and {table["data"]["crop_size"]} now' in differences
+  assert any('training config inner_lr is None there and' in words for words in differences)
+  assert terms.different({**table, 'version': None}, table) == ['version is None there and 1 now']
   for name, value, where in (('inner_lr', 5.0, 'training config'), ('crop_size', 48, 'data')):
     with monkeypatch.context() as patch:
       patch.setitem(PRESETS['smoke'], name, value)
@@ -772,7 +861,7 @@ def test_published_results_on_terms_of_another_version_are_left_out(tmp_path, ca
   archive.pack(tmp_path / 'there', {'cpu-small': cells.read_all(tmp_path / 'there')}, known)
   changed = CONTESTANTS['scratch'].tuning._replace(learning_rate=1.0)
   monkeypatch.setitem(CONTESTANTS, 'scratch', CONTESTANTS['scratch']._replace(tuning=changed))
-  assert archive.unpack(known, tmp_path / 'here') == 1
+  assert archive.unpack(known, tmp_path / 'here', {}) == 1
   assert [r.cell.contestant for r in cells.read_all(tmp_path / 'here')] == ['otsu']
   told = capsys.readouterr().err
   assert 'results of cpu-small-scratch in --known=' in told
@@ -787,7 +876,7 @@ def test_published_results_on_other_terms_are_refused(tmp_path):
   known = tmp_path / 'results.jsonl'
   archive.pack(tmp_path / 'there', {'cpu-small': cells.read_all(tmp_path / 'there')}, known)
   with pytest.raises(InputError, match='on other terms, cpu-small-otsu for one: data simulated'):
-    archive.unpack(known, tmp_path / 'here')
+    archive.unpack(known, tmp_path / 'here', {})
 
 
 @pytest.mark.parametrize(
@@ -797,6 +886,7 @@ def test_published_results_on_other_terms_are_refused(tmp_path):
     '[1]',
     '{"cell": 3}',
     '{"terms": {}}',
+    '{"copies": [1]}',
     '{"name": "a/b", "terms": {}}',
     '{"name": "cpu-small-otsu", "terms": 3}',
     None,
@@ -810,7 +900,7 @@ def test_a_file_that_holds_no_results_is_named(tmp_path, content):
     InputError,
     match=r'^--known=.*results\.jsonl (cannot be read .No such|holds no results of a stu)',
   ):
-    archive.unpack(known, tmp_path / 'new')
+    archive.unpack(known, tmp_path / 'new', {})
 
 
 @pytest.mark.parametrize('change', [{'target': '../../x'}, {'contestant': 'a/b'}, {'shots': '5'}])
@@ -819,7 +909,7 @@ def test_results_that_would_be_written_elsewhere_are_refused(tmp_path, change):
   content['cell'].update(change)
   (tmp_path / 'results.jsonl').write_text(json.dumps(content))
   with pytest.raises(InputError, match=r'holds no results of a study .* are no '):
-    archive.unpack(tmp_path / 'results.jsonl', tmp_path / 'new')
+    archive.unpack(tmp_path / 'results.jsonl', tmp_path / 'new', {})
   assert not list(tmp_path.rglob('*.json'))
 
 

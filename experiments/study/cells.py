@@ -28,6 +28,11 @@ class Cell(NamedTuple):
   steps: int  # of adaptation; 0 for contestants that take none
 
   @property
+  def place(self) -> tuple[str, int, int, int]:
+    """(target, shots, selection, seed): where contestants are compared."""
+    return self.target, self.shots, self.selection, self.seed
+
+  @property
   def file(self) -> Path:
     """Where it is kept, below the folder of the study."""
     name = f'K{self.shots}-selection{self.selection}-s{self.seed}-{self.steps}steps.json'

@@ -1,11 +1,11 @@
 """The sections of a report that hold the claims of the paper, and of ours, against the scores."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from experiments.study import tables
+from experiments.study import paired, tables
 from experiments.study.cells import Result
 from experiments.study.document import Heading, Part, Table, Text
 from experiments.study.protocols import OBJECTIVES, OURS
@@ -13,6 +13,7 @@ from experiments.study.sections import labels_of, targets_of
 
 RANDOM, TRANSFER = 'random-normal', 'transfer'  # what the paper compares with
 COMBINED = OBJECTIVES[-1]  # the paper's method
+FOREST, SCRATCH, OURS_RANDOM = 'forest', 'scratch', 'ours-random'  # take no sources
 
 
 def of_the_paper(results: Sequence[Result]) -> Iterator[Part]:
@@ -21,10 +22,10 @@ def of_the_paper(results: Sequence[Result]) -> Iterator[Part]:
   rows = []
   for name, other in itertools.product(OBJECTIVES, (RANDOM, TRANSFER)):
     of_codes = {
-      code: tables.difference([r for r in results if r.cell.target == code], name, other)
+      code: paired.difference([r for r in results if r.cell.target == code], name, other)
       for code in codes
     }
-    if every := tables.difference(results, name, other):
+    if every := paired.difference(results, name, other):
       means = (f'{d.mean:+.3f}' if d else '' for d in of_codes.values())
       interval = f'{every.low:+.3f} to {every.high:+.3f}'
       rows.append(
@@ -49,20 +50,28 @@ def one_against_many(results: Sequence[Result]) -> Iterator[Part]:
   if not {OURS, COMBINED} <= labels.keys() or len(shots) < 2:
     return
   few, many = shots[0], shots[-1]
+  beside = [name for name in (FOREST, SCRATCH, OURS_RANDOM) if name in labels]
   rows, reached = [], 0
   for code in targets_of(results):
-    ours, its = (
-      tables.of_selections(results, *who) for who in ((OURS, code, few), (COMBINED, code, many))
+    its, ours, *others = (
+      tables.of_selections(results, *who)
+      for who in ((COMBINED, code, many), *((name, code, few) for name in (OURS, *beside)))
     )
     if both := sorted(ours.keys() & its.keys()):
-      means = [float(np.mean([scores[key] for key in both])) for scores in (ours, its)]
-      reached += means[0] >= means[1]
-      rows.append((code, str(len(both)), *(f'{mean:.3f}' for mean in means)))
+      reached += _mean(ours, both) >= _mean(its, both)
+      means = [_mean(scores, both) for scores in (its, ours, *others)]
+      rows.append((code, str(len(both)), *('' if np.isnan(m) else f'{m:.3f}' for m in means)))
   if rows:
     yield Heading(f'{few} annotated image against {many}')
     yield Text(
       f'{labels[OURS]} from {few} reaches {labels[COMBINED]} from {many} on {reached} of'
-      f' {len(rows)} targets, on the selections that both have done.'
+      f' {len(rows)} targets, on the selections that both have done. The others beside it are from'
+      f' {few} too, on the same selections, where they have done all of them.'
     )
-    who = (f'{labels[OURS]}, K = {few}', f'{labels[COMBINED]}, K = {many}')
+    who = (f'{labels[COMBINED]}, K = {many}', *(labels[name] for name in (OURS, *beside)))
     yield Table(('target', 'selections', *who), rows)
+
+
+def _mean(scores: Mapping[tuple, float], of: Sequence[tuple]) -> float:
+  """NaN where one is missing."""
+  return float(np.mean([scores.get(key, np.nan) for key in of]))

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-from experiments.study import tables
+from experiments.study import paired, tables
 from experiments.study.cells import Result
 from experiments.study.document import Heading, Part, Table, Text
 from experiments.study.protocols import COLOURED, OURS
@@ -40,15 +40,15 @@ def of_colours(results: Sequence[Result], where: str = '') -> Iterator[Part]:
 def _row(results: Sequence[Result], code: str, shots: int, name: str) -> tuple[str, ...] | None:
   plain = name.removesuffix(ENDING)
   here = [r for r in results if (r.cell.target, r.cell.shots) == (code, shots)]
-  gain = tables.difference(here, name, plain)
+  gain = paired.difference(here, name, plain)
   if not gain:
     return None
-  pair = tables.in_common([r for r in here if r.cell.contestant in (plain, name)])
+  pair = paired.in_common([r for r in here if r.cell.contestant in (plain, name)])
   iou, precision = (
     [found[who, code, shots].mean for who in (plain, name)]
     for found in (tables.means(pair), tables.means(pair, tables.average_precision))
   )
-  ahead = tables.difference(here, OURS + ENDING, name) if name != OURS + ENDING else None
+  ahead = paired.difference(here, OURS + ENDING, name) if name != OURS + ENDING else None
   return (
     code,
     str(shots),

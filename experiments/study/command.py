@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.options import Code, keep_compiled_programs
+from experiments.options import Code, DataOptions, keep_compiled_programs
 from experiments.progress import progress_bar
 from experiments.results import shard_of
 from experiments.runs import RUNS
 from experiments.selection_files import PAPER, choose_selections
-from experiments.study import archive, cells, protocols, terms
+from experiments.study import archive, cells, copies, protocols, terms
 from experiments.study.cells import Cell
 from experiments.study.protocols import (
   COLOUR_TARGETS,
@@ -76,11 +76,14 @@ def study(config: Config) -> Path:
   _check(config, protocol)
   workdir = workdir_of(config.workdir, config.protocol)
   index, count = shard_of(config.shard)
-  if config.known:
-    print(f'{archive.unpack(Path(config.known), workdir)} results taken over from {config.known}')
   wanted = list(dict.fromkeys(all_cells(config, protocol)))  # an option may name a thing twice
+  here = copies.fingerprints(wanted, _data_options(config, protocol))
+  if config.known:
+    taken = archive.unpack(Path(config.known), workdir, here)
+    print(f'{taken} results taken over from {config.known}')
   contestants = dict.fromkeys(cell.contestant for cell in wanted)
   terms.keep(workdir, contestants, config.protocol, simulated=config.simulated)
+  copies.keep(workdir, here)
   groups = _groups(wanted, index, count)
   total = sum(map(len, groups))
   missing = [[cell for cell in group if not (workdir / cell.file).exists()] for group in groups]
@@ -181,9 +184,6 @@ def _do_group(group: Sequence[Cell], config: Config, protocol: Protocol, workdir
 
 
 def _do(cell: Cell, config: Config, protocol: Protocol):
-  options = protocols.data_options(
-    protocol, simulated=config.simulated, raw_dir=config.raw_dir, data_dir=config.data_dir
-  )
   selections = choose_selections(
     config.selections_file,
     (),
@@ -194,7 +194,13 @@ def _do(cell: Cell, config: Config, protocol: Protocol):
     data_dir=config.data_dir,
   )
   workdir = workdir_of(config.workdir, config.protocol)
-  return do_cell(cell, options, protocol, selections, workdir)
+  return do_cell(cell, _data_options(config, protocol), protocol, selections, workdir)
+
+
+def _data_options(config: Config, protocol: Protocol) -> DataOptions:
+  return protocols.data_options(
+    protocol, simulated=config.simulated, raw_dir=config.raw_dir, data_dir=config.data_dir
+  )
 
 
 def keep_predictions(path: Path, predictions: np.ndarray) -> None:

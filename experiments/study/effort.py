@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.study import plots, tables
+from experiments.study import paired, plots, tables
 from experiments.study.cells import Result
 from experiments.study.document import Heading, Part, Picture, Table, Text
 from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS
@@ -65,7 +65,7 @@ def _reaches(curve: Mapping[int, float], yardstick: Mapping[int, float] | None) 
 def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:
   """IoU over seconds and memory on one machine; a picture is drawn into `out`."""
   machine = _machine_of_most(results)
-  results = tables.in_common([r for r in results if r.machine == machine])
+  results = paired.in_common([r for r in results if r.machine == machine])
   labels = labels_of(results)
   groups = {n: [r for r in results if r.cell.contestant == n] for n in labels}
   if not labels:
@@ -76,9 +76,10 @@ def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:
   }
   yield Heading('Cost')
   yield Text(
-    'Seconds to adapt to one set of annotated images and to predict one image (compilation'
-    ' included, training on sources not), medians of wall time, on a machine that may have had'
-    ' other work; largest memory of the process, which may have trained on sources before.'
+    'Seconds to adapt to one set of annotated images and to predict one image, medians of wall time'
+    ' on a machine that may have had other work; programs are compiled in that time unless the same'
+    ' had been before, and training on sources does not count. Largest memory of the process, which'
+    ' grows with what it did before, training on sources among it.'
     f' Everything is of the {len(results) // len(labels)} experiments that all of these'
     f' contestants have done on {machine or "machines that were not written down"}:'
     f' {", ".join(targets_of(results))}.'

@@ -7,18 +7,18 @@ from experiments.study.document import Heading, Part, Table, Text
 from experiments.study.protocols import OURS
 from experiments.study.sections import labels_of
 
-_PAPER = 'adapts as in the paper: weighted cross-entropy, Adam at a constant rate'
+_PAPER = "adapts with the paper's loss and optimizer, weighted cross-entropy and Adam"
 WORDS = {
   'otsu': "Otsu's threshold of every image; bright or dark, as fits the annotated images",
   'forest': 'random forest of pixels on multiscale intensity, edges and texture (scikit-image)',
   'forest-tuned': 'such a forest, at the threshold of highest IoU on annotated pixels held out',
-  'scratch': "FCRN from He's kernels with what helps training from scratch: batch-norm scale 1,"
-  ' cross-entropy + Dice, augmentation, a cosine schedule',
+  'scratch': "FCRN from He's kernels, with batch-norm scale 1, cross-entropy + Dice, augmentation"
+  ' and a cosine schedule (with all of the recipe: ours, from random parameters)',
   'transfer': f'FCRN, supervised training on the sources; {_PAPER}',
   'bce': f"FCRN, the paper's meta-learning with cross-entropy alone; {_PAPER}",
   'bce_entropy': 'meta-learned alike, with entropy regularisation',
   'bce_distillation': 'meta-learned alike, with distillation',
-  'combined': "meta-learned alike, with both: the paper's method",
+  'combined': "meta-learned alike, with both: the paper's method, at the length above",
   'random-normal': f"FCRN without any training on sources, the paper's kernels; {_PAPER}",
   'random-he': f"FCRN without any training on sources, He's kernels; {_PAPER}",
   'unet-normal': "the paper's U-Net without any training on sources, the paper's kernels",

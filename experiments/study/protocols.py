@@ -1,7 +1,7 @@
 """Who is compared, and on which terms: everything that the figures of a study depend on.
 
 Every contestant that is trained on sources takes the same number of gradient steps there, on as
-many crops; see `Protocol`.
+many annotated crops; see `Protocol`. Regularisers look at further crops, whose masks they ignore.
 """
 
 import dataclasses

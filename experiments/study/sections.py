@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.study import plots, protocols, tables
+from experiments.study import paired, plots, tables
 from experiments.study.cells import Result
 from experiments.study.document import Heading, Part, Picture, Table, Text
-from experiments.study.protocols import COMPARED, CONTESTANTS, OURS, PROTOCOLS, VARIANTS
+from experiments.study.protocols import COMPARED, CONTESTANTS, OURS, VARIANTS
 from fscs.datasets import CODES
 
 FAR = {'EM': 10, 'ssTEM': 3}  # sections between test and annotated images that tell copies apart
@@ -26,32 +26,8 @@ def targets_of(results: Sequence[Result]) -> list[str]:
   return [code for code in CODES if code in found]
 
 
-def summary(results: Sequence[Result], name: protocols.Name, missing: int = 0) -> Iterator[Part]:
-  """The terms of the protocol of that name, and ours against the others, losses first."""
-  protocol = PROTOCOLS[name]
-  selections = sorted({result.cell.selection for result in results})
-  drawn = (
-    'annotated images are drawn by a fixed seed from those that'
-    f' {protocols.REPORTED} scores in no selection, and of the others at most'
-    f' {protocol.max_test_images} are scored'
-    if protocol.rehearsal
-    else f'selections {", ".join(map(str, selections))} of the published ones; at most'
-    f' {protocol.max_test_images} test images of each, drawn by a fixed seed from those that the'
-    ' selection annotates for no K'
-  )
-  yield Text(
-    f'Protocol {name}: {drawn}; {protocol.training_steps} gradient steps on'
-    f' sources for everything that is trained there, {protocol.steps} steps of adaptation for all'
-    ' networks. IoU of the foreground, mean over images, then mean ± standard deviation over'
-    ' selections.'
-  )
-  if missing:
-    yield Text(f'Not finished: {missing} of the experiments are still to be done.')
-  if several := tables.starts(results):
-    of_whom = ', '.join(
-      f'{count} of {CONTESTANTS[name].label} on {code}' for (name, code), count in several.items()
-    )
-    yield Text(f'Results are of several trainings in place of one: {of_whom}.')
+def of_ours(results: Sequence[Result]) -> Iterator[Part]:
+  """Ours against the others, losses first."""
   if OURS in labels_of(results):
     yield from _losses(results)
     yield from _paired(results)
@@ -60,7 +36,7 @@ def summary(results: Sequence[Result], name: protocols.Name, missing: int = 0) -
 def _losses(results: Sequence[Result]) -> Iterator[Part]:
   """Ours against the best of its competitors, cell by cell."""
   labels = labels_of(results)
-  rivals = tables.losses_first([r for r in results if r.cell.contestant not in VARIANTS], OURS)
+  rivals = paired.losses_first([r for r in results if r.cell.contestant not in VARIANTS], OURS)
   if not rivals:
     return
   differences = [rival.difference for rival in rivals]
@@ -99,14 +75,14 @@ def _paired(results: Sequence[Result]) -> Iterator[Part]:
       (label, f'{d.mean:+.3f}', f'{d.low:+.3f} to {d.high:+.3f}', str(d.cells))
       for name, label in labels.items()
       if name != OURS and (name in VARIANTS) == of_variants
-      if (d := tables.difference(results, OURS, name))
+      if (d := paired.difference(results, OURS, name))
     ]
     if rows:
       yield Heading(title)
       yield Text(
         'Mean over the experiments that both have done, on the same images; 95 % interval by'
         ' Bayesian bootstrap over test images, each of which counts once however many selections'
-        ' score it.'
+        ' score it, and over the selections of a target. It is of these trainings, one a target.'
       )
       yield Table(('other', 'difference', '95 % interval', 'experiments'), rows)
 
@@ -169,14 +145,14 @@ def _gains(results: Sequence[Result]) -> Table:
   rows = []
   for name in VARIANTS:
     found = {
-      code: tables.difference([r for r in results if r.cell.target == code], OURS, name)
+      code: paired.difference([r for r in results if r.cell.target == code], OURS, name)
       for code in codes
     }
     means = {code: difference.mean for code, difference in found.items() if difference}
     if means:
       gains = f'{sum(mean > 0 for mean in means.values())} of {len(means)}'
       of_codes = (f'{means[code]:+.3f}' if code in means else '' for code in codes)
-      every = tables.difference(results, OURS, name)
+      every = paired.difference(results, OURS, name)
       interval = f'{every.low:+.3f} to {every.high:+.3f}'
       rows.append((labels[name], *of_codes, f'{every.mean:+.3f}', interval, gains))
   return Table(('instead', *codes, 'mean', '95 % interval', 'gains on'), rows)
@@ -218,14 +194,17 @@ def _far(
       for k, of_k in sorted(counts.items())
     )
     yield Heading(f'{code}, at least {distance} sections from every annotated one')
-    yield Text(f'Mean IoU of all such images. There are, in one selection after the other, {told}.')
+    yield Text(
+      'Mean IoU of all such images, and how many they are: rows of fewer are means over other'
+      f' images than the rest. There are, in one selection after the other, {told}.'
+    )
     yield _table(far, labels, [code])
 
 
 def _table(table, labels: dict[str, str], codes: Sequence[str]) -> Table:
   """A line per contestant, a column per target and K; the best of a column is bold.
 
-  Only those that have done the most selections there can be the best.
+  Only those that have done the most selections (or images) there can be the best.
   """
   columns = sorted({key[1:] for key in table}, key=lambda c: (codes.index(c[0]), c[1]))
   names = [name for name in labels if any(key[0] == name for key in table)]
@@ -242,5 +221,6 @@ def _table(table, labels: dict[str, str], codes: Sequence[str]) -> Table:
 
 
 def _mean(mean: tables.Mean) -> str:
-  one = mean.count == 1 or mean.deviation is None
-  return f'{mean.mean:.3f}' if one else f'{mean.mean:.3f} ± {mean.deviation:.3f}'
+  if mean.deviation is None:
+    return f'{mean.mean:.3f} ({mean.count})'
+  return f'{mean.mean:.3f}' + f' ± {mean.deviation:.3f}' * (mean.count > 1)

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.options import DataOptions
 from experiments.runs import PLACES, write_text
 from experiments.study import networks, protocols
 from experiments.study.protocols import CONTESTANTS, PROTOCOLS, TRAININGS, Tuning
 from fscs.errors import InputError
 
 FOLDER = 'terms'
+VERSION = 1  # to be raised where code, and no option, changes what comes out
 
 # Of a protocol: what decides the result of one experiment, not how many there are. The sizes are
 # the same for all that a folder holds, since its trainings serve all of its protocols.
@@ -41,11 +43,19 @@ def of(name: str, protocol: protocols.Name, *, simulated: bool) -> dict[str, Any
     network['colours'] = True
   groups = {'network': network, 'training': training, 'tuning': tuning, 'protocol': lengths}
   data = {'simulated': simulated, **_without_places(options)}
-  return json.loads(json.dumps({**groups, 'data': data}))
+  return _as_json({'version': VERSION, **groups, 'data': data})
 
 
 def _without_places(options: Any) -> dict[str, Any]:
-  return {n: value for n, value in dataclasses.asdict(options).items() if n not in _NOT_KEPT}
+  return _kept(dataclasses.asdict(options))
+
+
+def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
+  return {name: value for name, value in options.items() if name not in _NOT_KEPT}
+
+
+def _as_json(values: Any) -> Any:
+  return json.loads(json.dumps(values))
 
 
 def keep(
@@ -79,7 +89,7 @@ def keep_all(workdir: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
   folder = workdir / FOLDER
   folder.mkdir(parents=True, exist_ok=True)
   for name, wanted in tables.items():
-    full = _completed(wanted, there.get(name, wanted))
+    full = _completed(wanted)
     if full != there.get(name):
       write_text(folder / f'{name}.json', json.dumps(full, indent=1) + '\n')
 
@@ -89,8 +99,7 @@ def check_sizes(
 ) -> None:
   """Raises InputError where a folder's {protocol-contestant: terms} are of other sizes."""
   for name, found in there.items():
-    pair = _completed(found, wanted), _completed(wanted, found)
-    if differences := list(_differences(*map(_sizes, pair))):
+    if differences := list(_differences(_sizes(found), _sizes(wanted))):
       raise InputError(
         f'{workdir} has results on other terms, {name} for one: {"; ".join(differences)}. Give'
         ' another --workdir or --protocol'
@@ -98,6 +107,7 @@ def check_sizes(
 
 
 def _sizes(table: Mapping[str, Any]) -> dict[str, Any]:
+  table = _completed(table)
   lengths = table.get('protocol', {})
   return {'protocol': {n: lengths.get(n) for n in _SIZES}, 'data': table.get('data', {})}
 
@@ -119,33 +129,27 @@ def _read(path: Path) -> dict[str, Any]:
 
 def different(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
   """Where two tables of terms differ, in words."""
-  return list(_differences(_completed(found, wanted), _completed(wanted, found)))
+  return list(_differences(_completed(found), _completed(wanted)))
 
 
-def _completed(table: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-  """Terms with what was not kept yet when they were written.
-
-  Options that there were not yet have their defaults; where options of training and data were not
-  kept at all, they are taken to be those of the other terms.
-  """
-  tuning, training = table.get('tuning'), table.get('training')
-  known = (other.get('training') or {}).get('config')
-  if training and ('config' in training or known is not None):
-    defaults = networks.option_defaults(training['command'])
-    defaults = json.loads(json.dumps({n: v for n, v in defaults.items() if n not in _NOT_KEPT}))
-    training = {**training, 'config': {**defaults, **training.get('config', known)}}
+def _completed(table: Mapping[str, Any]) -> dict[str, Any]:
+  """Terms with the defaults of options that there were not yet when they were written."""
+  tuning, training, data = (table.get(name) for name in ('tuning', 'training', 'data'))
+  if training and (config := training.get('config')):
+    defaults = _as_json(_kept(networks.option_defaults(training['command'])))
+    training = {**training, 'config': {**defaults, **config}}
   return {
     **table,
     'tuning': tuning and {**Tuning()._asdict(), **tuning},
     'training': training,
-    'data': {**other.get('data', {}), **table.get('data', {})},
+    'data': data and {**_without_places(DataOptions()), **data},
   }
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], of: str = ''):
   for name in sorted(found.keys() | wanted.keys()):
     there, now = found.get(name), wanted.get(name)
-    if isinstance(there, dict) and isinstance(now, dict):
-      yield from _differences(there, now, f'{of}{name} ')
+    if isinstance(there, dict) or isinstance(now, dict):
+      yield from _differences(there or {}, now or {}, f'{of}{name} ')
     elif there != now:
       yield f'{of}{name} is {there!r} there and {now!r} now'

@@ -1,0 +1,73 @@
+"""Which copies of the data sets the results of a study are of, kept beside them."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from experiments import data
+from experiments.options import DataOptions
+from experiments.runs import write_text
+from experiments.study.cells import Cell
+from experiments.study.protocols import CONTESTANTS
+from fscs import datasets
+from fscs.datasets import CODES
+from fscs.errors import InputError
+
+FILE = 'copies.json'
+
+Copies = Mapping[str, str]  # {code: fingerprint}, of the data sets that matter
+
+
+def codes_of(cell: Cell) -> set[str]:
+  """The data sets that a result depends on: its target, and the sources of what is trained."""
+  contestant = CONTESTANTS.get(cell.contestant)
+  return set(CODES) if contestant and contestant.training else {cell.target}
+
+
+def fingerprints(cells: Iterable[Cell], options: DataOptions) -> dict[str, str]:
+  """Of the data sets that cells depend on, as they are on disk; reads them."""
+  codes = set().union(*map(codes_of, cells))
+  return {code: datasets.fingerprint(data.load_set(code, options)) for code in sorted(codes)}
+
+
+def unlike(there: Copies, here: Copies) -> set[str]:
+  """The data sets that are here and of which there are other copies there, or who knows which."""
+  return {code for code in here if there.get(code) != here[code]}
+
+
+def read(workdir: Path) -> dict[str, str]:
+  """Those of a study; none if it has no results yet.
+
+  Raises:
+    InputError: the file is damaged.
+  """
+  path = workdir / FILE
+  if not path.exists():
+    return {}
+  try:
+    return as_copies(json.loads(path.read_text()))
+  except ValueError as error:
+    raise InputError(f'{path} is damaged ({error}): give another --workdir') from error
+
+
+def as_copies(content: object) -> dict[str, str]:
+  """Raises ValueError where JSON values are no such table."""
+  if isinstance(content, dict) and all(isinstance(v, str) for v in content.values()):
+    return content
+  raise ValueError('it has no fingerprints of data sets')
+
+
+def keep(workdir: Path, copies: Copies) -> None:
+  """Write which copies results are about to be of; those that are there must be the same.
+
+  Raises:
+    InputError: the folder has results of other copies.
+  """
+  there = read(workdir)
+  if others := sorted(code for code in copies if there.get(code, copies[code]) != copies[code]):
+    raise InputError(
+      f'{workdir} has results of other copies of {", ".join(others)}, with more, fewer or other'
+      ' images: give the --raw-dir that they were made with, or another --workdir'
+    )
+  workdir.mkdir(parents=True, exist_ok=True)
+  write_text(workdir / FILE, json.dumps({**there, **copies}, indent=1) + '\n')
