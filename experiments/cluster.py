@@ -7,6 +7,7 @@ checkpoints, and process 0 alone writes.
 
 import contextlib
 import dataclasses
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -60,6 +61,8 @@ def join(options: ClusterOptions) -> None:
       f'--process-id is {options.process_id}: with --num-processes={options.num_processes} it is'
       f' one of 0 to {options.num_processes - 1}'
     )
+  if not re.fullmatch(r'\S+:\d+', options.coordinator):
+    raise InputError(f'--coordinator is {options.coordinator}: HOST:PORT is needed, as host1:45671')
   _initialise(
     {
       'coordinator_address': options.coordinator,

@@ -20,7 +20,7 @@ from experiments.options import run
 from experiments.progress import progress_bar
 from experiments.report_page import Case, write_page
 from experiments.results import write_table
-from experiments.runs import CONFIG_FILE, open_workdir, read_config
+from experiments.runs import CONFIG_FILE, opened_workdir, read_config
 from experiments.starting import load_start
 from fscs.errors import InputError
 from fscs.finetuning import LEARNING_RATES, Result, Settings, finetune_with_trials, num_steps
@@ -77,7 +77,6 @@ def finetune(config: Config) -> Path:
   names, images, masks = ([getattr(page, of) for page in pages] for of in ('name', 'grey', 'mask'))
   workdir = Path(config.workdir)
   _forget_unfinished(workdir)
-  open_workdir(workdir, config, {'command': 'finetune', 'images': names}, free=('report',))
   settings = Settings(
     num_steps=config.steps,
     batch_size=config.batch_size,
@@ -87,20 +86,22 @@ def finetune(config: Config) -> Path:
     optimizer=config.optimizer,
     orientations=config.orientations,
   )
-  with progress_bar('steps', num_steps(len(images), settings)) as advance:
-    result = finetune_with_trials(
-      start,
-      images,
-      masks,
-      names=names,
-      channel=channel,
-      scale=config.scale,
-      settings=settings,
-      advance=advance,
-    )
-  _write(workdir, result)
-  if config.report:
-    _write_report(workdir, result, config)
+  facts = {'command': 'finetune', 'images': names}
+  with opened_workdir(workdir, config, facts, free=('report',)):
+    with progress_bar('steps', num_steps(len(images), settings)) as advance:
+      result = finetune_with_trials(
+        start,
+        images,
+        masks,
+        names=names,
+        channel=channel,
+        scale=config.scale,
+        settings=settings,
+        advance=advance,
+      )
+    _write(workdir, result)
+    if config.report:
+      _write_report(workdir, result, config)
   _tell(result, workdir)
   return workdir
 

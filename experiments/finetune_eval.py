@@ -26,7 +26,7 @@ from experiments.initialisations import Initialisation
 from experiments.options import make_network, run
 from experiments.progress import progress_bar
 from experiments.results import Row
-from experiments.runs import default_workdir, open_workdir
+from experiments.runs import default_workdir, opened_workdir
 from experiments.selection_files import choose_selections, save_selections
 from fscs.errors import InputError
 from fscs.evaluate import Adapted, Scores, make_finetune, make_score
@@ -61,14 +61,14 @@ def finetune_eval(config: Config) -> Path:
   supports = _supports(config, selections, grey_set.names)
   workdir = default_workdir(config, f'{config.target}-{config.arch}-eval')
   facts = {'command': 'finetune_eval', 'data_fingerprints': fingerprints}
-  open_workdir(workdir, config, facts, free=GRID)
-  save_selections(workdir / 'selections.json', selections)
-  try:
-    _fill_grid(config, inits, grey_set, supports, workdir)
-  finally:
-    rows = results.read_all(workdir)
-    if rows:
-      _write_summary(workdir, rows, f'{config.target}, {config.arch}')
+  with opened_workdir(workdir, config, facts, free=GRID, part=config.shard):
+    save_selections(workdir / 'selections.json', selections)
+    try:
+      _fill_grid(config, inits, grey_set, supports, workdir)
+    finally:
+      rows = results.read_all(workdir)
+      if rows:
+        _write_summary(workdir, rows, f'{config.target}, {config.arch}')
   if rows:
     print((workdir / 'summary.md').read_text())
   print(f'table, scores and pictures: {workdir}')
@@ -114,8 +114,8 @@ def _fill_grid(config, inits, grey_set: GreySet, supports, workdir: Path) -> Non
     for init in inits
     for number in config.selections
   ]
-  begin, end = (len(grid) * part // count for part in (index - 1, index))
-  cells = grid[begin:end]  # neighbours, since these can be adapted together
+  first, end = (len(grid) * part // count for part in (index - 1, index))
+  cells = grid[first:end]  # neighbours, since these can be adapted together
   missing = [cell for cell in cells if _key(config, *cell) not in done]
   with progress_bar('fine-tunings', len(cells), len(cells) - len(missing)) as advance:
     for group in _together(missing, config.at_once or _at_once_by_default()):

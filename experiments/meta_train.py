@@ -33,7 +33,7 @@ from experiments.options import (
   run,
   warn_without_accelerator,
 )
-from experiments.runs import default_workdir, describe, open_workdir
+from experiments.runs import default_workdir, describe, opened_workdir, require_not_shorter
 from experiments.sources import SourceOptions, Sources
 from fscs.adapt import History
 from fscs.ahead import compile_ahead
@@ -103,16 +103,20 @@ def meta_train(config: Config) -> Path:
   mesh = task_mesh(len(codes) * config.task_batch, cluster.chosen_devices(config))
   model = make_network(config)
   warn_without_accelerator(config)
+  require_not_shorter(workdir, config.meta_epochs, '--meta-epochs')
   params = _start(config, model, workdir)
   data = sources.load(config, codes)
   facts = {'command': 'meta_train', 'sources': codes, 'data_fingerprints': data.fingerprints}
-  if cluster.is_primary():
-    lengths = ('meta_epochs',) if config.meta_schedule == 'constant' else ()
-    open_workdir(workdir, config, facts, free=(*lengths, *PLACES_OF_WORK))
   inner, outer = _inner_loop(config, model), _outer(config)
   state = replicate(init_state(params, outer), mesh)
   description = describe(config, facts)
-  with cluster.last_words(), Checkpoints(workdir / 'checkpoints', description) as checkpoints:
+  with contextlib.ExitStack() as stack:
+    if cluster.is_primary():
+      lengths = ('meta_epochs',) if config.meta_schedule == 'constant' else ()
+      free = (*lengths, *PLACES_OF_WORK)
+      stack.enter_context(opened_workdir(workdir, config, facts, free=free))
+    stack.enter_context(cluster.last_words())
+    checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', description))
     if checkpoints.latest_step is not None:
       state = checkpoints.restore(state)
     begin = int(state.step)
@@ -122,8 +126,8 @@ def meta_train(config: Config) -> Path:
         sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
       blocks = _blocks(config, codes, state, programs, workdir)
       state = _keep(config, codes, begin, blocks, checkpoints, workdir)
-  known = {'architecture': config.arch, 'diameter_range': data.diameter_range}
-  save_init(workdir / 'init', state.params, {**known, **description})
+    known = {'architecture': config.arch, 'diameter_range': data.diameter_range}
+    save_init(workdir / 'init', state.params, {**known, **description})
   if cluster.is_primary():
     print(f'initialisation and figures: {workdir}')
   return workdir

@@ -102,7 +102,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     'finetune_lr': 1e-3,
     'norm_scale': 0.1,
     'max_test_images': 3,
-    'simulated_images': 8,
+    'simulated_images': 12,
   },
 }
 

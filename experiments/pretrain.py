@@ -28,7 +28,13 @@ from experiments.options import (
   warn_without_accelerator,
 )
 from experiments.progress import progress_bar
-from experiments.runs import FigureLog, default_workdir, describe, open_workdir
+from experiments.runs import (
+  FigureLog,
+  default_workdir,
+  describe,
+  opened_workdir,
+  require_not_shorter,
+)
 from experiments.sources import SourceOptions
 from fscs.augmentation import make_augment
 from fscs.checkpoint import Checkpoints, save_init
@@ -86,11 +92,6 @@ def pretrain(config: Config) -> Path:
   warn_without_accelerator(config)
   data = sources.load(config, codes)
   facts = {'command': 'pretrain', 'sources': codes, 'data_fingerprints': data.fingerprints}
-  lengths = ('pretrain_epochs', 'pretrain_steps')
-  free = lengths if config.pretrain_schedule == 'constant' else ()  # a longer run may go on
-  open_workdir(workdir, config, facts, free=free)
-  sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
-
   key = jax.random.key(config.seed)
   params = init_params(model, jax.random.fold_in(key, 0))
   num_steps = num_training_steps(
@@ -103,7 +104,14 @@ def pretrain(config: Config) -> Path:
   optimizer = inner_optimizer(rate, config.weight_decay, config.optimizer)
   optimizer = with_kernel_norms(optimizer, config.kernel_norms)
   state = MetaState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
-  with Checkpoints(workdir / 'checkpoints', describe(config, facts)) as checkpoints:
+  lengths = ('pretrain_epochs', 'pretrain_steps')
+  free = lengths if config.pretrain_schedule == 'constant' else ()  # a longer run may go on
+  require_not_shorter(workdir, num_steps, '--pretrain-steps')
+  with (
+    opened_workdir(workdir, config, facts, free=free),
+    Checkpoints(workdir / 'checkpoints', describe(config, facts)) as checkpoints,
+  ):
+    sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
     if checkpoints.latest_step is not None:
       state = checkpoints.restore(state)
     try:
@@ -111,8 +119,8 @@ def pretrain(config: Config) -> Path:
     finally:
       sources.draw_curves(workdir)
     params = checkpoints.restore_params(checkpoints.best_step)
-  known = {'architecture': config.arch, 'diameter_range': data.diameter_range}
-  save_init(workdir / 'init', params, {**known, **describe(config, facts)})
+    known = {'architecture': config.arch, 'diameter_range': data.diameter_range}
+    save_init(workdir / 'init', params, {**known, **describe(config, facts)})
   print(f'initialisation and figures: {workdir}')
   return workdir
 

@@ -73,7 +73,7 @@ def report(config: Config) -> Path:
       f'--workdir={workdir} has no results of --protocol={config.protocol}: run python -m'
       ' experiments.study first'
     )
-  kept = terms.read_all(workdir)
+  kept = terms.of_results(workdir)
   simulated = any(table['data']['simulated'] for table in kept.values())
   terms.check_sizes(workdir, kept, terms.of(OURS, config.protocol, simulated=simulated))
   out = Path(config.out or workdir / 'report')

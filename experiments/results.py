@@ -30,7 +30,7 @@ class Row(NamedTuple):
   foreground_accuracy: float
   num_steps: int  # of fine-tuning; 0 where no support image has an admissible crop
   num_test_images: int
-  seconds: float  # fine-tuning and scoring, compilation included
+  seconds: float  # fine-tuning, scoring and drawing, compilation included
 
   @property
   def key(self) -> tuple:

@@ -1,15 +1,17 @@
 """Folders of runs: configuration, versions, figures of every step as CSV and TensorBoard events."""
 
+import contextlib
 import csv
 import dataclasses
 import json
 import os
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+from filelock import FileLock, Timeout
 
 from experiments.environment import versions
 from fscs.errors import InputError
@@ -35,19 +37,29 @@ def describe(config: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
   return json.loads(json.dumps(wanted))  # tuples become lists, as they will be read back
 
 
-def open_workdir(
-  workdir: Path, config: Any, facts: Mapping[str, Any], *, free: Collection[str] = ()
-) -> None:
+@contextlib.contextmanager
+def opened_workdir(
+  workdir: Path,
+  config: Any,
+  facts: Mapping[str, Any],
+  *,
+  free: Collection[str] = (),
+  part: str | None = None,
+) -> Iterator[None]:
   """Make the run's folder and write its configuration; one that is there must be the same.
+
+  No other process has the same part of the folder while this one does.
 
   Args:
     workdir: folder of the run.
     config: the command's dataclass.
     facts: what else must be equal to go on, such as the data's fingerprints.
     free: options that may differ, besides those that only say where things are.
+    part: a part of the work that may be done beside others, such as '1/3'.
 
   Raises:
-    InputError: the folder belongs to a run of another configuration, or cannot be written.
+    InputError: the folder belongs to a run of another configuration, cannot be written, or another
+      process is at work there.
   """
   wanted = describe(config, facts)
   path = workdir / CONFIG_FILE
@@ -57,11 +69,33 @@ def open_workdir(
     _check_same(found, wanted, defaults, workdir, PLACES | set(free))
     if found.get('versions') != versions():
       print(f'note: {workdir} was begun with other package versions: {path}', file=sys.stderr)
+  with contextlib.ExitStack() as stack:
+    try:
+      workdir.mkdir(parents=True, exist_ok=True)
+      stack.enter_context(_locked(workdir, part))
+      write_text(path, json.dumps({**wanted, 'versions': versions()}, indent=2) + '\n')
+    except OSError as error:
+      raise InputError(f'workdir {workdir} cannot be written: {error.strerror or error}') from error
+    yield
+
+
+@contextlib.contextmanager
+def _locked(workdir: Path, part: str | None) -> Iterator[None]:
+  """The system lets go of the lock when the process ends, in whatever way."""
+  lock = FileLock(workdir / f'.lock{"-" + part.replace("/", "-of-") if part else ""}')
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps({**wanted, 'versions': versions()}, indent=2) + '\n')
-  except OSError as error:
-    raise InputError(f'workdir {workdir} cannot be written: {error.strerror or error}') from error
+    lock.acquire(blocking=False)
+  except Timeout as error:
+    raise InputError(
+      f'workdir {workdir}: another process is at work there; wait until it has ended, or give'
+      ' another --workdir'
+    ) from error
+  except NotImplementedError:  # the file system has no locks
+    pass
+  try:
+    yield
+  finally:
+    lock.release()
 
 
 def require_config(workdir: Path, config: Any) -> None:
@@ -99,7 +133,7 @@ def _check_same(
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
-  """What `open_workdir` wrote.
+  """What `opened_workdir` wrote.
 
   Raises:
     InputError: there is none, or it is damaged.
@@ -168,6 +202,16 @@ def read_figures(path: Path) -> list[dict[str, str]]:
     return []
   with path.open(newline='') as file:
     return list(csv.DictReader(file))
+
+
+def require_not_shorter(workdir: Path, steps: int, option: str) -> None:
+  """Raises InputError where a run has gone on for more steps than are asked for now."""
+  done = max((int(path.name) for path in _checkpoints(workdir)), default=0)
+  if done > steps:
+    raise InputError(
+      f'workdir {workdir} has done {done} steps, and {option} asks for {steps}: give as many at'
+      ' least, or another --workdir'
+    )
 
 
 def newest_run(command: str, parent: Path = RUNS) -> Path:

@@ -63,6 +63,9 @@ def load(config, codes: tuple[str, ...]) -> Sources:
   """Load, prepare and split the sources, and put them on the device."""
   grey_sets, fingerprints = data.load_prepared(codes, config)
   objects = [_objects(grey_set) for grey_set in grey_sets]
+  for code, labels in zip(codes, objects, strict=True):
+    if not any(image.any() for image in labels):
+      raise InputError(f'{code}: no foreground is left: choose a smaller --downscale')
   found = config.diameter_range or 2 * (float(np.median(list(map(typical_diameter, objects)))),)
   strides = [data.source_stride(code, config.downscale) for code in codes]
   if config.diameter_range is not None:

@@ -1,7 +1,7 @@
 """Random changes of crops that leave a microscopy image plausible, inside jit.
 
-Images are (B, H, H, 1) float32 in [-1, 1], masks alike in {0, 1}; every crop of a batch is changed
-by itself.
+Images are (B, H, H, 1) float32 in [-1, 1], and a little beyond once they are changed, masks alike
+in {0, 1}; every crop of a batch is changed by itself.
 """
 
 import functools
@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from fscs.errors import named
 
 Augment = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]  # key, crops
 AugmentationName = Literal['none', 'mild', 'strong']
@@ -38,8 +40,12 @@ STRENGTHS: dict[AugmentationName, Strength | None] = {
 
 
 def make_augment(name: AugmentationName) -> Augment | None:
-  """The augmentation of that name, a function of (key, images, masks); None for none."""
-  strength = STRENGTHS[name]
+  """The augmentation of that name, a function of (key, images, masks); None for none.
+
+  Raises:
+    InputError: there is no such augmentation.
+  """
+  strength = named(STRENGTHS, name, 'augmentation')
   return strength and functools.partial(augment, strength=strength)
 
 

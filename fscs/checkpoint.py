@@ -22,9 +22,24 @@ def save_init(path: str | Path, params: Params, metadata: Mapping[str, Any]) -> 
   Args:
     path: folder to write.
     params: parameters of a network.
-    metadata: JSON values; 'architecture' should be among them.
+    metadata: JSON values. Who reads it wants 'architecture' (see `fscs.make_model`),
+      'diameter_range' (least and most of the objects it knows, in pixels) and 'sources' (codes of
+      the data sets it has learned from, on which it is not evaluated).
+
+  Raises:
+    InputError: `path` holds other files, which would be lost.
   """
-  ocp.save(Path(path).absolute(), params, overwrite=True, custom_metadata=dict(metadata))
+  path = Path(path).absolute()
+  require_replaceable(path)
+  ocp.save(path, params, overwrite=True, custom_metadata=dict(metadata))
+
+
+def require_replaceable(path: Path) -> None:
+  """Raises InputError unless nothing is at `path`, or an empty folder, or one written here."""
+  if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    return
+  if not any((path / name).exists() for name in _MARKS):
+    raise InputError(f'{path} holds other files, which would be lost: give another folder')
 
 
 def load_init(path: str | Path) -> tuple[Params, dict[str, Any]]:
@@ -39,6 +54,10 @@ def load_init(path: str | Path) -> tuple[Params, dict[str, Any]]:
   described = _readable(path, ocp.metadata, path)
   abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), described.metadata)
   return _readable(path, ocp.load, path, abstract), dict(described.custom_metadata or {})
+
+
+_LONGEST_REASON = 150  # characters of what Orbax says
+_MARKS = ('_CHECKPOINT_METADATA', 'orbax.checkpoint')  # files of every folder that Orbax writes
 
 
 class Checkpoints:
@@ -103,7 +122,7 @@ class Checkpoints:
     Raises:
       InputError: the checkpoint is damaged or holds another structure.
     """
-    return _readable(self._checkpointer.directory, self._checkpointer.load, step, like)
+    return _readable(self._folder_of(step), self._checkpointer.load, step, like)
 
   def restore_params(self, step: int) -> Params:
     """Only the parameters of a `MetaState` that was saved, as NumPy arrays.
@@ -111,10 +130,15 @@ class Checkpoints:
     Raises:
       InputError: as `restore`.
     """
-    directory = self._checkpointer.directory
-    saved = _readable(directory, self._checkpointer.metadata, step).metadata
+    folder = self._folder_of(step)
+    saved = _readable(folder, self._checkpointer.metadata, step).metadata
     abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), saved)
-    return _readable(directory, self._checkpointer.load, step, abstract)['params']
+    return _readable(folder, self._checkpointer.load, step, abstract)['params']
+
+  def _folder_of(self, step: int | None) -> Path:
+    """Of that step, or of the latest."""
+    step = self.latest_step if step is None else step
+    return Path(self._checkpointer.directory, str(step))
 
 
 def _readable(path: Path, read, *arguments: Any) -> Any:
@@ -122,8 +146,9 @@ def _readable(path: Path, read, *arguments: Any) -> Any:
   try:
     return read(*arguments)
   except Exception as error:  # many kinds for one thing: not a readable checkpoint
-    first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise InputError(
-      f'checkpoint {path} cannot be read: it is damaged, or the folder of something else; make it'
-      f' again, or give another folder ({first_line})'
+      f'checkpoint {path} cannot be read: it is damaged, or the folder of something else; remove'
+      ' it, to go on from an earlier one or make it again, or give another folder'
+      f' ({reason[:_LONGEST_REASON]})'
     ) from error

@@ -217,7 +217,10 @@ def make_score(
   batch_size: int = 32,
   orientations: Orientations = 1,
 ) -> Callable[[Adapted, GreySet, Sequence[int]], tuple[Scores, np.ndarray]]:
-  """A function from (adapted, set, image indices) to scores and (N, H, W) boolean predictions."""
+  """A function from (adapted, set, image indices) to scores and (N, H, W) boolean predictions.
+
+  Foreground is where the probability is above 0.5.
+  """
   predict = make_predict(model, statistics=statistics, batch_size=batch_size)
   at_once = batch_size if statistics == 'batch' else IMAGES_AT_ONCE
 

@@ -68,7 +68,18 @@ def finetune(
   masks: Sequence[np.ndarray],
   **options,
 ) -> Segmenter:
-  """A segmenter that has learned from a few annotated images; options as `finetune_with_trials`."""
+  """A segmenter that has learned from a few annotated images.
+
+  Args:
+    initialisation: where to start; `fscs.pretrained()` is one.
+    images: (H, W) or (H, W, channels) each, any numbers, of any sizes.
+    masks: (H, W) each, 0 for background; several positive values tell objects apart.
+    **options: names, channel, scale, settings (a `fscs.finetuning.Settings`: steps, crops, seed
+      and others) and advance, as `fscs.finetuning.finetune_with_trials` takes them.
+
+  Raises:
+    InputError: names the image and what is wrong with it or its mask.
+  """
   return finetune_with_trials(initialisation, images, masks, **options).segmenter
 
 

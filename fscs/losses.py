@@ -1,7 +1,8 @@
 """Losses of the meta-objective.
 
-Logits and masks are (B, H, W, 1); masks are 0 or 1; every loss is a scalar mean, in nats per pixel
-(the distillation loss: squared units of the features).
+Logits and masks are (B, H, W, 1); masks are 0 or 1; every loss is a scalar mean: cross-entropies
+and the entropy in nats per pixel, one minus Dice without unit, distillation in squared units of
+the features.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fscs.errors import InputError, named
 from fscs.types import Episode, Params
 
 Objective = Literal['bce', 'bce_entropy', 'bce_distillation', 'combined']
@@ -59,6 +61,9 @@ def bce_dice(logits: jax.Array, masks: jax.Array) -> jax.Array:
     logits: (B, H, W, 1), unnormalised.
     masks: (B, H, W, 1), 0 or 1.
 
+  Returns:
+    Scalar: nats per pixel plus a number from 0 to 1.
+
   References:
     Milletari, Navab and Ahmadi, 3DV 2016 (arXiv 1606.04797), for Dice as a loss.
   """
@@ -98,6 +103,9 @@ def distillation(features: jax.Array, other_features: jax.Array) -> jax.Array:
     features: (B, h, w, C) of the task's images.
     other_features: (B, h, w, C) of S_p's images.
 
+  Returns:
+    Scalar: mean over all of (features - other_features)^2.
+
   References:
     Dawoud et al., ECML-PKDD 2020, eq. 4.
   """
@@ -129,13 +137,23 @@ def objective_loss(
 
   Returns:
     The scalar loss, and every term of `TERMS` unweighted (0 where the objective has it not).
+
+  Raises:
+    InputError: there is no such objective, or `apply` gives other than logits (of the masks' shape)
+      and features.
   """
+  used = named(_USED, objective, 'objective')
   logits, features = apply(params, episode.images)
+  if logits.shape != episode.masks.shape:
+    raise InputError(
+      f'apply gives logits of shape {logits.shape} for masks of {episode.masks.shape}: a pair of'
+      ' logits and features is needed'
+    )
   terms = {name: jnp.zeros(()) for name in TERMS}
   terms['segmentation'] = pixel_loss(logits, episode.masks)
-  if 'entropy' in _USED[objective]:
+  if 'entropy' in used:
     terms['entropy'] = entropy_regularisation(apply(params, episode.entropy_images)[0])
-  if 'distillation' in _USED[objective]:
+  if 'distillation' in used:
     other_features = apply(params, episode.distillation_images)[1]
     terms['distillation'] = distillation(features, other_features)
   loss = terms['segmentation'] + alpha * terms['entropy'] + beta * terms['distillation']

@@ -24,6 +24,16 @@ class InnerLoop:
   """What is the same for every task; a function of (params, episode, key) that can be jitted.
 
   The key decides how crops are augmented, and is not needed without augmentation.
+
+  Attributes:
+    apply: (params, images) -> (logits, features).
+    objective: which terms of the loss count, see `fscs.losses.objective_loss`.
+    optimizer: begins anew in every episode; see `fscs.inner_optimizer`.
+    num_steps: optimiser steps per episode.
+    alpha: weight of the entropy regularisation.
+    beta: weight of the distillation.
+    pixel_loss: the segmentation loss, of logits and masks.
+    augment: a function of (key, images, masks), see `fscs.augmentation.make_augment`, or None.
   """
 
   apply: Apply

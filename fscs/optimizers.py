@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import optax
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
+from fscs.errors import named
+
 OptimizerName = Literal['adam', 'muon']
 KernelNorms = Literal['free', 'kept']
 
@@ -32,8 +34,11 @@ def inner_optimizer(
     learning_rate: a number, or a function of the number of steps done.
     weight_decay: share of the parameters that is added to their gradients.
     name: 'adam', or 'muon' with Adam for what is no kernel of several output channels.
+
+  Raises:
+    InputError: there is no such optimizer.
   """
-  make = {'adam': optax.adam, 'muon': _muon}[name]
+  make = named({'adam': optax.adam, 'muon': _muon}, name, 'optimizer')
   return optax.chain(optax.add_decayed_weights(weight_decay), make(learning_rate))
 
 

@@ -171,8 +171,14 @@ def object_diameters(labels: np.ndarray) -> np.ndarray:
 
 
 def typical_diameter(labels: Sequence[np.ndarray]) -> float:
-  """The median diameter of the objects, each counted by its area, so that specks hardly count."""
+  """The median diameter of the objects, each counted by its area, so that specks hardly count.
+
+  Raises:
+    InputError: there is no object.
+  """
   diameters = np.sort(np.concatenate([object_diameters(image) for image in labels]))
+  if not len(diameters):
+    raise InputError('no object is left to measure: annotate some, or shrink the images less')
   areas = np.cumsum(diameters**2)
   return float(diameters[np.searchsorted(areas, areas[-1] / 2)])
 

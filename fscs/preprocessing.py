@@ -52,8 +52,17 @@ def grey(image: np.ndarray, code: str, protocol: Protocol = 'corrected') -> np.n
   """(H, W) or (H, W, 3 or 4) of 8 or 16 bits to (H, W) uint8.
 
   RGB(A) goes to luma. 16-bit values are scaled from the limits of `INTENSITY_LIMITS` (the whole
-  range for other codes) in the corrected protocol and clipped at 255 in the paper's.
+  range for other codes, which leaves cameras of 12 bits few grey values; see
+  `fscs.own_images.stretch`) in the corrected protocol and clipped at 255 in the paper's.
+
+  Raises:
+    InputError: another shape or type.
   """
+  if image.dtype not in (np.uint8, np.uint16) or image.shape[2:] not in ((), (3,), (4,)):
+    raise InputError(
+      f'{code}: an image of shape {image.shape} and type {image.dtype}: (H, W), RGB or RGBA of'
+      ' uint8 or uint16 are needed; fscs.own_images.stretch makes them of other grey values'
+    )
   if image.ndim == 3:
     luma = np.rint(image[..., :3] @ np.array(LUMA, np.float32))
     image = luma.astype(image.dtype)
@@ -82,19 +91,21 @@ def prepare(
   """Grey, scale and stack the images of one set.
 
   Args:
-    image_set: images of one size.
+    image_set: images of one size; what is not 0 in a mask is foreground.
     protocol: see `grey`.
     downscale: whole factor by which images shrink; a mask pixel is foreground where at least half
       of its block is.
 
   Raises:
-    InputError: the images differ in size.
+    InputError: the images or masks differ in size, or images are of another type, see `grey`.
   """
-  shapes = {image.shape[:2] for image in image_set.images}
-  if len(shapes) != 1:
-    raise InputError(f'{image_set.code}: images of one size are needed, found {sorted(shapes)}')
   images = [grey(image, image_set.code, protocol) for image in image_set.images]
-  masks = image_set.masks
+  masks = [mask > 0 for mask in image_set.masks]
+  shapes = {image.shape for image in (*images, *masks)}
+  if len(shapes) != 1:
+    raise InputError(
+      f'{image_set.code}: images and masks of one size are needed, found {sorted(shapes)}'
+    )
   if downscale > 1:
     images = [np.rint(shrink(image, downscale)) for image in images]
     masks = [shrink(mask, downscale) >= 0.5 for mask in masks]

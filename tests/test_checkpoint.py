@@ -48,3 +48,30 @@ def test_missing_and_damaged_initialisations_are_named(tmp_path):
   (tmp_path / 'empty').mkdir()
   with pytest.raises(InputError, match='empty cannot be read'):
     load_init(tmp_path / 'empty')
+
+
+def test_a_folder_of_other_files_is_not_replaced(tmp_path):
+  (tmp_path / 'thesis.txt').write_text('all of it')
+  with pytest.raises(InputError, match='holds other files, which would be lost'):
+    save_init(tmp_path, PARAMS, {})
+  with pytest.raises(InputError, match='holds other files'):
+    save_init(tmp_path / 'thesis.txt', PARAMS, {})
+  assert (tmp_path / 'thesis.txt').read_text() == 'all of it'
+  (tmp_path / 'empty').mkdir()
+  save_init(tmp_path / 'empty', PARAMS, {})
+
+
+def test_a_damaged_checkpoint_is_named_in_one_line_and_the_one_before_it_is_left(tmp_path):
+  with Checkpoints(tmp_path / 'c') as checkpoints:
+    for step, loss in ((1, 0.1), (2, 0.2)):
+      checkpoints.save(step, state_of(step), validation_loss=loss)
+  for path in (tmp_path / 'c' / '2').rglob('*'):
+    if path.is_file() and path.parent.name == 'd':
+      path.write_bytes(path.read_bytes()[:3])
+  with Checkpoints(tmp_path / 'c', read_only=True) as checkpoints:
+    with pytest.raises(
+      InputError, match=r'c/2 cannot be read: it is damaged, .* remove it'
+    ) as caught:
+      checkpoints.restore(state_of(0))
+    assert len(str(caught.value).removeprefix(str(tmp_path))) < 500
+    assert checkpoints.restore(state_of(0), 1)['step'] == 1

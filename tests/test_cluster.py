@@ -143,6 +143,7 @@ def test_a_process_whose_partner_dies_says_what_to_do_and_the_run_goes_on(tmp_pa
   [
     ({'coordinator': 'localhost:1'}, '--coordinator needs --num-processes and --process-id too'),
     ({'num_processes': 2}, 'need --coordinator=HOST:PORT'),
+    ({'coordinator': 'a', 'num_processes': 1, 'process_id': 0}, '--coordinator is a: HOST:PORT'),
     ({'coordinator': 'a:1', 'num_processes': 2, 'process_id': 2}, '--process-id is 2: .* 0 to 1'),
   ],
 )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fscs.errors import InputError
 from fscs.losses import distillation, entropy_regularisation, objective_loss, weighted_bce
 from fscs.types import Episode
 
@@ -87,3 +88,13 @@ def test_objectives_add_up_their_terms(objective, weights):
   assert loss == pytest.approx(float(expected), rel=1e-6)
   assert terms['entropy'] == (pytest.approx(float(entropy)) if weights[0] else 0)
   assert terms['distillation'] == (pytest.approx(float(apart)) if weights[1] else 0)
+
+
+def test_objectives_and_networks_that_cannot_be_meant_are_refused():
+  two = as_maps([0.5, -0.5]).reshape(2, 1, 1, 1)
+  episode = Episode(two, two > 0, two, two)
+  with pytest.raises(InputError, match="objective 'reptile': expected one of bce, bce_entropy"):
+    objective_loss(linear, jnp.float32(2), episode, objective='reptile')
+  logits_alone = lambda params, images: images * params  # noqa: E731
+  with pytest.raises(InputError, match='a pair of logits and features is needed'):
+    objective_loss(logits_alone, jnp.float32(2), episode, objective='bce')

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from skimage.draw import disk
 
+from fscs.errors import InputError
 from fscs.metrics import dice, foreground_accuracy, iou
 
 
@@ -40,3 +41,12 @@ def test_empty_masks_agree_and_a_false_positive_does_not():
 def test_one_value_per_image():
   stack = np.stack([square(0, 0), square(8, 8)])
   np.testing.assert_allclose(iou(stack, np.stack([square(0, 0)] * 2)), [1, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize('metric', [iou, dice, foreground_accuracy])
+def test_labels_and_masks_of_other_shapes_are_refused(metric):
+  mask = np.zeros((2, 4, 4), bool)
+  with pytest.raises(InputError, match='type int32: booleans are needed, as labels > 0'):
+    metric(mask, mask.astype(np.int32))
+  with pytest.raises(InputError, match=r'shapes \(2, 4, 4\) and \(4, 4\)'):
+    metric(mask, mask[0])

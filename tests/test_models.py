@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from toys import WIDTHS
 
+from fscs.augmentation import make_augment
 from fscs.errors import InputError
 from fscs.models import init_params, make_model, with_affine_norms
 from fscs.models.convolution import best_lowering, convolve, transposed_convolve
 from fscs.models.layers import BatchNorm, max_pool, upsample, upsample_aligned
+from fscs.optimizers import inner_optimizer
 
 
 def random(*shape):
@@ -183,6 +185,35 @@ def test_added_norms_start_at_a_tenth_and_keep_the_rest(arch):
   assert leaves
   for path, leaf in leaves.items():
     assert (leaf == (0.1 if path[-1].key == 'scale' else 0)).all()
+
+
+def test_parameters_of_another_network_are_not_extended():
+  key = jax.random.key(0)
+  fcrn, unet = (make_model(arch, widths=WIDTHS[arch]) for arch in ('fcrn', 'unet'))
+  wider = make_model('fcrn', widths=[2 * width for width in WIDTHS['fcrn']])
+  for model, params in (
+    (fcrn, init_params(unet, key)),
+    (fcrn, init_params(wider, key)),
+    (unet, {}),
+  ):
+    with pytest.raises(InputError, match='parameters of another network: '):
+      with_affine_norms(model, params)
+  whole = with_affine_norms(fcrn, init_params(fcrn, key))
+  assert with_affine_norms(fcrn, whole) == whole
+
+
+@pytest.mark.parametrize(
+  ('make', 'message'),
+  [
+    (lambda: make_model('resnet'), "architecture 'resnet': expected one of fcrn, unet, deep_unet"),
+    (lambda: init_params(make_model('fcrn', kernel_init='xavier'), jax.random.key(0)), 'xavier'),
+    (lambda: inner_optimizer(name='sgd'), "optimizer 'sgd': expected one of adam, muon"),
+    (lambda: make_augment('wild'), "augmentation 'wild': expected one of none, mild, strong"),
+  ],
+)
+def test_names_that_there_are_not_say_what_there_is(make, message):
+  with pytest.raises(InputError, match=message):
+    make()
 
 
 def test_paper_kernels_are_standard_normal_and_biases_zero():

@@ -56,8 +56,29 @@ def test_a_shrunk_mask_is_foreground_where_half_of_its_block_is():
 def test_images_of_two_sizes_are_refused():
   one, other = disk_set(num_images=1), disk_set(num_images=1, size=48)
   mixed = one._replace(images=one.images + other.images, masks=one.masks + other.masks)
-  with pytest.raises(InputError, match='images of one size'):
+  with pytest.raises(InputError, match='images and masks of one size'):
     prepare(mixed)
+
+
+@pytest.mark.parametrize('downscale', [1, 2])
+def test_whatever_is_not_0_in_a_mask_is_foreground(downscale):
+  image_set = disk_set(num_images=2)
+  expected = prepare(image_set, downscale=downscale).masks
+  assert set(np.unique(expected)) == {0, 1}
+  for value in (1, 255, 7):
+    masks = tuple(mask.astype(np.uint8) * value for mask in image_set.masks)
+    found = prepare(image_set._replace(masks=masks), downscale=downscale)
+    np.testing.assert_array_equal(found.masks, expected)
+
+
+def test_own_images_that_cannot_be_prepared_are_named():
+  image_set = disk_set(num_images=1)
+  smaller = (image_set.masks[0][1:],)
+  with pytest.raises(InputError, match='images and masks of one size are needed, found'):
+    prepare(image_set._replace(masks=smaller))
+  for image in (np.zeros((64, 64)), np.zeros((64, 64), np.int16), np.zeros((64, 64, 5), np.uint8)):
+    with pytest.raises(InputError, match=r'an image of shape .*\.stretch makes them of other grey'):
+      prepare(image_set._replace(images=(image,)))
 
 
 def test_split_keeps_names_with_images():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 import os
 import signal
@@ -713,9 +714,27 @@ def test_shards_share_out_everything(studied, in_process):
   assert len(in_process) == len(set(in_process)) == 4
 
 
+def test_terms_of_a_study_that_failed_at_once_do_not_count(tmp_path):
+  terms.keep(tmp_path, ['otsu'], 'smoke', simulated=True)
+  terms.keep(tmp_path, ['otsu'], 'smoke', simulated=False)
+  assert terms.of_results(tmp_path) == {}
+  keep(tmp_path)
+  assert set(terms.of_results(tmp_path)) == {'smoke-otsu'}
+  with pytest.raises(InputError, match='simulated is False there and True now'):
+    terms.keep(tmp_path, ['otsu'], 'smoke', simulated=True)
+
+
+def test_simulated_images_need_no_file_of_selections(studied, tmp_path, in_process):
+  chosen = {'contestants': ('otsu',), 'selections_file': None, 'workdir': str(tmp_path)}
+  command.study(config(studied, **chosen))
+  assert {r.cell.shots for r in cells.read_all(tmp_path)} == set(PROTOCOLS['smoke'].shots)
+
+
 def test_a_folder_does_not_mix_results_of_two_recipes(tmp_path, monkeypatch):
   keep = functools.partial(terms.keep, tmp_path / 'new', simulated=True)
   keep(['otsu', OURS], 'smoke')
+  for folder, name in itertools.product(('new', 'other'), ('otsu', OURS)):
+    cells.write(tmp_path / folder, result(name, 'TNBC', [0.5]))
   keep(['otsu', OURS], 'smoke')
   with pytest.raises(InputError, match=r'on other terms, smoke-.*preset is .smoke. there'):
     keep([OURS], 'rehearsal')
@@ -740,8 +759,8 @@ def test_a_folder_does_not_mix_results_of_two_recipes(tmp_path, monkeypatch):
   [
     ({'contestants': ('nobody',)}, '--contestants has nobody: one of otsu forest'),
     ({'targets': ('TNBC', 'EM')}, '--targets has EM: one of TNBC is expected'),
-    ({'shots': (7,)}, '--shots has 7: one of 1 2 is expected with --protocol=smoke'),
-    ({'shots': (0,)}, '--shots has 0: one of 1 2'),
+    ({'shots': (7,)}, '--shots has 7: one of 1 3 is expected with --protocol=smoke'),
+    ({'shots': (0,)}, '--shots has 0: one of 1 3'),
     ({'selections': (99,)}, '--selections has 99: one of 1 is expected with --protocol=smoke'),
     ({'shard': '3/2'}, '--shard is 3/2'),
   ],
@@ -813,6 +832,7 @@ def test_other_images_than_a_study_began_with_are_refused(studied, tmp_path, in_
 
 
 def test_terms_of_before_an_option_was_there_have_its_default(tmp_path):
+  keep(tmp_path, 'scratch')
   table = terms.of('scratch', 'smoke', simulated=True)
   older = {n: value for n, value in table['tuning'].items() if n not in ('stretch', 'optimizer')}
   terms.keep_all(tmp_path, {'smoke-scratch': {**table, 'tuning': older}})
@@ -823,6 +843,7 @@ def test_terms_of_before_an_option_was_there_have_its_default(tmp_path):
 
 
 def test_options_of_a_training_are_part_of_the_terms(tmp_path, monkeypatch):
+  cells.write(tmp_path, result('bce', 'TNBC', [0.5]))
   keep = functools.partial(terms.keep, tmp_path, ['bce'], 'smoke', simulated=True)
   keep()
   path = tmp_path / 'terms' / 'smoke-bce.json'

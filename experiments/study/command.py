@@ -23,7 +23,7 @@ from experiments.progress import progress_bar
 from experiments.results import shard_of
 from experiments.runs import RUNS
 from experiments.selection_files import PAPER, choose_selections
-from experiments.study import archive, cells, copies, protocols, terms
+from experiments.study import archive, cells, copies, protocols, targets, terms
 from experiments.study.cells import Cell
 from experiments.study.protocols import (
   COLOUR_TARGETS,
@@ -52,8 +52,9 @@ class Config:
   """Where prepared data is kept; $FSCS_DATA_DIR or ~/.cache/fscs by default."""
   simulated: bool = False
   """Simulated images in place of the published ones, to try the command."""
-  selections_file: str = PAPER
-  """A file of selections (.json or .pkl), or paper for the published ones."""
+  selections_file: str | None = None
+  """A file of selections (.json or .pkl), or paper for the published ones, as by default; those of
+  simulated images are drawn."""
   contestants: tuple[str, ...] = ()
   """Only these; see experiments/study/protocols.py."""
   targets: tuple[Code, ...] = ()
@@ -184,9 +185,10 @@ def _do_group(group: Sequence[Cell], config: Config, protocol: Protocol, workdir
 
 
 def _do(cell: Cell, config: Config, protocol: Protocol):
+  options = _data_options(config, protocol)
   selections = choose_selections(
-    config.selections_file,
-    (),
+    config.selections_file or (None if config.simulated else PAPER),
+    targets.load(cell.target, options).grey_set.names,
     cell.target,
     shots=protocol.shots,
     selections=protocol.selections,
@@ -194,7 +196,7 @@ def _do(cell: Cell, config: Config, protocol: Protocol):
     data_dir=config.data_dir,
   )
   workdir = workdir_of(config.workdir, config.protocol)
-  return do_cell(cell, _data_options(config, protocol), protocol, selections, workdir)
+  return do_cell(cell, options, protocol, selections, workdir)
 
 
 def _data_options(config: Config, protocol: Protocol) -> DataOptions:

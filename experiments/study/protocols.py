@@ -236,7 +236,7 @@ PROTOCOLS: dict[Name, Protocol] = {
   'smoke': Protocol(
     'smoke',
     targets=('TNBC',),
-    shots=(1, 2),
+    shots=(1, 3),
     selections=(1,),
     max_test_images=2,
     training_steps=24,

@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.options import DataOptions
 from experiments.runs import PLACES, write_text
-from experiments.study import networks, protocols
+from experiments.study import cells, networks, protocols
 from experiments.study.protocols import CONTESTANTS, PROTOCOLS, TRAININGS, Tuning
 from fscs.errors import InputError
 
@@ -78,7 +78,7 @@ def keep_all(workdir: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
   Raises:
     InputError: the folder has results of a contestant on other terms, or of other sizes.
   """
-  there = read_all(workdir)
+  there = of_results(workdir)
   for name, wanted in tables.items():
     check_sizes(workdir, there, wanted)
     if name in there and (differences := different(there[name], wanted)):
@@ -115,6 +115,13 @@ def _sizes(table: Mapping[str, Any]) -> dict[str, Any]:
 def read_all(workdir: Path) -> dict[str, dict[str, Any]]:
   """{protocol-contestant: terms} of a study."""
   return {path.stem: _read(path) for path in sorted((workdir / FOLDER).glob('*.json'))}
+
+
+def of_results(workdir: Path) -> dict[str, dict[str, Any]]:
+  """As `read_all`, without contestants that have no result yet, as where the first one failed."""
+  contestants = {path.parent.name for path in (workdir / cells.FOLDER).glob('*/*/*.json')}
+  done = {f'{protocol}-{name}' for protocol in PROTOCOLS for name in contestants}
+  return {name: table for name, table in read_all(workdir).items() if name in done}
 
 
 def _read(path: Path) -> dict[str, Any]:

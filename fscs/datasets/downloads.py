@@ -85,5 +85,5 @@ def _mismatch(archive: Archive, found: str, expected: str) -> str:
   return (
     f'{archive.name} from {archive.address}: found {found}, expected {expected}; the download was '
     'dropped; run again, and if it stays so, get the file from elsewhere and give its folder as '
-    'raw_dir'
+    '--raw-dir'
   )

@@ -79,7 +79,7 @@ def raw_fingerprint(source: Source, raw_dir: Path) -> str:
   """
   if not raw_dir.is_dir():
     raise InputError(
-      f'{raw_dir}: no such folder; expected the folder that holds {source.folder}/; give raw_dir '
+      f'{raw_dir}: no such folder; expected the folder that holds {source.folder}/; give --raw-dir '
       'the right path, or leave it out to download'
     )
   paths = [raw_dir / path for path in _loose_paths(source, raw_dir)]
@@ -181,5 +181,5 @@ def _nothing_found(source: Source, raw_dir: Path, kind: str) -> str:
   archives = ', '.join(archive.name for archive in source.archives)
   return (
     f'{raw_dir / source.folder}: found no {kind} of {source.code}, expected {archives} or what '
-    'they unpack to; put them there, or leave raw_dir out to download'
+    'they unpack to; put them there, or leave --raw-dir out to download'
   )

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fscs.errors import named
 from fscs.models.convolution import Lowering, convolve, transposed_convolve
 
 NORM_EPSILON = 1e-5
@@ -20,8 +21,13 @@ Precision = Literal['float32', 'bfloat16']
 
 
 def kernel_initialiser(name: str) -> nn.initializers.Initializer:
-  """The paper's N(0, 1) for 'normal', He's variance-preserving normal for 'he'."""
-  return {'normal': nn.initializers.normal(1.0), 'he': nn.initializers.he_normal()}[name]
+  """The paper's N(0, 1) for 'normal', He's variance-preserving normal for 'he'.
+
+  Raises:
+    InputError: there is no such initialisation.
+  """
+  known = {'normal': nn.initializers.normal(1.0), 'he': nn.initializers.he_normal()}
+  return named(known, name, 'kernel_init')
 
 
 class Convolution(nn.Module):
