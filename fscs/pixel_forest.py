@@ -46,7 +46,8 @@ def held_out_iou(
 ) -> float:
   """IoU over all pixels of forests of fewer trees, on halves of the images that they have not seen.
 
-  The halves are upper and lower; arguments are those of `forest`.
+  The halves are upper and lower, and features of pixels near the cut look across it; arguments are
+  those of `forest`.
   """
   features = _halves([_features(image) for image in images])
   truth = _halves([mask > 0 for mask in masks])

@@ -815,6 +815,7 @@ def test_results_of_other_copies_of_the_data_are_left_out(tmp_path, capsys):
   assert copies.read(tmp_path / 'target') == {'TNBC': 'aa'}
   assert taken('source', there | {'B5': 'bb'}) == every - {('bce', 'EM')}
   assert 'note: 1 results in --known=' in capsys.readouterr().err
+  copies.keep(tmp_path / 'target', there | {'EM': 'bb'})  # no result there depends on EM
   with pytest.raises(InputError, match='same has results of other copies of B5, TNBC, with more'):
     copies.keep(tmp_path / 'same', {'TNBC': 'bb', 'B5': 'cc', 'EM': 'aa'})
   (tmp_path / 'same' / copies.FILE).write_text('[')
@@ -871,6 +872,11 @@ def test_a_finished_training_of_other_options_is_not_adapted(tmp_path):
   content = {'command': 'meta_train', 'config': {**dataclasses.asdict(made), 'inner_lr': 5.0}}
   (folder / 'config.json').write_text(json.dumps(content))
   with pytest.raises(InputError, match=f'{folder} belongs to another run: --inner-lr is 5.0 there'):
+    networks.start('bce', 'TNBC', 0, options, protocol, tmp_path)
+  content = {**content, 'config': dataclasses.asdict(made), 'data_fingerprints': {'B5': 'aa'}}
+  (folder / 'config.json').write_text(json.dumps(content))
+  copies.keep(tmp_path, {'B5': 'bb', 'TNBC': 'cc'})
+  with pytest.raises(InputError, match=f'{folder} has learned from other copies of B5 than are'):
     networks.start('bce', 'TNBC', 0, options, protocol, tmp_path)
 
 

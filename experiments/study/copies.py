@@ -7,7 +7,7 @@ from pathlib import Path
 from experiments import data
 from experiments.options import DataOptions
 from experiments.runs import write_text
-from experiments.study.cells import Cell
+from experiments.study.cells import FOLDER, Cell
 from experiments.study.protocols import CONTESTANTS
 from fscs import datasets
 from fscs.datasets import CODES
@@ -20,8 +20,12 @@ Copies = Mapping[str, str]  # {code: fingerprint}, of the data sets that matter
 
 def codes_of(cell: Cell) -> set[str]:
   """The data sets that a result depends on: its target, and the sources of what is trained."""
-  contestant = CONTESTANTS.get(cell.contestant)
-  return set(CODES) if contestant and contestant.training else {cell.target}
+  return _codes_of(cell.target, cell.contestant)
+
+
+def _codes_of(target: str, contestant: str) -> set[str]:
+  known = CONTESTANTS.get(contestant)
+  return set(CODES) if known and known.training else {target}
 
 
 def fingerprints(cells: Iterable[Cell], options: DataOptions) -> dict[str, str]:
@@ -50,6 +54,13 @@ def read(workdir: Path) -> dict[str, str]:
     raise InputError(f'{path} is damaged ({error}): give another --workdir') from error
 
 
+def _of_results(workdir: Path) -> dict[str, str]:
+  """Those of a study that any of its results depends on."""
+  folders = {path.parent for path in (workdir / FOLDER).glob('*/*/*.json')}
+  codes = set().union(*(_codes_of(folder.parent.name, folder.name) for folder in folders))
+  return {code: digest for code, digest in read(workdir).items() if code in codes}
+
+
 def as_copies(content: object) -> dict[str, str]:
   """Raises ValueError where JSON values are no such table."""
   if isinstance(content, dict) and all(isinstance(v, str) for v in content.values()):
@@ -58,12 +69,12 @@ def as_copies(content: object) -> dict[str, str]:
 
 
 def keep(workdir: Path, copies: Copies) -> None:
-  """Write which copies results are about to be of; those that are there must be the same.
+  """Write which copies results are about to be of; those of results there must be the same.
 
   Raises:
     InputError: the folder has results of other copies.
   """
-  there = read(workdir)
+  there = _of_results(workdir)
   if others := sorted(code for code in copies if there.get(code, copies[code]) != copies[code]):
     raise InputError(
       f'{workdir} has results of other copies of {", ".join(others)}, with more, fewer or other'

@@ -18,7 +18,8 @@ from experiments.options import (
   learning_rate,
   make_network,
 )
-from experiments.runs import require_config
+from experiments.runs import read_config, require_config
+from experiments.study import copies
 from experiments.study.protocols import CONTESTANTS, TRAININGS, Protocol, tuning_of
 from fscs.augmentation import make_augment
 from fscs.datasets import CODES
@@ -64,7 +65,7 @@ def start(
   A training is done, or goes on, where its folder below `workdir` says that it is not finished.
 
   Raises:
-    InputError: the folder's training was of other options.
+    InputError: the folder's training was of other options, or other copies of the data sets.
   """
   network = network_options(name, seed)
   training = CONTESTANTS[name].training
@@ -74,6 +75,12 @@ def start(
   config = training_config(name, protocol, options, target=target, seed=seed, workdir=str(folder))
   if (folder / 'init').is_dir():
     require_config(folder, config)
+    seen = read_config(folder).get('data_fingerprints', {})
+    if others := sorted(seen.keys() & copies.unlike(seen, copies.read(workdir))):
+      raise InputError(
+        f'{folder} has learned from other copies of {", ".join(others)} than are there now: remove'
+        ' it, or give another --workdir'
+      )
   else:
     _COMMANDS[TRAININGS[training].command][0](config)
   return initialisations.load(str(folder), network, target=target)
