@@ -11,7 +11,7 @@ matplotlib.use('Agg')  # no screen is needed
 import numpy as np
 from matplotlib import pyplot as plt
 
-from experiments.runs import read_figures
+from experiments.figure_log import read_figures
 
 TRUTH_COLOUR, PREDICTION_COLOUR = '#ffb000', '#00a8e8'
 

@@ -20,7 +20,7 @@ from experiments.options import run
 from experiments.progress import progress_bar
 from experiments.report_page import Case, write_page
 from experiments.results import write_table
-from experiments.runs import CONFIG_FILE, opened_workdir, read_config
+from experiments.runs import opened_workdir
 from experiments.starting import load_start
 from fscs.errors import InputError
 from fscs.finetuning import LEARNING_RATES, Result, Settings, finetune_with_trials, num_steps
@@ -76,7 +76,6 @@ def finetune(config: Config) -> Path:
   pages, channel = read_all(pairs, config.channel)
   names, images, masks = ([getattr(page, of) for page in pages] for of in ('name', 'grey', 'mask'))
   workdir = Path(config.workdir)
-  _forget_unfinished(workdir)
   settings = Settings(
     num_steps=config.steps,
     batch_size=config.batch_size,
@@ -87,7 +86,7 @@ def finetune(config: Config) -> Path:
     orientations=config.orientations,
   )
   facts = {'command': 'finetune', 'images': names}
-  with opened_workdir(workdir, config, facts, free=('report',)):
+  with opened_workdir(workdir, config, facts, free=('report',), result='model'):
     with progress_bar('steps', num_steps(len(images), settings)) as advance:
       result = finetune_with_trials(
         start,
@@ -120,14 +119,6 @@ def _check(config: Config) -> None:
       raise InputError(f'--{name.replace("_", "-")} is {value}: a number above 0, such as 0.5')
   if config.crop_size < 16 or config.crop_size % 16:
     raise InputError(f'--crop-size is {config.crop_size}: a multiple of 16 is needed')
-
-
-def _forget_unfinished(workdir: Path) -> None:
-  """Makes room where a fine-tuning has failed or was interrupted, of which nothing is kept."""
-  path = workdir / CONFIG_FILE
-  unfinished = path.exists() and not (workdir / 'model').exists()
-  if unfinished and read_config(workdir)['command'] == 'finetune':
-    path.unlink()
 
 
 def _write(workdir: Path, result: Result) -> None:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import sources
+from experiments.figure_log import FigureLog
 from experiments.progress import progress_bar
-from experiments.runs import FigureLog
 from fscs.adapt import History
 from fscs.errors import InputError
 from fscs.losses import TERMS

@@ -12,8 +12,9 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -110,13 +111,11 @@ def meta_train(config: Config) -> Path:
   inner, outer = _inner_loop(config, model), _outer(config)
   state = replicate(init_state(params, outer), mesh)
   description = describe(config, facts)
-  with contextlib.ExitStack() as stack:
-    if cluster.is_primary():
-      lengths = ('meta_epochs',) if config.meta_schedule == 'constant' else ()
-      free = (*lengths, *PLACES_OF_WORK)
-      stack.enter_context(opened_workdir(workdir, config, facts, free=free))
-    stack.enter_context(cluster.last_words())
-    checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', description))
+  with (
+    _opened(workdir, config, facts),
+    cluster.last_words(),
+    Checkpoints(workdir / 'checkpoints', description) as checkpoints,
+  ):
     if checkpoints.latest_step is not None:
       state = checkpoints.restore(state)
     begin = int(state.step)
@@ -131,6 +130,14 @@ def meta_train(config: Config) -> Path:
   if cluster.is_primary():
     print(f'initialisation and figures: {workdir}')
   return workdir
+
+
+def _opened(workdir: Path, config: Config, facts: dict[str, Any]) -> AbstractContextManager:
+  """The workdir, to the process that writes."""
+  if not cluster.is_primary():
+    return contextlib.nullcontext()
+  lengths = ('meta_epochs',) if config.meta_schedule == 'constant' else ()
+  return opened_workdir(workdir, config, facts, free=(*lengths, *PLACES_OF_WORK))
 
 
 def _start(config: Config, model: nn.Module, workdir: Path) -> Params:

@@ -17,6 +17,7 @@ import numpy as np
 
 from experiments import sources
 from experiments.bounds import check_bounds
+from experiments.figure_log import FigureLog
 from experiments.options import (
   DataOptions,
   LearningOptions,
@@ -29,7 +30,6 @@ from experiments.options import (
 )
 from experiments.progress import progress_bar
 from experiments.runs import (
-  FigureLog,
   default_workdir,
   describe,
   opened_workdir,

@@ -12,7 +12,7 @@ or prepared data on disk) and only into the HTML page.
 import dataclasses
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from experiments.options import run
@@ -78,25 +78,10 @@ def report(config: Config) -> Path:
   terms.check_sizes(workdir, kept, terms.of(OURS, config.protocol, simulated=simulated))
   out = Path(config.out or workdir / 'report')
   out.mkdir(parents=True, exist_ok=True)
-  of_luma = [r for r in final if r.cell.contestant not in COLOURED]
-  done, beside = {config.protocol: results}, ()
+  done = {config.protocol: results}
   if config.protocol == protocols.REPORTED:
-    done[protocols.REHEARSAL] = beside = _known(every, PROTOCOLS[protocols.REHEARSAL])
-  parts = [
-    *opening.summary(of_luma, config.protocol, _missing(results, config)),
-    *opening.trainings(results),
-    *sections.of_ours(of_luma),
-    *legend.legend(of_luma),
-    *sections.in_short(of_luma),
-    *colours.of_colours(final),
-    *claims.one_against_many(of_luma),
-    *claims.of_the_paper(of_luma),
-    *sections.scores(of_luma, out),
-    *effort.steps(results, out),
-    *sections.ablations(done.get(protocols.REHEARSAL, ())),
-    *colours.of_colours(_ends(beside, protocols.REHEARSAL), ' (rehearsal)'),
-    *effort.cost(of_luma, out),
-  ]
+    done[protocols.REHEARSAL] = _known(every, PROTOCOLS[protocols.REHEARSAL])
+  parts = list(_parts(config, done, out))
   drawn = list(_predictions(final, config, workdir, simulated)) if config.predictions else []
   document.write_markdown(out / 'results.md', TITLE, [*parts, *_commands(config)])
   document.write_html(out / 'results.html', TITLE, [*parts, *drawn, *_commands(config)])
@@ -104,6 +89,29 @@ def report(config: Config) -> Path:
   archive.pack(workdir, done, out / 'results.jsonl')
   print(f'report: {out / "results.md"}, {out / "results.html"}')
   return out
+
+
+def _parts(
+  config: Config, done: Mapping[protocols.Name, Sequence[Result]], out: Path
+) -> Iterator[Part]:
+  """All sections but pictures of predictions; other pictures are drawn into `out`."""
+  results, rehearsed = done[config.protocol], done.get(protocols.REHEARSAL, ())
+  final = _ends(results, config.protocol)
+  of_luma = [r for r in final if r.cell.contestant not in COLOURED]
+  yield from opening.summary(of_luma, config.protocol, _missing(results, config))
+  yield from opening.trainings(results)
+  yield from sections.of_ours(of_luma)
+  yield from legend.legend(of_luma)
+  yield from sections.in_short(of_luma)
+  yield from colours.of_colours(final)
+  yield from claims.one_against_many(of_luma)
+  yield from claims.of_the_paper(of_luma)
+  yield from sections.scores(of_luma, out)
+  yield from effort.steps(results, out)
+  yield from sections.ablations(rehearsed)
+  if config.protocol != protocols.REHEARSAL:
+    yield from colours.of_colours(_ends(rehearsed, protocols.REHEARSAL), ' (rehearsal)')
+  yield from effort.cost(of_luma, out)
 
 
 def _known(results: Sequence[Result], protocol: Protocol) -> list[Result]:

@@ -1,12 +1,12 @@
-"""Folders of runs: configuration, versions, figures of every step as CSV and TensorBoard events."""
+"""Folders of runs: configuration, versions, who is at work there."""
 
 import contextlib
-import csv
 import dataclasses
+import errno
 import json
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def opened_workdir(
   *,
   free: Collection[str] = (),
   part: str | None = None,
+  result: str | None = None,
 ) -> Iterator[None]:
   """Make the run's folder and write its configuration; one that is there must be the same.
 
@@ -56,6 +57,7 @@ def opened_workdir(
     facts: what else must be equal to go on, such as the data's fingerprints.
     free: options that may differ, besides those that only say where things are.
     part: a part of the work that may be done beside others, such as '1/3'.
+    result: what appears at the end, until when another run of the command may take the place.
 
   Raises:
     InputError: the folder belongs to a run of another configuration, cannot be written, or another
@@ -63,20 +65,34 @@ def opened_workdir(
   """
   wanted = describe(config, facts)
   path = workdir / CONFIG_FILE
-  if path.exists():
-    found = read_config(workdir)
-    defaults = {f.name: f.default for f in dataclasses.fields(config)}
-    _check_same(found, wanted, defaults, workdir, PLACES | set(free))
-    if found.get('versions') != versions():
-      print(f'note: {workdir} was begun with other package versions: {path}', file=sys.stderr)
   with contextlib.ExitStack() as stack:
-    try:
+    with _writing(workdir):
       workdir.mkdir(parents=True, exist_ok=True)
       stack.enter_context(_locked(workdir, part))
+    if path.exists() and not _makes_room(workdir, facts, result):
+      found = read_config(workdir)
+      defaults = {f.name: f.default for f in dataclasses.fields(config)}
+      _check_same(found, wanted, defaults, workdir, PLACES | set(free))
+      if found.get('versions') != versions():
+        print(f'note: {workdir} was begun with other package versions: {path}', file=sys.stderr)
+    with _writing(workdir):
       write_text(path, json.dumps({**wanted, 'versions': versions()}, indent=2) + '\n')
-    except OSError as error:
-      raise InputError(f'workdir {workdir} cannot be written: {error.strerror or error}') from error
     yield
+
+
+def _makes_room(workdir: Path, facts: Mapping[str, Any], result: str | None) -> bool:
+  """Whether an unfinished run of the same command is there, of which nothing is kept."""
+  unfinished = result is not None and not (workdir / result).exists()
+  return unfinished and read_config(workdir)['command'] == facts['command']
+
+
+@contextlib.contextmanager
+def _writing(workdir: Path) -> Iterator[None]:
+  """Raises InputError where the folder cannot be written."""
+  try:
+    yield
+  except OSError as error:
+    raise InputError(f'workdir {workdir} cannot be written: {error.strerror or error}') from error
 
 
 @contextlib.contextmanager
@@ -88,10 +104,13 @@ def _locked(workdir: Path, part: str | None) -> Iterator[None]:
   except Timeout as error:
     raise InputError(
       f'workdir {workdir}: another process is at work there; wait until it has ended, or give'
-      ' another --workdir'
+      f' another --workdir (if there surely is none, remove {lock.lock_file})'
     ) from error
-  except NotImplementedError:  # the file system has no locks
-    pass
+  except NotImplementedError:
+    pass  # the file system has no locks
+  except OSError as error:
+    if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+      raise
   try:
     yield
   finally:
@@ -159,49 +178,6 @@ def write_text(path: Path, text: str) -> None:
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.partial')
   temporary.write_text(text)
   temporary.replace(path)
-
-
-class FigureLog:
-  """Figures of a run by step, in `figures.csv` and as TensorBoard events; a context manager.
-
-  Rows of steps after `first_step` are dropped at the start: a run that goes on from a checkpoint
-  writes them again.
-  """
-
-  def __init__(self, workdir: Path, columns: Iterable[str], *, first_step: int):
-    from tensorboardX import SummaryWriter  # a second to import, and not needed to show help
-
-    self.path = workdir / 'figures.csv'
-    self._columns = ['step', *columns]
-    kept = [row for row in read_figures(self.path) if int(row['step']) <= first_step]
-    lines = [','.join(self._columns)]
-    lines += [','.join(row.get(name) or '' for name in self._columns) for row in kept]
-    write_text(self.path, '\n'.join(lines) + '\n')
-    self._file = self.path.open('a', newline='')
-    self._rows = csv.DictWriter(self._file, self._columns, lineterminator='\n')
-    self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=first_step + 1)
-
-  def __enter__(self) -> 'FigureLog':
-    return self
-
-  def __exit__(self, *_) -> None:
-    self._file.close()
-    self._events.close()
-
-  def write(self, step: int, figures: Mapping[str, float]) -> None:
-    """One row; columns without a figure stay empty."""
-    self._rows.writerow({'step': step, **{k: f'{v:.6g}' for k, v in figures.items()}})
-    self._file.flush()
-    for name, value in figures.items():
-      self._events.add_scalar(name, value, step)
-
-
-def read_figures(path: Path) -> list[dict[str, str]]:
-  """Rows of a figures file, none if it is not there."""
-  if not path.exists():
-    return []
-  with path.open(newline='') as file:
-    return list(csv.DictReader(file))
 
 
 def require_not_shorter(workdir: Path, steps: int, option: str) -> None:

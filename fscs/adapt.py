@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from fscs.augmentation import Augment
+from fscs.errors import InputError
 from fscs.losses import Apply, Objective, PixelLoss, objective_loss, weighted_bce
 from fscs.types import Episode, Params
 
@@ -52,8 +53,10 @@ def adapt(
 
   Returns:
     The adapted parameters and the history of the losses.
-  """
 
+  Raises:
+    InputError: there is an augmentation and no key, or as `fscs.losses.objective_loss`.
+  """
   loss_of = functools.partial(
     objective_loss, apply, objective=objective, alpha=alpha, beta=beta, pixel_loss=pixel_loss
   )
@@ -74,5 +77,7 @@ def _changed(episode: Episode, augment: Augment | None, key, number: jax.Array) 
   """The episode as a step sees it."""
   if augment is None:
     return episode
+  if key is None:
+    raise InputError('augmentation needs a random key: give one')
   images, masks = augment(jax.random.fold_in(key, number), episode.images, episode.masks)
   return episode._replace(images=images, masks=masks)

@@ -133,22 +133,17 @@ def objective_loss(
     objective: which terms count.
     alpha: weight of the entropy regularisation.
     beta: weight of the distillation.
-    pixel_loss: the segmentation loss; the paper's by default.
+    pixel_loss: of the segmentation.
 
   Returns:
     The scalar loss, and every term of `TERMS` unweighted (0 where the objective has it not).
 
   Raises:
-    InputError: there is no such objective, or `apply` gives other than logits (of the masks' shape)
-      and features.
+    InputError: there is no such objective, or `apply` gives other than logits and features.
   """
   used = named(_USED, objective, 'objective')
   logits, features = apply(params, episode.images)
-  if logits.shape != episode.masks.shape:
-    raise InputError(
-      f'apply gives logits of shape {logits.shape} for masks of {episode.masks.shape}: a pair of'
-      ' logits and features is needed'
-    )
+  _check_logits(logits, episode.masks)
   terms = {name: jnp.zeros(()) for name in TERMS}
   terms['segmentation'] = pixel_loss(logits, episode.masks)
   if 'entropy' in used:
@@ -156,5 +151,12 @@ def objective_loss(
   if 'distillation' in used:
     other_features = apply(params, episode.distillation_images)[1]
     terms['distillation'] = distillation(features, other_features)
-  loss = terms['segmentation'] + alpha * terms['entropy'] + beta * terms['distillation']
-  return loss, terms
+  return terms['segmentation'] + alpha * terms['entropy'] + beta * terms['distillation'], terms
+
+
+def _check_logits(logits: jax.Array, masks: jax.Array) -> None:
+  if logits.shape != masks.shape:
+    raise InputError(
+      f'apply gives logits of shape {logits.shape} for masks of {masks.shape}: a pair of logits and'
+      ' features is needed'
+    )

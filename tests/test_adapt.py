@@ -12,6 +12,7 @@ from toys import WIDTHS, disk_set
 
 from fscs.augmentation import augment, make_augment
 from fscs.episodes import make_bank, sample_episode
+from fscs.errors import InputError
 from fscs.losses import bce_dice, weighted_bce
 from fscs.meta import (
   InnerLoop,
@@ -87,6 +88,12 @@ def test_the_key_decides_how_crops_are_augmented_at_every_step(bank, params):
   one, again, other = (inner(params, episode, jax.random.key(i))[1].loss for i in (0, 0, 1))
   np.testing.assert_array_equal(one, again)
   assert len({*one.tolist(), *other.tolist()}) == 6
+
+
+def test_augmentation_without_a_key_is_refused(bank, params):
+  episode = sample_episode(jax.random.key(1), bank, 0, **SHAPE)
+  with pytest.raises(InputError, match='needs a random key'):
+    inner_loop(augment=make_augment('mild'))(params, episode)
 
 
 def test_adaptation_lowers_the_loss(bank, params):

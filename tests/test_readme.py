@@ -1,16 +1,18 @@
 """The README's Python examples run as they stand there."""
 
 import functools
+import json
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 from test_finetuning import cells
 from toys import WIDTHS
 
 import fscs
 from fscs.finetuning import Settings
-from fscs.starting_points import Initialisation, random_initialisation
+from fscs.starting_points import Initialisation, random_initialisation, read_initialisation
 
 README = Path(__file__).resolve().parents[1] / 'README.md'
 OWN_IMAGES, PURE_FUNCTIONS = re.findall(r'```python\n(.*?)```', README.read_text(), re.DOTALL)
@@ -21,8 +23,13 @@ def run(example, **names):
   return names
 
 
-def test_the_example_of_pure_functions():
-  history = run(PURE_FUNCTIONS)['history']
+def test_the_example_of_pure_functions(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  names = run(PURE_FUNCTIONS)
+  history = names['history']
+  kept = read_initialisation('my-init')
+  assert kept[:2] == names['start'][:2] and kept.diameter_range == names['known']
+  jax.tree.map(np.testing.assert_array_equal, kept.params, names['params'])
   assert np.isfinite(history.loss).all()
   assert history.loss.shape == (5,)
 
@@ -45,3 +52,13 @@ def test_the_table_of_results_is_that_of_the_report():
   report = (README.parent / 'docs' / 'results' / 'results.md').read_text()
   table = report.split('## In short')[1].split('\n\n')[2]
   assert table.startswith('|') and table in README.read_text()
+
+
+def test_figures_of_the_recipe_are_those_of_the_published_results(monkeypatch, capsys):
+  monkeypatch.chdir(README.parent)
+  text = (README.parent / 'docs' / 'recipe.md').read_text()
+  run(*re.findall(r'```python\n(.*?)```', text, re.DOTALL))
+  printed = [json.loads(f'[{line[1:-1]}]')[1] for line in capsys.readouterr().out.splitlines()]
+  *told, ours = printed
+  assert all(f'{value:.3f}' in text for value in told)
+  assert f'ours is ahead by {100 * (ours - told[-1]):.1f} points' in text

@@ -1,9 +1,14 @@
 """Folders of runs: one command at a time in each."""
 
+import contextlib
 import dataclasses
+import errno
+import json
+import os
 
 import pytest
 
+from experiments import runs
 from experiments.runs import CONFIG_FILE, opened_workdir, require_not_shorter
 from fscs.errors import InputError
 
@@ -13,8 +18,8 @@ class Config:
   seed: int = 0
 
 
-def opened(workdir, part=None):
-  return opened_workdir(workdir, Config(), {'command': 'x'}, part=part)
+def opened(workdir, part=None, *, seed=0, result=None):
+  return opened_workdir(workdir, Config(seed), {'command': 'x'}, part=part, result=result)
 
 
 def busy():
@@ -35,6 +40,36 @@ def test_a_second_command_in_a_workdir_ends_at_once_and_a_later_one_goes_on(tmp_
 
 def test_parts_of_the_work_go_on_beside_each_other(tmp_path):
   with opened(tmp_path, '1/2'), opened(tmp_path, '2/2'), busy(), opened(tmp_path, '1/2'):
+    pass
+
+
+def test_an_unfinished_run_of_which_nothing_is_kept_makes_room_but_not_while_it_is_at_work(
+  tmp_path,
+):
+  def seed():
+    return json.loads((tmp_path / CONFIG_FILE).read_text())['config']['seed']
+
+  with opened(tmp_path, seed=1, result='model'):
+    with busy(), opened(tmp_path, seed=2, result='model'):
+      pass
+    assert seed() == 1
+  with opened(tmp_path, seed=2, result='model'):
+    (tmp_path / 'model').mkdir()
+  assert seed() == 2
+  other = pytest.raises(InputError, match='--seed is 2 there and 1 now')
+  with other, opened(tmp_path, seed=1, result='model'):
+    pass
+  assert seed() == 2
+
+
+@pytest.mark.parametrize('number', [errno.ENOLCK, errno.ENOTSUP, errno.EROFS])
+def test_a_file_system_without_locks_is_taken_as_it_is(tmp_path, monkeypatch, number):
+  def refuse(*_, **__):
+    raise OSError(number, os.strerror(number))
+
+  monkeypatch.setattr(runs.FileLock, 'acquire', refuse)
+  unwritable = pytest.raises(InputError, match='cannot be written: Read-only file system')
+  with unwritable if number == errno.EROFS else contextlib.nullcontext(), opened(tmp_path):
     pass
 
 

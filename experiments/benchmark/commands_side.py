@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from experiments.benchmark.jobs import Job
-from experiments.runs import read_figures
+from experiments.figure_log import read_figures
 
 
 def imports() -> Job:
