@@ -286,6 +286,15 @@ def test_costs_are_compared_on_what_all_contestants_have_done(tmp_path):
   assert paired.in_common([result('otsu', *easy), result('forest', *hard)]) == []
 
 
+def test_a_contestant_that_has_done_little_does_not_take_others_from_the_comparison_of_cost():
+  ours, forest = ([result(n, 'EM', [0.5], shots=k) for k in (1, 5, 10)] for n in (OURS, 'forest'))
+  little, elsewhere = result('scratch', 'EM', [0.5]), result('otsu', 'B5', [0.5])
+  assert paired.most_in_common([*ours, *forest, little, elsewhere], OURS) == [*ours, *forest]
+  assert paired.most_in_common([*ours, little], OURS) == [ours[0], little]
+  assert paired.most_in_common([*forest, little], OURS) == forest
+  assert paired.most_in_common([elsewhere, *ours], OURS) == ours  # nothing to compare it with
+
+
 def test_costs_are_of_one_machine_on_which_ours_was_measured(tmp_path):
   results = [
     result('otsu', 'B5', [0.5]),

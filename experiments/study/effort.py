@@ -64,8 +64,7 @@ def _reaches(curve: Mapping[int, float], yardstick: Mapping[int, float] | None) 
 
 def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:
   """IoU over seconds and memory on one machine; a picture is drawn into `out`."""
-  machine = _machine_of_most(results)
-  results = paired.in_common([r for r in results if r.machine == machine])
+  machine, results = _comparable(results)
   labels = labels_of(results)
   groups = {n: [r for r in results if r.cell.contestant == n] for n in labels}
   if not labels:
@@ -101,10 +100,14 @@ def cost(results: Sequence[Result], out: Path) -> Iterator[Part]:
   )
 
 
-def _machine_of_most(results: Sequence[Result]) -> str:
-  """That on which the most contestants were measured, ours among them if it was on any."""
-  found: dict[str, set[str]] = {}
+def _comparable(results: Sequence[Result]) -> tuple[str, list[Result]]:
+  """(a machine, those of its results that tell the most).
+
+  It is one on which ours was measured, if there is any.
+  """
+  by_machine: dict[str, list[Result]] = {}
   for result in results:
-    found.setdefault(result.machine, set()).add(result.cell.contestant)
-  ours = {machine: names for machine, names in found.items() if OURS in names}
-  return max(ours or found, key=lambda machine: len(found[machine]), default='')
+    by_machine.setdefault(result.machine, []).append(result)
+  ours = {m: r for m, r in by_machine.items() if any(s.cell.contestant == OURS for s in r)}
+  found = {m: paired.most_in_common(r, OURS) for m, r in (ours or by_machine).items()}
+  return max(found.items(), key=lambda of: len(of[1]), default=('', []))

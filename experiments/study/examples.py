@@ -30,7 +30,10 @@ def predictions(results: Sequence[Result], folder: Path, options: DataOptions) -
   """
   labels = labels_of(results)
   yield Heading('Predictions')
-  yield Text(f'K = {DRAWN_SHOTS}: the image of median IoU of the first selection.')
+  yield Text(
+    f'K = {DRAWN_SHOTS}: the image of median IoU of a selection, the first of which most'
+    ' predictions are kept.'
+  )
   for code in targets_of(results):
     shown = _shown(results, code, folder)
     if not shown:
@@ -56,7 +59,7 @@ def predictions(results: Sequence[Result], folder: Path, options: DataOptions) -
 def _shown(results: Sequence[Result], code: str, folder: Path) -> dict[str, Result]:
   """{name: result} of the main contestants on the same images of a target, the leading one last.
 
-  They are of the first selection of which the leading one's predictions are kept.
+  They are of the first selection of which the leading one's predictions are kept, and most others.
   """
   kept: dict[tuple, dict[str, Result]] = {}
   for r in sorted(results, key=lambda r: (r.cell.seed, r.cell.selection)):
@@ -65,7 +68,7 @@ def _shown(results: Sequence[Result], code: str, folder: Path) -> dict[str, Resu
       kept.setdefault((r.cell.seed, r.cell.selection), {})[r.cell.contestant] = r
   if not kept:
     return {}
-  found = max(kept.values(), key=lambda by_name: max(map(DRAWN.index, by_name)))
+  found = max(kept.values(), key=lambda names: (max(map(DRAWN.index, names)), len(names)))
   return {name: found[name] for name in DRAWN if name in found}
 
 

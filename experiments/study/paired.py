@@ -120,6 +120,27 @@ def in_common(results: Sequence[Result]) -> list[Result]:
   return [result for result in results if result.cell.place in common]
 
 
+def most_in_common(results: Sequence[Result], leading: str) -> list[Result]:
+  """The largest part of results in which all contestants were compared in all places.
+
+  Args:
+    results: of any contestants.
+    leading: a contestant that has to be among them if it has results; alone if nobody else can be.
+  """
+  where: dict[str, set[tuple]] = {}
+  for result in results:
+    where.setdefault(result.cell.contestant, set()).add(result.cell.place)
+  others = [places for name, places in where.items() if name != leading]
+  candidates = [places & where.get(leading, places) for places in others]
+  parts = (
+    [r for r in results if r.cell.place in places and places <= where[r.cell.contestant]]
+    for places in candidates
+    if places
+  )
+  alone = [r for r in results if r.cell.contestant == leading]
+  return max(parts, key=len, default=alone)
+
+
 def losses_first(results: Iterable[Result], ours: str) -> list[Rival]:
   """The best other contestant of every target and number of shots, where ours is worst first.
 

@@ -217,10 +217,12 @@ def _table(table, labels: dict[str, str], codes: Sequence[str]) -> Table:
     most = max(mean.count for mean in found.values())
     rated = {r: mean.mean for r, mean in found.items() if mean.count == most}
     bold.add((max(rated, key=rated.get), c))
-  return Table(['', *(f'{t}, K = {k}' for t, k in columns)], rows, frozenset(bold))
+  header = ['', *(f'{t}, K\u00a0=\u00a0{k}' for t, k in columns)]
+  return Table(header, rows, frozenset(bold))
 
 
 def _mean(mean: tables.Mean) -> str:
   if mean.deviation is None:
     return f'{mean.mean:.3f} ({mean.count})'
-  return f'{mean.mean:.3f}' + f' ± {mean.deviation:.3f}' * (mean.count > 1)
+  # The space that does not break keeps the sign and the deviation on one line of a narrow column.
+  return f'{mean.mean:.3f}' + f' ±\u00a0{mean.deviation:.3f}' * (mean.count > 1)
