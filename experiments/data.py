@@ -1,5 +1,6 @@
 """From options to prepared sets: the same for every command."""
 
+import functools
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +20,16 @@ def load_set(code: str, options: DataOptions) -> ImageSet:
   """One data set, real or simulated, as it is on disk."""
   sys.stderr.write(f'data: {code} ({options.data})\n')  # in one piece, as sets load at once
   if options.data == 'simulated':
-    from fscs.datasets.simulated import simulate
-
-    return simulate(code, num_images=options.simulated_images, seed=options.data_seed)
+    return _simulated(code, options.simulated_images, options.data_seed)
   return datasets.load(code, data_dir=options.data_dir, raw_dir=options.raw_dir)
+
+
+@functools.lru_cache(maxsize=2 * len(datasets.CODES))
+def _simulated(code: str, num_images: int, seed: int) -> ImageSet:
+  """Drawn once in a process: a set takes seconds, and commands that call others ask again."""
+  from fscs.datasets.simulated import simulate
+
+  return simulate(code, num_images=num_images, seed=seed)
 
 
 def load_prepared(
