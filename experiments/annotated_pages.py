@@ -58,7 +58,7 @@ def read_all(pairs: list[Pair], choice: int | ChannelName) -> tuple[list[Page], 
       print(f'left out: {error}', file=sys.stderr)
   folder = pairs[0].image.parent
   if not usable:
-    raise InputError(f'--images={folder}: no image with its mask can be used; see above')
+    raise InputError(f'{folder}: no image with its mask can be used; see above')
   _describe(usable)
   channel = _channel(usable, choice)
   if isinstance(channel, tuple):
@@ -97,7 +97,7 @@ def _varied(pages: list[Page], folder: Path) -> list[Page]:
     print(f'left out: {name}: all pixels have the same grey value', file=sys.stderr)
   if len(flat) == len(pages):
     raise InputError(
-      f'--images={folder}: no image with its mask can be used; see above, or try another --channel'
+      f'{folder}: no image with its mask can be used; see above, or try another --channel'
     )
   return [page for page in pages if page.name not in flat]
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from experiments import own_sources
 from experiments.options import DataOptions
 from fscs import datasets
 from fscs.errors import InputError
@@ -17,7 +18,10 @@ VALIDATION_SHARE = 10  # one image in so many of a source is held out for valida
 
 
 def load_set(code: str, options: DataOptions) -> ImageSet:
-  """One data set, real or simulated, as it is on disk."""
+  """One data set, real or simulated, as it is on disk; a folder of own images if it is no code."""
+  if code not in datasets.CODES:
+    sys.stderr.write(f'data: {code}\n')
+    return own_sources.read(code)
   sys.stderr.write(f'data: {code} ({options.data})\n')  # in one piece, as sets load at once
   if options.data == 'simulated':
     return _simulated(code, options.simulated_images, options.data_seed)
@@ -35,7 +39,7 @@ def _simulated(code: str, num_images: int, seed: int) -> ImageSet:
 def load_prepared(
   codes: Iterable[str], options: DataOptions
 ) -> tuple[list[GreySet], dict[str, str]]:
-  """Prepared sets in the order of `codes`, and the fingerprint of each set's files.
+  """Prepared sets in the order of `codes` (or folders), and the fingerprint of each set's files.
 
   Simulated ones are drawn at once, each in a thread; real ones load in turn, as they may have to be
   downloaded first, which must be seen and can be interrupted.
@@ -53,7 +57,7 @@ def load_prepared(
   else:
     loaded = list(map(load_one, codes))
   sets, fingerprints = zip(*loaded, strict=True)
-  return list(sets), dict(zip(codes, fingerprints, strict=True))
+  return list(sets), {of.code: digest for of, digest in zip(sets, fingerprints, strict=True)}
 
 
 def hold_out(grey_set: GreySet, seed: int) -> tuple[GreySet, GreySet]:
@@ -61,7 +65,7 @@ def hold_out(grey_set: GreySet, seed: int) -> tuple[GreySet, GreySet]:
   if len(grey_set.images) < 2:
     raise InputError(
       f'{grey_set.code}: 1 image is there, and a source needs two at least, one of them to validate'
-      ' on: complete --raw-dir, or leave it out of --sources'
+      ' on: add images (to --raw-dir, if it is published), or leave it out of --sources'
     )
   order = np.random.default_rng(seed).permutation(len(grey_set.images))
   num_held_out = max(1, len(order) // VALIDATION_SHARE)
@@ -71,7 +75,7 @@ def hold_out(grey_set: GreySet, seed: int) -> tuple[GreySet, GreySet]:
 
 def source_stride(code: str, downscale: int) -> tuple[int, int]:
   """(rows, columns) between the crops of a source, after shrinking."""
-  return _shrunk(SOURCE_STRIDES[code], downscale)
+  return _shrunk(SOURCE_STRIDES.get(code, own_sources.STRIDE), downscale)
 
 
 def finetune_stride(code: str, downscale: int) -> tuple[int, int]:

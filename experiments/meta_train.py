@@ -107,7 +107,7 @@ def meta_train(config: Config) -> Path:
   require_not_shorter(workdir, config.meta_epochs, '--meta-epochs')
   params = _start(config, model, workdir)
   data = sources.load(config, codes)
-  facts = {'command': 'meta_train', 'sources': codes, 'data_fingerprints': data.fingerprints}
+  facts = {'command': 'meta_train', 'sources': data.names, 'data_fingerprints': data.fingerprints}
   inner, outer = _inner_loop(config, model), _outer(config)
   state = replicate(init_state(params, outer), mesh)
   description = describe(config, facts)
@@ -122,9 +122,9 @@ def meta_train(config: Config) -> Path:
     if begin < config.meta_epochs:
       programs = _compile(config, state, data, inner, outer, mesh)
       if cluster.is_primary():
-        sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
-      blocks = _blocks(config, codes, state, programs, workdir)
-      state = _keep(config, codes, begin, blocks, checkpoints, workdir)
+        sources.draw_crops(workdir / 'crops.png', data.training, data.names, config)
+      blocks = _blocks(config, data.names, state, programs, workdir)
+      state = _keep(config, data.names, begin, blocks, checkpoints, workdir)
     known = {'architecture': config.arch, 'diameter_range': data.diameter_range}
     save_init(workdir / 'init', state.params, {**known, **description})
   if cluster.is_primary():

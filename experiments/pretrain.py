@@ -91,7 +91,7 @@ def pretrain(config: Config) -> Path:
   model = make_network(config)
   warn_without_accelerator(config)
   data = sources.load(config, codes)
-  facts = {'command': 'pretrain', 'sources': codes, 'data_fingerprints': data.fingerprints}
+  facts = {'command': 'pretrain', 'sources': data.names, 'data_fingerprints': data.fingerprints}
   key = jax.random.key(config.seed)
   params = init_params(model, jax.random.fold_in(key, 0))
   num_steps = num_training_steps(
@@ -111,11 +111,11 @@ def pretrain(config: Config) -> Path:
     opened_workdir(workdir, config, facts, free=free),
     Checkpoints(workdir / 'checkpoints', describe(config, facts)) as checkpoints,
   ):
-    sources.draw_crops(workdir / 'crops.png', data.training, codes, config)
+    sources.draw_crops(workdir / 'crops.png', data.training, data.names, config)
     if checkpoints.latest_step is not None:
       state = checkpoints.restore(state)
     try:
-      _train(config, codes, state, num_steps, data, model, optimizer, checkpoints, workdir)
+      _train(config, state, num_steps, data, model, optimizer, checkpoints, workdir)
     finally:
       sources.draw_curves(workdir)
     params = checkpoints.restore_params(checkpoints.best_step)
@@ -125,7 +125,7 @@ def pretrain(config: Config) -> Path:
   return workdir
 
 
-def _train(config, codes, state, num_steps, data, model, optimizer, checkpoints, workdir) -> None:
+def _train(config, state, num_steps, data, model, optimizer, checkpoints, workdir) -> None:
   apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
   pixel_loss = PIXEL_LOSSES[config.loss]
   recipe = Recipe(optimizer, config.crop_size, pixel_loss, make_augment(config.augmentation))
@@ -149,7 +149,7 @@ def _train(config, codes, state, num_steps, data, model, optimizer, checkpoints,
       if not finite.all():
         raise InputError(
           f'the segmentation loss became non-finite in step {step + 1 + np.argmin(finite)} on'
-          f' {" ".join(codes)}; the last good checkpoint is in {workdir / "checkpoints"}.'
+          f' {" ".join(data.names)}; the last good checkpoint is in {workdir / "checkpoints"}.'
           ' Lower --pretrain-lr'
         )
       validation = float(validation_loss(params, data.validation, validation_stream))

@@ -2,13 +2,13 @@
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
 from skimage.measure import label
 
-from experiments import data, figures
+from experiments import data, figures, own_sources
 from experiments.options import Code
 from fscs.datasets import CODES
 from fscs.episodes import Bank, make_bank, sample_crops
@@ -24,10 +24,12 @@ IMAGES_MEASURED = 10  # of a source, for the size of its objects
 class SourceOptions:
   """Which data sets to learn from."""
 
-  target: Code = 'B5'
-  """The data set that is left out, to adapt to later."""
-  sources: tuple[Code, ...] = ()
-  """Data sets to learn from; all but the target by default."""
+  target: Code | Literal['none'] = 'B5'
+  """The data set that is left out, to adapt to later; none where that is to own images."""
+  sources: tuple[str, ...] = ()
+  """Data sets to learn from: B5, B39, ssTEM, EM, TNBC, or folders of your own annotated images, in
+  which masks lie beside the images or all are in images/ and masks/. By default the published ones
+  but the target."""
   diameter_range: tuple[float, float] | None = None
   """Sources are resized where their objects are typically narrower or wider than these, in pixels;
   they stay as they are by default."""
@@ -38,15 +40,20 @@ class Sources(NamedTuple):
 
   training: Bank
   validation: Bank
-  fingerprints: dict[str, str]  # of the files, by code
+  fingerprints: dict[str, str]  # of the files, by name
   diameter_range: DiameterRange  # of the objects to expect, see `own_images.choose_scale`
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """Codes, and the names of folders."""
+    return tuple(self.fingerprints)
 
 
 def codes_of(config: SourceOptions) -> tuple[str, ...]:
-  """The codes to learn from.
+  """The codes and folders to learn from.
 
   Raises:
-    InputError: the target is among them, or one is named twice.
+    InputError: one is neither, the target is among them, or two have one name.
   """
   codes = config.sources or tuple(code for code in CODES if code != config.target)
   if config.target in codes:
@@ -54,8 +61,19 @@ def codes_of(config: SourceOptions) -> tuple[str, ...]:
       f'--sources has {config.target}, which is the --target: an initialisation must not have'
       ' seen its target'
     )
-  if len(set(codes)) < len(codes):
-    raise InputError(f'--sources names a data set twice: {" ".join(codes)}')
+  folders = [code for code in codes if code not in CODES]
+  for folder in folders:
+    if not Path(folder).is_dir():
+      raise InputError(
+        f'--sources has {folder}: one of {" ".join(CODES)}, or a folder of annotated images, is'
+        ' expected'
+      )
+    if own_sources.name_of(folder) in CODES:
+      raise InputError(f'--sources has {folder}: a published data set has that name; rename it')
+  names = [own_sources.name_of(code) if code in folders else code for code in codes]
+  for name in names:
+    if names.count(name) > 1:
+      raise InputError(f'--sources has {name} twice: every data set and folder needs its own name')
   return codes
 
 

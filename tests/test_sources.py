@@ -5,10 +5,12 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from skimage import io
 
-from experiments import evaluation_options, finetune_eval, pretrain, results, sources
+from experiments import evaluation_options, finetune_eval, own_sources, pretrain, results, sources
 from experiments.bounds import check_bounds
 from experiments.options import from_preset
+from fscs.datasets.simulated import simulate
 from fscs.errors import InputError
 
 
@@ -45,11 +47,69 @@ def test_batches_of_one_source_hold_no_crop_of_another(config, as_they_are):
   assert mixed.shape == (8, config.pretrain_batch_size)
 
 
+def write_folder(folder, shapes, parts=('images', 'masks')):
+  """Annotated images of those sizes, cut from simulated ones."""
+  simulated = simulate('B39', num_images=len(shapes), seed=5)
+  images, masks = (folder / part for part in parts)
+  for made in (images, masks):
+    made.mkdir(parents=True, exist_ok=True)
+  for i, (height, width) in enumerate(shapes):
+    np.save(images / f'c{i}.npy', simulated.images[i][:height, :width])
+    mask = simulated.masks[i][:height, :width].astype(np.uint8)
+    io.imsave(masks / f'c{i}_mask.png', 255 * mask, check_contrast=False)
+  return str(folder)
+
+
+@pytest.mark.parametrize('parts', [('images', 'masks'), ('', ''), ('', 'masks'), ('images', '')])
+def test_a_folder_of_own_images_is_a_source(tmp_path, parts):
+  read = own_sources.read(write_folder(tmp_path / 'mine', [(200, 300), (220, 260)], parts))
+  assert (read.code, read.names) == ('mine', ('c0.npy', 'c1.npy'))
+  assert {pixels.shape for pixels in (*read.images, *read.masks)} == {(220, 300)}
+  assert {image.dtype for image in read.images} == {np.dtype(np.uint8)}
+  assert read.images[0].max() == 255  # grey values are stretched
+  # What is missing is the mirror image of what is there, of image and mask alike.
+  for pixels in (read.images, read.masks):
+    np.testing.assert_array_equal(pixels[0][200:], pixels[0][180:200][::-1])
+    np.testing.assert_array_equal(pixels[1][:, 260:], pixels[1][:, 220:260][:, ::-1])
+  np.testing.assert_array_equal(
+    read.masks[0][:200], simulate('B39', num_images=1, seed=5).masks[0][:200, :300]
+  )
+
+
+def test_own_images_of_very_different_sizes_are_not_one_source(tmp_path):
+  folder = write_folder(tmp_path / 'mine', [(64, 64)] * 8 + [(500, 500)])
+  with pytest.raises(InputError, match='mine: images of 64 x 64 pixels and of 500 x 500 pixels'):
+    own_sources.read(folder)
+
+
+def test_sources_that_are_neither_published_nor_a_folder_are_refused(config, tmp_path):
+  def codes_of(*chosen, target='none'):
+    return sources.codes_of(dataclasses.replace(config, sources=chosen, target=target))
+
+  for name in ('mine', 'other/mine', 'B5'):
+    (tmp_path / name).mkdir(parents=True)
+  mine, other, like_b5 = (str(tmp_path / name) for name in ('mine', 'other/mine', 'B5'))
+  assert codes_of() == sources.CODES
+  assert codes_of('B39', mine) == ('B39', mine)
+  for chosen, message in (
+    (('B5', 'B6'), 'has B6: one of B5 B39 ssTEM EM TNBC, or a folder of annotated images'),
+    ((mine, other), 'has mine twice'),
+    ((like_b5,), 'a published data set has that name; rename it'),
+  ):
+    with pytest.raises(InputError, match=message):
+      codes_of(*chosen)
+  with pytest.raises(InputError, match='which is the --target'):
+    codes_of('B5', mine, target='B5')
+  with pytest.raises(InputError, match=r'^--sources has .*mine: .*no'):
+    own_sources.read(mine)
+
+
 def test_a_run_says_how_wide_its_objects_were(config, tmp_path, capsys):
   from fscs.checkpoint import load_init
 
+  own = write_folder(tmp_path / 'mine', [(300, 300)] * 3)
   chosen = dataclasses.replace(
-    config, sources=('B39', 'ssTEM'), diameter_range=(14.0, 20.0), workdir=str(tmp_path / 'run')
+    config, sources=(own, 'ssTEM'), diameter_range=(14.0, 20.0), workdir=str(tmp_path / 'run')
   )
   chosen = dataclasses.replace(
     chosen, loss='bce_dice', augmentation='strong', pretrain_schedule='cosine', batches='source'
@@ -57,6 +117,7 @@ def test_a_run_says_how_wide_its_objects_were(config, tmp_path, capsys):
   workdir = pretrain.pretrain(chosen)
   params, metadata = load_init(workdir / 'init')
   assert metadata['diameter_range'] == [14, 20]
+  assert metadata['sources'] == ['mine', 'ssTEM']
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
   evaluation = evaluation_options.defaults([f'--init={workdir}'])
   assert evaluation.diameter_range == (14, 20)
