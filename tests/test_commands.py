@@ -205,7 +205,7 @@ def test_a_workdir_of_another_configuration_is_refused(trained):
   ('changes', 'message'),
   [
     ({'sources': ('B5', 'TNBC')}, '--sources has TNBC, which is the --target'),
-    ({'sources': ('B5', 'B5')}, '--sources names a data set twice'),
+    ({'sources': ('B5', 'B5')}, '--sources has B5 twice'),
     ({'sources': ('B5',), 'objective': 'combined'}, 'needs two --sources'),
     ({'crop_size': 128}, 'crops of 128 x 128 pixels are larger than the images of 64 x 64'),
     ({'min_foreground': 5000}, 'B5: no crop .* lower --min-foreground'),
