@@ -11,6 +11,8 @@ from experiments.study.protocols import CONTESTANTS, OURS
 from experiments.study.tables import Mean
 
 PANEL = 3.2  # inches
+LEGEND_COLUMN = 2.6  # inches
+PREDICTIONS_IN_ROW = 4
 
 
 def draw_over_shots(
@@ -91,21 +93,29 @@ def draw_predictions(
   predictions: Mapping[str, tuple[str, np.ndarray]],
 ) -> None:
   """One image with its truth, then as every contestant sees it: {label: (score, (H, W) bool)}."""
+  rows = -(-(1 + len(predictions)) // PREDICTIONS_IN_ROW)
+  columns = -(-(1 + len(predictions)) // rows)
+  height = PANEL * image.shape[0] / image.shape[1] + 0.5
   figure, panels = plt.subplots(
-    1,
-    1 + len(predictions),
-    figsize=(PANEL * (1 + len(predictions)), PANEL + 0.7),
-    layout='constrained',
+    rows, columns, figsize=(PANEL * columns, height * rows), layout='constrained', squeeze=False
   )
-  panels[0].set_title(f'{title}\nannotated', fontsize=9)
-  for axes, (label, (score, prediction)) in zip(panels[1:], predictions.items(), strict=True):
+  first, *others = panels.flat
+  first.set_title(f'{_shortened(title)}\nannotated', fontsize=9)
+  draw_outline(first, truth, TRUTH_COLOUR)
+  for axes, (label, (score, prediction)) in zip(others, predictions.items(), strict=False):
     axes.set_title(f'{label}\nIoU {score}', fontsize=9)
     draw_outline(axes, prediction, PREDICTION_COLOUR)
-  for axes in panels:
-    axes.imshow(image, cmap='gray', vmin=0, vmax=255)
+  for number, axes in enumerate(panels.flat):
     axes.set_axis_off()
-  draw_outline(panels[0], truth, TRUTH_COLOUR)
-  save(figure, path, dpi=90)
+    if number <= len(predictions):
+      axes.imshow(image, cmap='gray', vmin=0, vmax=255)
+  save(figure, path, dpi=110)
+
+
+def _shortened(title: str, most: int = 36) -> str:
+  """Without its middle, if it would reach over a panel."""
+  half = (most - 1) // 2
+  return title if len(title) <= most else f'{title[:half]}…{title[-half:]}'
 
 
 def _style(name: str) -> dict:
@@ -129,4 +139,7 @@ def _legend_below(figure: plt.Figure, panels: Sequence[plt.Axes]) -> None:
   for axes in panels:
     for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
       entries.setdefault(label, handle)
-  figure.legend(entries.values(), entries.keys(), loc='outside lower center', ncols=5, fontsize=8)
+  columns = min(5, int(figure.get_figwidth() / LEGEND_COLUMN))
+  figure.legend(
+    entries.values(), entries.keys(), loc='outside lower center', ncols=columns, fontsize=8
+  )
