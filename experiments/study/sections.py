@@ -82,8 +82,8 @@ def _paired(results: Sequence[Result]) -> Iterator[Part]:
       yield Text(
         'Mean over the experiments that both have done, on the same images; 95 % interval by'
         ' Bayesian bootstrap over test images, each of which counts once however many selections'
-        ' score it, and over the selections of a target. It is of these trainings, one a target, and'
-        ' of single runs: how far another run would end is not in it.'
+        ' score it, and over the selections of a target. It is of these trainings, one a target,'
+        ' and of single runs: how far another run would end is not in it.'
       )
       yield Table(('other', 'difference', '95 % interval', 'experiments'), rows)
 
