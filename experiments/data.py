@@ -57,7 +57,8 @@ def load_prepared(
   else:
     loaded = list(map(load_one, codes))
   sets, fingerprints = zip(*loaded, strict=True)
-  return list(sets), {of.code: digest for of, digest in zip(sets, fingerprints, strict=True)}
+  names = [grey_set.code for grey_set in sets]
+  return list(sets), dict(zip(names, fingerprints, strict=True))
 
 
 def hold_out(grey_set: GreySet, seed: int) -> tuple[GreySet, GreySet]:
