@@ -9,15 +9,12 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import expit, logit
 from skimage.filters import threshold_otsu
 
+from experiments import thresholds
 from fscs import metrics
 from fscs.folds import make_folds
-from fscs.pixel_forest import LEAST_PROBABILITY, NUM_TREES, Predict, forest
-
-# That are tried; of equally good ones the first, which is nearer to the middle.
-THRESHOLDS = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65, 0.3, 0.7, 0.25, 0.75, 0.2, 0.8, 0.15, 0.1)
+from fscs.pixel_forest import NUM_TREES, Predict, forest
 
 
 def otsu(images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> Predict:
@@ -43,17 +40,9 @@ def tuned_forest(images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> P
   among them nothing is moved.
   """
   learn = functools.partial(forest, num_trees=NUM_TREES // 4)
-  found, truth = held_out(learn, images, masks)
-  pairs = [(p, mask > 0) for p, mask in zip(found, truth, strict=True) if mask.any()]
-  score = lambda threshold: sum(metrics.iou(p > threshold, mask) for p, mask in pairs)  # noqa: E731
-  best = max(THRESHOLDS, key=score) if pairs else 0.5
+  threshold = thresholds.best(*held_out(learn, images, masks))
   predict = forest(images, masks)
-
-  def moved(image: np.ndarray) -> np.ndarray:
-    odds = logit(np.clip(predict(image), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
-    return expit(odds - logit(best)).astype(np.float32)
-
-  return moved
+  return lambda image: thresholds.moved_to_half(predict(image), threshold)
 
 
 def held_out(
