@@ -41,8 +41,7 @@ def tuned_forest(images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> P
   """
   learn = functools.partial(forest, num_trees=NUM_TREES // 4)
   threshold = thresholds.best(*held_out(learn, images, masks))
-  predict = forest(images, masks)
-  return lambda image: thresholds.moved_to_half(predict(image), threshold)
+  return thresholds.moved(forest(images, masks), threshold)
 
 
 def held_out(

@@ -6,10 +6,11 @@ import numpy as np
 from scipy.special import expit, logit
 
 from fscs import metrics
-from fscs.pixel_forest import LEAST_PROBABILITY
+from fscs.pixel_forest import LEAST_PROBABILITY, Predict
 
 # That are tried; of equally good ones the first, which is nearer to the middle.
 THRESHOLDS = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65, 0.3, 0.7, 0.25, 0.75, 0.2, 0.8, 0.15, 0.1)
+WIDE = (*THRESHOLDS, 0.85, 0.9, 0.05, 0.95, 0.02, 0.98, 0.01, 0.99)  # of what may be far off
 
 
 def best(
@@ -29,7 +30,11 @@ def best(
   return max(thresholds, key=score) if pairs else 0.5
 
 
-def moved_to_half(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-  """The same, float32, with log-odds moved so that what was `threshold` is 0.5."""
-  odds = logit(np.clip(probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
-  return expit(odds - logit(threshold)).astype(np.float32)
+def moved(predict: Predict, threshold: float) -> Predict:
+  """What predicts alike, with log-odds moved so that a probability of `threshold` becomes 0.5."""
+
+  def predict_moved(images: np.ndarray) -> np.ndarray:
+    odds = logit(np.clip(predict(images), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+    return expit(odds - logit(threshold)).astype(np.float32)
+
+  return predict_moved

@@ -32,6 +32,7 @@ from experiments.study import (
   paired,
   plots,
   protocols,
+  rounds,
   sections,
   tables,
   targets,
@@ -51,6 +52,7 @@ from experiments.study.protocols import (
 from experiments.study.targets import Split, Target
 from fscs.datasets import CODES
 from fscs.errors import InputError
+from fscs.evaluate import Adapted
 from fscs.objects import Splitting, usual_splitting
 from fscs.preprocessing import GreySet
 from fscs.selections import random_selections
@@ -672,6 +674,20 @@ def test_scores_of_a_cell_are_those_of_its_kept_predictions(studied, in_process)
   overlap, union = (kept & truth).sum((1, 2)), (kept | truth).sum((1, 2))
   np.testing.assert_allclose(found.iou, overlap / union, atol=1e-4)
   assert not set(found.support) & set(found.images)
+
+
+def test_a_network_can_take_the_threshold_that_is_best_on_the_annotated_images(monkeypatch):
+  monkeypatch.setattr(networks, 'make_adapt', lambda *_: lambda *_: Adapted({}))
+  monkeypatch.setattr(networks, 'make_probability', lambda *_: lambda _, images: images / 100)
+  images = np.zeros((2, 8, 8), np.uint8)
+  images[0, :4], images[0, 4:] = 86, 93  # what is annotated
+  images[1, :4], images[1, 4:] = 89, 91
+  target = Target(GreySet('toy', images, np.uint8(images > 91), ('a', 'b')), labels=None)
+  split = Split([0], np.array([1]))
+  for name, found in (('combined', images[1:] > 50), ('combined-tuned', images[1:] > 90)):
+    cell = Cell('TNBC', name, 1, 1, 0, 250)
+    predict, _ = rounds._adapt(cell, {}, target, split, None, PROTOCOLS['cpu-small'])
+    np.testing.assert_array_equal(predict(images[1:]) > 0.5, found)
 
 
 def test_other_images_than_those_of_known_results_are_refused_before_any_work(

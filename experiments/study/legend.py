@@ -19,6 +19,7 @@ WORDS = {
   'bce_entropy': 'meta-learned alike, with entropy regularisation',
   'bce_distillation': 'meta-learned alike, with distillation',
   'combined': "meta-learned alike, with both: the paper's method, at the length above",
+  'combined-tuned': 'the same, at the threshold of highest IoU on the annotated images',
   'random-normal': f"FCRN without any training on sources, the paper's kernels; {_PAPER}",
   'random-he': f"FCRN without any training on sources, He's kernels; {_PAPER}",
   'unet-normal': "the paper's U-Net without any training on sources, the paper's kernels",

@@ -17,6 +17,7 @@ from fscs.optimizers import OptimizerName
 from fscs.own_images import DiameterRange
 from fscs.predict import Orientations
 
+Threshold = Literal['half', 'annotated']
 Name = Literal['cpu-small', 'rehearsal', 'paper', 'smoke']
 
 
@@ -35,6 +36,7 @@ class Tuning(NamedTuple):
   keep_statistics: bool = False  # images are normalised by those of the annotated ones' crops
   orientations: Orientations = 1  # predictions are means over
   forest_share: float = 0.0  # of a pixel forest in predictions
+  threshold: Threshold = 'half'  # of foreground: 0.5, or the best on the annotated images
 
 
 class Training(NamedTuple):
@@ -116,6 +118,11 @@ CONTESTANTS: dict[str, Contestant] = {
   'scratch': Contestant('strong scratch', _STRONG),
   'transfer': Contestant('transfer', _PAPER, training='transfer'),
   **{name: Contestant(f'meta-learned, {name}', _PAPER, training=name) for name in OBJECTIVES},
+  'combined-tuned': Contestant(
+    'meta-learned, combined, threshold tuned',
+    _PAPER._replace(threshold='annotated'),
+    training='combined',
+  ),
   'random-normal': Contestant('random, N(0, 1)', _PAPER, kernel_init='normal'),
   'random-he': Contestant('random, He', _PAPER),
   'unet-normal': Contestant('U-Net, random, N(0, 1)', _PAPER, kernel_init='normal', arch='unet'),

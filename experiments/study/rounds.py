@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments import thresholds
 from experiments.baselines import BASELINES
 from experiments.environment import machine
 from experiments.initialisations import Initialisation
@@ -93,7 +94,11 @@ def _adapt(
   name, seed = cell.contestant, cell.seed
   adapt = networks.make_adapt(name, cell.target, options, protocol, cell.steps, seed)
   adapted = adapt(params, support)
-  return functools.partial(networks.make_probability(name, seed), adapted), adapted.losses
+  predict = functools.partial(networks.make_probability(name, seed), adapted)
+  if CONTESTANTS[name].tuning.threshold == 'annotated':
+    found = predict(support.images)
+    predict = thresholds.moved(predict, thresholds.best(found, support.masks, thresholds.WIDE))
+  return predict, adapted.losses
 
 
 def _average_precision(
