@@ -35,8 +35,9 @@ from experiments.study import (
   terms,
 )
 from experiments.study.cells import Result
+from experiments.study.contestants import COLOURED, CONTESTANTS, OURS
 from experiments.study.document import Code, Heading, Part
-from experiments.study.protocols import COLOURED, CONTESTANTS, OURS, PROTOCOLS, Protocol
+from experiments.study.protocols import PROTOCOLS, Protocol
 from fscs import datasets
 from fscs.datasets import CODES
 from fscs.errors import InputError

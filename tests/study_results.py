@@ -4,7 +4,7 @@ import numpy as np
 
 from experiments.study import cells, command
 from experiments.study.cells import Cell, Result
-from experiments.study.protocols import CONTESTANTS
+from experiments.study.contestants import CONTESTANTS
 
 
 def result(contestant, target, iou, *, shots=1, selection=1, steps=None, **fields):

@@ -24,15 +24,8 @@ from experiments.study import (
   terms,
 )
 from experiments.study.cells import Cell
-from experiments.study.protocols import (
-  COLOURED,
-  CONTESTANTS,
-  FOLLOWED,
-  OURS,
-  PROTOCOLS,
-  TRAININGS,
-  tuning_of,
-)
+from experiments.study.contestants import COLOURED, CONTESTANTS, FOLLOWED, OURS, TRAININGS
+from experiments.study.protocols import PROTOCOLS, tuning_of
 from experiments.study.targets import Split, Target
 from fscs.errors import InputError
 from fscs.evaluate import Adapted

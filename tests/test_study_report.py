@@ -16,13 +16,12 @@ from experiments.study import (
   opening,
   paired,
   plots,
-  protocols,
   sections,
   tables,
   targets,
 )
+from experiments.study.contestants import COMPARED, CONTESTANTS, OURS
 from experiments.study.document import Table
-from experiments.study.protocols import CONTESTANTS, OURS
 from experiments.study.targets import Target
 from fscs.errors import InputError
 from fscs.preprocessing import GreySet
@@ -150,8 +149,8 @@ def test_costs_are_of_one_machine_on_which_ours_was_measured(tmp_path):
 
 
 def test_every_row_of_the_tables_is_explained():
-  assert set(legend.WORDS) == set(protocols.COMPARED)
-  _, _, table = legend.legend([result(protocols.OURS, 'EM', [0.5]), result('otsu', 'EM', [0.5])])
+  assert set(legend.WORDS) == set(COMPARED)
+  _, _, table = legend.legend([result(OURS, 'EM', [0.5]), result('otsu', 'EM', [0.5])])
   assert [label for label, _ in table.rows] == ["Otsu's threshold", 'ours']
 
 

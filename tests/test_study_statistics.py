@@ -5,7 +5,7 @@ import pytest
 from study_results import result
 
 from experiments.study import paired, tables
-from experiments.study.protocols import OURS
+from experiments.study.contestants import OURS
 from fscs.errors import InputError
 
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from experiments.runs import write_text
 from experiments.study import cells, copies, protocols, terms
 from experiments.study.cells import Cell, Result
-from experiments.study.protocols import CONTESTANTS, PROTOCOLS
+from experiments.study.contestants import CONTESTANTS
+from experiments.study.protocols import PROTOCOLS
 from fscs.errors import InputError
 
 

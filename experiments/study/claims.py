@@ -7,8 +7,8 @@ import numpy as np
 
 from experiments.study import paired, tables
 from experiments.study.cells import Result
+from experiments.study.contestants import OBJECTIVES, OURS
 from experiments.study.document import Heading, Part, Table, Text
-from experiments.study.protocols import OBJECTIVES, OURS
 from experiments.study.sections import labels_of, targets_of
 
 RANDOM, TRANSFER = 'random-normal', 'transfer'  # what the paper compares with

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from experiments.study import paired, tables
 from experiments.study.cells import Result
+from experiments.study.contestants import COLOURED, OURS
 from experiments.study.document import Heading, Part, Table, Text
-from experiments.study.protocols import COLOURED, OURS
 from experiments.study.sections import labels_of, targets_of
 
 ENDING = '-colours'  # of the names of those that see them

@@ -25,13 +25,8 @@ from experiments.runs import RUNS
 from experiments.selection_files import PAPER, choose_selections
 from experiments.study import archive, cells, copies, protocols, targets, terms
 from experiments.study.cells import Cell
-from experiments.study.protocols import (
-  COLOUR_TARGETS,
-  CONTESTANTS,
-  FOLLOWED,
-  PROTOCOLS,
-  Protocol,
-)
+from experiments.study.contestants import COLOUR_TARGETS, CONTESTANTS, FOLLOWED
+from experiments.study.protocols import PROTOCOLS, Protocol
 from experiments.study.rounds import do_cell
 from fscs.errors import InputError
 
@@ -56,7 +51,7 @@ class Config:
   """A file of selections (.json or .pkl), or paper for the published ones, as by default; those of
   simulated images are drawn."""
   contestants: tuple[str, ...] = ()
-  """Only these; see experiments/study/protocols.py."""
+  """Only these; see experiments/study/contestants.py."""
   targets: tuple[Code, ...] = ()
   """Only these data sets."""
   shots: tuple[int, ...] = ()

@@ -8,7 +8,7 @@ from experiments import data
 from experiments.options import DataOptions
 from experiments.runs import write_text
 from experiments.study.cells import FOLDER, Cell
-from experiments.study.protocols import CONTESTANTS
+from experiments.study.contestants import CONTESTANTS
 from fscs import datasets
 from fscs.datasets import CODES
 from fscs.errors import InputError

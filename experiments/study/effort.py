@@ -7,8 +7,8 @@ import numpy as np
 
 from experiments.study import paired, plots, tables
 from experiments.study.cells import Result
+from experiments.study.contestants import CONTESTANTS, FOLLOWED, OURS
 from experiments.study.document import Heading, Part, Picture, Table, Text
-from experiments.study.protocols import CONTESTANTS, FOLLOWED, OURS
 from experiments.study.sections import labels_of, targets_of
 
 YARDSTICK = 'scratch'  # whose last IoU the curves of the others are measured by

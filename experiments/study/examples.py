@@ -8,8 +8,8 @@ import numpy as np
 from experiments.options import DataOptions
 from experiments.study import command, plots, targets
 from experiments.study.cells import Result
+from experiments.study.contestants import OURS
 from experiments.study.document import Heading, Part, Picture, Text
-from experiments.study.protocols import OURS
 from experiments.study.sections import labels_of, targets_of
 from fscs.errors import InputError
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from experiments.study.cells import Result
+from experiments.study.contestants import OURS
 from experiments.study.document import Heading, Part, Table, Text
-from experiments.study.protocols import OURS
 from experiments.study.sections import labels_of
 
 _PAPER = "adapts with the paper's loss and optimizer, weighted cross-entropy and Adam"

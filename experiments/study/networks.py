@@ -20,7 +20,8 @@ from experiments.options import (
 )
 from experiments.runs import read_config, require_config
 from experiments.study import copies
-from experiments.study.protocols import CONTESTANTS, TRAININGS, Protocol, tuning_of
+from experiments.study.contestants import CONTESTANTS, TRAININGS
+from experiments.study.protocols import Protocol, tuning_of
 from fscs.augmentation import make_augment
 from fscs.datasets import CODES
 from fscs.errors import InputError

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from experiments.study import protocols, tables
 from experiments.study.cells import Result
+from experiments.study.contestants import CONTESTANTS
 from experiments.study.document import Part, Text
-from experiments.study.protocols import CONTESTANTS, PROTOCOLS
+from experiments.study.protocols import PROTOCOLS
 
 
 def summary(results: Sequence[Result], name: protocols.Name, missing: int = 0) -> Iterator[Part]:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from experiments.figures import PREDICTION_COLOUR, TRUTH_COLOUR, draw_outline, save
-from experiments.study.protocols import CONTESTANTS, OURS
+from experiments.study.contestants import CONTESTANTS, OURS
 from experiments.study.tables import Mean
 
 PANEL = 3.2  # inches

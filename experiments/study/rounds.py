@@ -16,7 +16,8 @@ from experiments.initialisations import Initialisation
 from experiments.options import DataOptions
 from experiments.study import cells, networks, targets
 from experiments.study.cells import Cell, Result
-from experiments.study.protocols import CONTESTANTS, Protocol
+from experiments.study.contestants import CONTESTANTS
+from experiments.study.protocols import Protocol
 from experiments.study.targets import Split, Target
 from fscs import instances, metrics, preprocessing
 from fscs.errors import InputError

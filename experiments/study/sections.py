@@ -7,8 +7,8 @@ import numpy as np
 
 from experiments.study import paired, plots, tables
 from experiments.study.cells import Result
+from experiments.study.contestants import COMPARED, CONTESTANTS, OURS, VARIANTS
 from experiments.study.document import Heading, Part, Picture, Table, Text
-from experiments.study.protocols import COMPARED, CONTESTANTS, OURS, VARIANTS
 from fscs.datasets import CODES
 
 FAR = {'EM': 10, 'ssTEM': 3}  # sections between test and annotated images that tell copies apart

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.study.cells import Result
-from experiments.study.protocols import CONTESTANTS
+from experiments.study.contestants import CONTESTANTS
 
 Score = Callable[[Result], Sequence[float]]  # of every test image
 

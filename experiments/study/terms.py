@@ -9,7 +9,8 @@ from typing import Any
 from experiments.options import DataOptions
 from experiments.runs import PLACES, write_text
 from experiments.study import cells, networks, protocols
-from experiments.study.protocols import CONTESTANTS, PROTOCOLS, TRAININGS, Tuning
+from experiments.study.contestants import CONTESTANTS, TRAININGS, Tuning
+from experiments.study.protocols import PROTOCOLS
 from fscs.errors import InputError
 
 FOLDER = 'terms'
