@@ -97,7 +97,8 @@ def _varied(pages: list[Page], folder: Path) -> list[Page]:
     print(f'left out: {name}: all pixels have the same grey value', file=sys.stderr)
   if len(flat) == len(pages):
     raise InputError(
-      f'{folder}: no image with its mask can be used; see above, or try another --channel'
+      f'{folder}: no image with its mask can be used; see above. Another channel may show objects'
+      ' (--channel, of experiments.finetune)'
     )
   return [page for page in pages if page.name not in flat]
 

@@ -2,8 +2,9 @@
 
 import functools
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,11 +18,16 @@ from fscs.types import ImageSet
 VALIDATION_SHARE = 10  # one image in so many of a source is held out for validation
 
 
+class Loaded(NamedTuple):
+  """A data set, prepared."""
+
+  grey_set: GreySet
+  fingerprint: str  # of its files
+  objects: list[np.ndarray] | None = None  # (H, W) labels of its images, where they are own ones
+
+
 def load_set(code: str, options: DataOptions) -> ImageSet:
-  """One data set, real or simulated, as it is on disk; a folder of own images if it is no code."""
-  if code not in datasets.CODES:
-    sys.stderr.write(f'data: {code}\n')
-    return own_sources.read(code)
+  """One of the published data sets, real or simulated, as it is on disk."""
   sys.stderr.write(f'data: {code} ({options.data})\n')  # in one piece, as sets load at once
   if options.data == 'simulated':
     return _simulated(code, options.simulated_images, options.data_seed)
@@ -36,29 +42,32 @@ def _simulated(code: str, num_images: int, seed: int) -> ImageSet:
   return simulate(code, num_images=num_images, seed=seed)
 
 
-def load_prepared(
-  codes: Iterable[str], options: DataOptions
-) -> tuple[list[GreySet], dict[str, str]]:
-  """Prepared sets in the order of `codes` (or folders), and the fingerprint of each set's files.
+def load_prepared(codes: Sequence[str], options: DataOptions) -> list[Loaded]:
+  """Prepared sets in the order of `codes`, folders of own images among them.
 
   Simulated ones are drawn at once, each in a thread; real ones load in turn, as they may have to be
   downloaded first, which must be seen and can be interrupted.
   """
 
-  def load_one(code: str) -> tuple[GreySet, str]:
-    image_set = load_set(code, options)
-    grey_set = prepare(image_set, protocol=options.protocol, downscale=options.downscale)
-    return grey_set, datasets.fingerprint(image_set)
+  def load_one(code: str) -> Loaded:
+    return _prepared(load_set(code, options), options)
 
-  codes = list(codes)
-  if options.data == 'simulated':
-    with ThreadPoolExecutor() as threads:
-      loaded = list(threads.map(load_one, codes))
-  else:
-    loaded = list(map(load_one, codes))
-  sets, fingerprints = zip(*loaded, strict=True)
-  names = [grey_set.code for grey_set in sets]
-  return list(sets), dict(zip(names, fingerprints, strict=True))
+  with ThreadPoolExecutor() as threads:
+    load = threads.map if options.data == 'simulated' else map
+    published = load(load_one, [code for code in codes if code in datasets.CODES])
+    return [next(published) if c in datasets.CODES else _load_own(c, options) for c in codes]
+
+
+def _load_own(folder: str, options: DataOptions) -> Loaded:
+  sys.stderr.write(f'data: {folder}\n')
+  image_set = own_sources.read(folder, options.crop_size * options.downscale)
+  loaded = _prepared(image_set, options)
+  return loaded._replace(objects=own_sources.objects(image_set, options.downscale))
+
+
+def _prepared(image_set: ImageSet, options: DataOptions) -> Loaded:
+  grey_set = prepare(image_set, protocol=options.protocol, downscale=options.downscale)
+  return Loaded(grey_set, datasets.fingerprint(image_set))
 
 
 def hold_out(grey_set: GreySet, seed: int) -> tuple[GreySet, GreySet]:

@@ -24,6 +24,7 @@ from experiments.options import (
 )
 from experiments.presets import Preset
 from experiments.runs import newest_run
+from experiments.sources import NO_TARGET
 from fscs.augmentation import make_augment
 from fscs.errors import InputError
 from fscs.evaluate import FineTuning
@@ -100,13 +101,15 @@ class _Where:
 
   init: tuple[str, ...] = ()
   preset: Preset | None = None
+  target: str | None = None
 
 
 def defaults(arguments: Sequence[str]) -> Config:
   """The configuration before the command line: that of the run, or of --preset if it is given.
 
   Raises:
-    InputError: no --init is given and there is no run, or the one given cannot be read.
+    InputError: no --init is given and there is no run, the one given cannot be read, or it has left
+      no data set out and no --target is given.
   """
   if '--help' in arguments or '-h' in arguments:
     return from_preset(Config, Config.preset)
@@ -114,6 +117,11 @@ def defaults(arguments: Sequence[str]) -> Config:
   init = where.init or (str(newest_run('meta_train')),)
   run = next((run_of(name) for name in init if name != RANDOM), None)
   preset = where.preset or (run['config']['preset'] if run else Config.preset)
+  if run and run['config']['target'] == NO_TARGET and where.target is None:
+    raise InputError(
+      f'--target is missing: the run of --init={" ".join(init)} has left no data set out (own'
+      ' images are for experiments.finetune)'
+    )
   config = dataclasses.replace(from_preset(Config, preset), init=init)
   return dataclasses.replace(config, **_of_run(run, preset_given=where.preset is not None))
 
@@ -125,6 +133,8 @@ def _of_run(run: dict[str, Any] | None, *, preset_given: bool) -> dict[str, Any]
   names |= {'data', 'raw_dir', 'data_dir', 'data_seed', 'protocol'}
   if not preset_given:
     names |= {field.name for field in dataclasses.fields(DataOptions)}
+  if run['config']['target'] == NO_TARGET:
+    names.remove('target')
   values = {name: run['config'][name] for name in names}
   values['diameter_range'] = diameter_range_of(run['config'])
   return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}

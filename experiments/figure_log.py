@@ -1,6 +1,7 @@
 """Figures of every step of a run, as CSV and TensorBoard events."""
 
 import csv
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -20,9 +21,11 @@ class FigureLog:
     self.path = workdir / 'figures.csv'
     self._columns = ['step', *columns]
     kept = [row for row in read_figures(self.path) if int(row['step']) <= first_step]
-    lines = [','.join(self._columns)]
-    lines += [','.join(row.get(name) or '' for name in self._columns) for row in kept]
-    write_text(self.path, '\n'.join(lines) + '\n')
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator='\n')
+    table.writerow(self._columns)
+    table.writerows([row.get(name) or '' for name in self._columns] for row in kept)
+    write_text(self.path, text.getvalue())
     self._file = self.path.open('a', newline='')
     self._rows = csv.DictWriter(self._file, self._columns, lineterminator='\n')
     self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=first_step + 1)

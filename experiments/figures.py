@@ -30,6 +30,11 @@ def draw_outline(axes: plt.Axes, mask: np.ndarray, colour: str) -> None:
     axes.contour(mask, levels=[0.5], colors=colour, linewidths=0.9)
 
 
+def _plain(name: str) -> str:
+  """A name of the user's that is no formula."""
+  return name.replace('$', r'\$')
+
+
 def draw_crops(
   path: Path, titles: Sequence[str], images: Sequence[np.ndarray], masks: Sequence[np.ndarray]
 ) -> None:
@@ -47,7 +52,7 @@ def draw_crops(
       axes.imshow(crop, cmap='gray', vmin=-1, vmax=1)
       draw_outline(axes, truth, TRUTH_COLOUR)
       axes.set_axis_off()
-    row[0].set_title(title, loc='left')
+    row[0].set_title(_plain(title), loc='left')
   save(figure, path)
 
 
@@ -62,7 +67,7 @@ def draw_losses(path: Path, figures_path: Path) -> None:
     for name in rows[0]:
       if name.split('/')[0] == kind:
         points = [(int(row['step']), float(row[name])) for row in rows if row[name]]
-        label = name.partition('/')[2]
+        label = _plain(name.partition('/')[2])
         axes.plot(*zip(*points, strict=True), marker='.', label=label or 'all')
     axes.set(title=title, xlabel='step')
     if axes.has_data():
@@ -87,7 +92,7 @@ def draw_iou_bars(
     present = [i for i, k in enumerate(shots) if k in by_shots]
     means, deviations = zip(*(by_shots[shots[i]] for i in present), strict=True)
     positions = np.array(present) + (index - (len(scores) - 1) / 2) * width
-    axes.bar(positions, means, width * 0.92, yerr=deviations, capsize=3, label=name)
+    axes.bar(positions, means, width * 0.92, yerr=deviations, capsize=3, label=_plain(name))
   axes.set(
     xticks=range(len(shots)),
     xticklabels=shots,
@@ -118,7 +123,7 @@ def draw_overlays(
     axes.imshow(image, cmap='gray', vmin=0, vmax=255)
     draw_outline(axes, truth, TRUTH_COLOUR)
     draw_outline(axes, prediction, PREDICTION_COLOUR)
-    axes.set_title(title, fontsize=9)
+    axes.set_title(_plain(title), fontsize=9)
     axes.set_axis_off()
   handles = [plt.Line2D([], [], color=c) for c in (TRUTH_COLOUR, PREDICTION_COLOUR)]
   figure.legend(handles, ('truth', 'prediction'), loc='outside lower center', ncols=2)

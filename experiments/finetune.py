@@ -9,6 +9,7 @@ config.json.
 """
 
 import dataclasses
+import sys
 from pathlib import Path
 
 from skimage.measure import label
@@ -20,8 +21,9 @@ from experiments.options import run
 from experiments.progress import progress_bar
 from experiments.report_page import Case, write_page
 from experiments.results import write_table
-from experiments.runs import opened_workdir
+from experiments.runs import CONFIG_FILE, opened_workdir, read_config
 from experiments.starting import load_start
+from fscs.datasets import CODES
 from fscs.errors import InputError
 from fscs.finetuning import LEARNING_RATES, Result, Settings, finetune_with_trials, num_steps
 from fscs.optimizers import OptimizerName
@@ -75,6 +77,7 @@ def finetune(config: Config) -> Path:
   start = load_start(config.init, config.seed)
   pages, channel = read_all(pairs, config.channel)
   names, images, masks = ([getattr(page, of) for page in pages] for of in ('name', 'grey', 'mask'))
+  _note_known_images(config)
   workdir = Path(config.workdir)
   settings = Settings(
     num_steps=config.steps,
@@ -119,6 +122,20 @@ def _check(config: Config) -> None:
       raise InputError(f'--{name.replace("_", "-")} is {value}: a number above 0, such as 0.5')
   if config.crop_size < 16 or config.crop_size % 16:
     raise InputError(f'--crop-size is {config.crop_size}: a multiple of 16 is needed')
+
+
+def _note_known_images(config: Config) -> None:
+  """Say so where the initialisation's training was given the same folder of images."""
+  run_folder = Path(config.init)
+  if (run_folder / CONFIG_FILE).exists():
+    images = Path(config.images).resolve()
+    for source in read_config(run_folder)['config'].get('sources', ()):
+      if source not in CODES and Path(source).resolve() in (images, *images.parents):
+        print(
+          f'note: {config.init} has learned from {source}: its images are not new to it when they'
+          ' are held out, and new ones may be segmented worse than the IoU says',
+          file=sys.stderr,
+        )
 
 
 def _write(workdir: Path, result: Result) -> None:

@@ -48,7 +48,7 @@ def finetune_eval(config: Config) -> Path:
   inits = initialisations.load_all(
     config.init, config, target=config.target, which=config.checkpoint
   )
-  (grey_set,), fingerprints = data.load_prepared([config.target], config)
+  ((grey_set, fingerprint, _),) = data.load_prepared([config.target], config)
   selections = choose_selections(
     config.selections_file,
     grey_set.names,
@@ -60,7 +60,7 @@ def finetune_eval(config: Config) -> Path:
   )
   supports = _supports(config, selections, grey_set.names)
   workdir = default_workdir(config, f'{config.target}-{config.arch}-eval')
-  facts = {'command': 'finetune_eval', 'data_fingerprints': fingerprints}
+  facts = {'command': 'finetune_eval', 'data_fingerprints': {config.target: fingerprint}}
   with opened_workdir(workdir, config, facts, free=GRID, part=config.shard):
     save_selections(workdir / 'selections.json', selections)
     try:

@@ -1,7 +1,7 @@
 """Initialisations to fine-tune: random parameters, or the checkpoint of a training run."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from experiments.options import NetworkOptions, make_network
-from experiments.runs import CONFIG_FILE, read_config
+from experiments.runs import CONFIG_FILE, begun, read_config
 from fscs.checkpoint import Checkpoints, load_init
 from fscs.errors import InputError
 from fscs.models import init_params
@@ -86,16 +86,31 @@ def load(
   run = run_of(init)
   if run is None:
     objective, step, (found, metadata) = 'unknown', 0, load_init(init)
-    seen, arch = metadata.get('sources', ()), metadata.get('architecture', network.arch)
+    seen, arch = _learned_from(metadata), metadata.get('architecture', network.arch)
   else:
     objective, step, found = _read_run(Path(init), run, which)
-    seen, arch = run['sources'], run['config']['arch']
+    seen, arch = _learned_from(run), run['config']['arch']
   if target in seen:
     raise InputError(f'{init} has learned from {target}: choose another --target or run')
   if arch != network.arch:
     raise InputError(f'{init} holds another network: {arch}, not {network.arch}: see --arch')
   _check_network(init, found, params, model)
   return Initialisation(name, objective, step, _digest(found), found)
+
+
+def learned_before(start: str | None, workdir: Path) -> dict[str, list[str]]:
+  """A fact of a run that begins from another: the sources of that one, which may be gone later."""
+  if start in (None, RANDOM):
+    return {}
+  if begun(workdir):
+    return {name: found for name, found in read_config(workdir).items() if name == 'learned_before'}
+  run = run_of(start)
+  return {'learned_before': _learned_from(load_init(start)[1] if run is None else run)}
+
+
+def _learned_from(facts: Mapping[str, Any]) -> list[str]:
+  """The sources of a run or a kept initialisation, and of those that it began from."""
+  return [*facts.get('sources', ()), *facts.get('learned_before', ())]
 
 
 def _read_run(workdir: Path, run: dict[str, Any], which: Which) -> tuple[str, int, Params]:

@@ -34,7 +34,7 @@ from experiments.options import (
   run,
   warn_without_accelerator,
 )
-from experiments.runs import default_workdir, describe, opened_workdir, require_not_shorter
+from experiments.runs import begun, default_workdir, describe, opened_workdir, require_not_shorter
 from experiments.sources import SourceOptions, Sources
 from fscs.adapt import History
 from fscs.ahead import compile_ahead
@@ -108,6 +108,7 @@ def meta_train(config: Config) -> Path:
   params = _start(config, model, workdir)
   data = sources.load(config, codes)
   facts = {'command': 'meta_train', 'sources': data.names, 'data_fingerprints': data.fingerprints}
+  facts |= initialisations.learned_before(config.start, workdir)
   inner, outer = _inner_loop(config, model), _outer(config)
   state = replicate(init_state(params, outer), mesh)
   description = describe(config, facts)
@@ -137,12 +138,12 @@ def _opened(workdir: Path, config: Config, facts: dict[str, Any]) -> AbstractCon
   if not cluster.is_primary():
     return contextlib.nullcontext()
   lengths = ('meta_epochs',) if config.meta_schedule == 'constant' else ()
-  return opened_workdir(workdir, config, facts, free=(*lengths, *PLACES_OF_WORK))
+  return opened_workdir(workdir, config, facts, free=(*lengths, *PLACES_OF_WORK, 'sources'))
 
 
 def _start(config: Config, model: nn.Module, workdir: Path) -> Params:
   """The parameters before the first meta-epoch; of a run that goes on, any of their shapes."""
-  if config.start is None or any((workdir / 'checkpoints').glob('[0-9]*')):
+  if config.start is None or begun(workdir):
     return init_params(model, jax.random.fold_in(jax.random.key(config.seed), 0))
   return initialisations.load(config.start, config, target=config.target).params
 

@@ -105,7 +105,7 @@ def pretrain(config: Config) -> Path:
   optimizer = with_kernel_norms(optimizer, config.kernel_norms)
   state = MetaState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
   lengths = ('pretrain_epochs', 'pretrain_steps')
-  free = lengths if config.pretrain_schedule == 'constant' else ()  # a longer run may go on
+  free = ('sources', *lengths) if config.pretrain_schedule == 'constant' else ('sources',)
   require_not_shorter(workdir, num_steps, '--pretrain-steps')
   with (
     opened_workdir(workdir, config, facts, free=free),

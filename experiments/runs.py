@@ -14,6 +14,7 @@ import jax
 from filelock import FileLock, Timeout
 
 from experiments.environment import versions
+from experiments.notes import examples
 from fscs.errors import InputError
 
 RUNS = Path('runs')  # default parent of workdirs
@@ -142,13 +143,26 @@ def _check_same(
     if name not in wanted['config'] and value is not None
   ]
   differences += [
-    f'{name} differs' for name in wanted if name != 'config' and found.get(name) != wanted[name]
+    f'{name} differs{_entries(found.get(name), wanted[name])}'
+    for name in wanted
+    if name != 'config' and found.get(name) != wanted[name]
   ]
   if differences:
     raise InputError(
       f'workdir {workdir} belongs to another run: {"; ".join(differences)}.'
       ' Give another --workdir, or remove it'
     )
+
+
+def _entries(there: Any, now: Any) -> str:
+  """Which entries of two tables or lists of names are not in both, in words."""
+  if isinstance(there, dict) and isinstance(now, dict):
+    names = {name for name in there.keys() | now.keys() if there.get(name) != now.get(name)}
+  elif isinstance(there, list) and isinstance(now, list):
+    names = {entry for entry in set(there) ^ set(now) if isinstance(entry, str)}
+  else:
+    names = set()
+  return f' ({examples(sorted(names))})' if names else ''
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
@@ -188,6 +202,11 @@ def require_not_shorter(workdir: Path, steps: int, option: str) -> None:
       f'workdir {workdir} has done {done} steps, and {option} asks for {steps}: give as many at'
       ' least, or another --workdir'
     )
+
+
+def begun(workdir: Path) -> bool:
+  """Whether a run has a checkpoint to go on from."""
+  return bool(_checkpoints(workdir))
 
 
 def newest_run(command: str, parent: Path = RUNS) -> Path:

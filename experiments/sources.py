@@ -9,14 +9,15 @@ import numpy as np
 from skimage.measure import label
 
 from experiments import data, figures, own_sources
+from experiments.data import Loaded
 from experiments.options import Code
 from fscs.datasets import CODES
 from fscs.episodes import Bank, make_bank, sample_crops
 from fscs.errors import InputError
 from fscs.own_images import DiameterRange, choose_scale, resize_set, scaled_stride, typical_diameter
-from fscs.preprocessing import GreySet
 
 CROPS_IN_FIGURE = 5
+NO_TARGET = 'none'
 IMAGES_MEASURED = 10  # of a source, for the size of its objects
 
 
@@ -56,7 +57,7 @@ def codes_of(config: SourceOptions) -> tuple[str, ...]:
     InputError: one is neither, the target is among them, or two have one name.
   """
   codes = config.sources or tuple(code for code in CODES if code != config.target)
-  if config.target in codes:
+  if config.target in codes and config.target != NO_TARGET:
     raise InputError(
       f'--sources has {config.target}, which is the --target: an initialisation must not have'
       ' seen its target'
@@ -70,17 +71,24 @@ def codes_of(config: SourceOptions) -> tuple[str, ...]:
       )
     if own_sources.name_of(folder) in CODES:
       raise InputError(f'--sources has {folder}: a published data set has that name; rename it')
-  names = [own_sources.name_of(code) if code in folders else code for code in codes]
-  for name in names:
-    if names.count(name) > 1:
-      raise InputError(f'--sources has {name} twice: every data set and folder needs its own name')
+  named: dict[str, list[str]] = {}
+  for code in codes:
+    named.setdefault(own_sources.name_of(code) if code in folders else code, []).append(code)
+  for name, same in named.items():
+    if len(same) > 1:
+      raise InputError(
+        f'--sources has {" and ".join(same)}, which are of one name, {name}: rename one of them, if'
+        ' they are different'
+      )
   return codes
 
 
 def load(config, codes: tuple[str, ...]) -> Sources:
   """Load, prepare and split the sources, and put them on the device."""
-  grey_sets, fingerprints = data.load_prepared(codes, config)
-  objects = [_objects(grey_set) for grey_set in grey_sets]
+  loaded = data.load_prepared(codes, config)
+  grey_sets = [one.grey_set for one in loaded]
+  fingerprints = {one.grey_set.code: one.fingerprint for one in loaded}
+  objects = [_objects(one) for one in loaded]
   for code, labels in zip(codes, objects, strict=True):
     if not any(image.any() for image in labels):
       raise InputError(f'{code}: no foreground is left: choose a smaller --downscale')
@@ -106,10 +114,13 @@ def load(config, codes: tuple[str, ...]) -> Sources:
   return Sources(*banks, fingerprints, found)
 
 
-def _objects(grey_set: GreySet) -> list[np.ndarray]:
-  """The objects of a few images of a source, (H, W) labels each."""
-  chosen = np.linspace(0, len(grey_set.masks) - 1, IMAGES_MEASURED).astype(int)
-  return [label(grey_set.masks[i], connectivity=1) for i in sorted(set(chosen))]
+def _objects(loaded: Loaded) -> list[np.ndarray]:
+  """The objects of a few images of a source, (H, W) labels each; regions, of published ones."""
+  masks = loaded.grey_set.masks
+  chosen = sorted(set(np.linspace(0, len(masks) - 1, IMAGES_MEASURED).astype(int)))
+  if loaded.objects is not None:
+    return [loaded.objects[i] for i in chosen]
+  return [label(masks[i], connectivity=1) for i in chosen]
 
 
 def draw_crops(path: Path, bank: Bank, codes: tuple[str, ...], config) -> None:

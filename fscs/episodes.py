@@ -48,7 +48,10 @@ def make_bank(
   """
   tables = []
   for grey_set, stride in zip(grey_sets, strides, strict=True):
-    table = crop_corners(grey_set.masks, crop_size, stride, min_foreground)
+    try:
+      table = crop_corners(grey_set.masks, crop_size, stride, min_foreground)
+    except InputError as error:
+      raise InputError(f'{grey_set.code}: {error}') from error
     if not len(table):
       raise InputError(
         f'{grey_set.code}: no crop of {crop_size} x {crop_size} pixels has {min_foreground}'

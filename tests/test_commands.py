@@ -157,6 +157,28 @@ def test_a_start_gives_the_parameters_before_the_first_meta_epoch(trained):
   jax.tree.map(np.testing.assert_array_equal, final_state(begun), final_state(trained))
 
 
+def test_what_a_start_has_learned_from_is_not_forgotten(trained):
+  others = {'target': 'none', 'sources': ('TNBC',), 'meta_epochs': 2, 'workdir': 'next'}
+  begun = meta_train.meta_train(meta_config(start=str(trained), **others))
+  for init in ('next', 'next/init'):
+    for target in ('EM', 'TNBC'):
+      with pytest.raises(InputError, match=f'{init} has learned from {target}'):
+        initialisations.load(init, eval_config(), target=target)
+  trained.rename('moved')
+  assert meta_train.meta_train(meta_config(start=str(trained), **others)) == begun
+  last = initialisations.learned_before('next', Path('last'))
+  assert last == {'learned_before': ['TNBC', 'B5', 'B39', 'ssTEM', 'EM']}
+  assert initialisations.learned_before('random', Path('last')) == {}
+
+
+def test_a_run_that_left_nothing_out_does_not_say_what_to_adapt_to(trained):
+  path = trained / 'config.json'
+  path.write_text(path.read_text().replace('"target": "TNBC"', '"target": "none"'))
+  with pytest.raises(InputError, match=r'--target is missing: the run of --init=.*TNBC.* has left'):
+    evaluation_options.defaults([f'--init={trained}'])
+  assert evaluation_options.defaults([f'--init={trained}', '--target=TNBC']).widths
+
+
 def test_a_run_that_has_begun_does_without_its_start(trained):
   whole = meta_train.meta_train(meta_config(start=str(trained), workdir='whole'))
   meta_train.meta_train(meta_config(start=str(trained), workdir='parts', meta_epochs=2))

@@ -195,6 +195,7 @@ def test_fingerprint_covers_code_names_images_and_masks(load):
     image_set,
     image_set._replace(code='other'),
     image_set._replace(names=('a.png', 'b.png')),
+    image_set._replace(names=('a.png', 'b\udcff.png')),  # as Python reads what is not UTF-8
     image_set._replace(images=tuple(255 - image for image in image_set.images)),
     image_set._replace(masks=tuple(~mask for mask in image_set.masks)),
   ]

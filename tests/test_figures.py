@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
+from experiments.figure_log import FigureLog, read_figures
 from experiments.figures import draw_crops, draw_iou_bars, draw_losses, draw_overlays
 from experiments.progress import progress_bar
 
@@ -25,6 +26,20 @@ def test_overlays_and_crops_of_masks_without_an_outline(tmp_path, masks):
     assert picture.std() > 0
     assert (picture == (255, 176, 0)).all(-1).any(), f'no outline of the truth in {name}'
   assert sorted(path.name for path in tmp_path.iterdir()) == ['crops.png', 'overlays.png']
+
+
+def test_names_with_signs_of_formulas_and_tables(tmp_path, masks):
+  name = r'a_$5_$b, c'
+  image = np.zeros((16, 16), np.uint8)
+  draw_overlays(tmp_path / 'overlays.png', [name], [image], masks[:1], masks[:1])
+  draw_crops(tmp_path / 'crops.png', [name], [np.zeros((3, 16, 16))], [np.stack(masks)])
+  for first_step in (0, 1):  # a run, and how it goes on
+    with FigureLog(tmp_path, [f'loss/{name}', 'rate'], first_step=first_step) as log:
+      log.write(first_step + 1, {f'loss/{name}': 0.5, 'rate': 2})
+  rows = read_figures(tmp_path / 'figures.csv')
+  assert rows == [{'step': s, f'loss/{name}': '0.5', 'rate': '2'} for s in '12']
+  draw_losses(tmp_path / 'losses.png', tmp_path / 'figures.csv')
+  assert len(list(tmp_path.glob('*.png'))) == 3
 
 
 def test_bars_of_initialisations_with_different_shots(tmp_path):

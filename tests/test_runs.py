@@ -18,8 +18,9 @@ class Config:
   seed: int = 0
 
 
-def opened(workdir, part=None, *, seed=0, result=None):
-  return opened_workdir(workdir, Config(seed), {'command': 'x'}, part=part, result=result)
+def opened(workdir, part=None, *, seed=0, result=None, **facts):
+  facts = {'command': 'x', **facts}
+  return opened_workdir(workdir, Config(seed), facts, part=part, result=result)
 
 
 def busy():
@@ -60,6 +61,20 @@ def test_an_unfinished_run_of_which_nothing_is_kept_makes_room_but_not_while_it_
   with other, opened(tmp_path, seed=1, result='model'):
     pass
   assert seed() == 2
+
+
+def test_what_is_not_as_it_was_when_a_run_began_is_named(tmp_path):
+  facts = {'files': {'a': '1', 'b': '2'}, 'names': ['a', 'b'], 'key': 1}
+  with opened(tmp_path, **facts):
+    pass
+  for change, message in (
+    ({'files': {'a': '1', 'b': '3', 'c': '4'}}, r'files differs \(b, c\)\.'),
+    ({'names': ['b', 'c']}, r'names differs \(a, c\)\.'),
+    ({'names': ['b', 'a']}, r'names differs\.'),
+    ({'key': 2}, r'key differs\.'),
+  ):
+    with pytest.raises(InputError, match=message), opened(tmp_path, **{**facts, **change}):
+      pass
 
 
 @pytest.mark.parametrize('number', [errno.ENOLCK, errno.ENOTSUP, errno.EROFS])

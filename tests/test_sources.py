@@ -1,13 +1,23 @@
 """What training on sources is given: their sizes, and batches of one source each."""
 
 import dataclasses
+import itertools
 
 import jax
 import numpy as np
 import pytest
 from skimage import io
 
-from experiments import evaluation_options, finetune_eval, own_sources, pretrain, results, sources
+from experiments import (
+  data,
+  evaluation_options,
+  finetune,
+  finetune_eval,
+  own_sources,
+  pretrain,
+  results,
+  sources,
+)
 from experiments.bounds import check_bounds
 from experiments.options import from_preset
 from fscs.datasets.simulated import simulate
@@ -76,6 +86,34 @@ def test_a_folder_of_own_images_is_a_source(tmp_path, parts):
   )
 
 
+def test_masks_beside_images_are_found_in_their_folder(tmp_path):
+  write_folder(tmp_path / 'mine', [(64, 64)] * 2, ('images', 'images'))
+  (tmp_path / 'mine' / '.DS_Store').write_text('')
+  assert own_sources.read(str(tmp_path / 'mine')).names == ('c0.npy', 'c1.npy')
+
+
+def test_own_objects_are_as_wide_as_their_masks_say_where_they_touch(config, tmp_path):
+  labels = np.zeros((128, 128), np.uint8)
+  for i, (row, column) in enumerate(itertools.product((8, 20, 64, 76), repeat=2), 1):
+    labels[row : row + 12, column : column + 12] = i
+  for name in 'ab':
+    np.save(tmp_path / f'{name}.npy', np.random.default_rng(0).integers(0, 255, labels.shape))
+    io.imsave(tmp_path / f'{name}_mask.png', labels, check_contrast=False)
+  small = {'crop_size': 64, 'downscale': 2, 'sources': (str(tmp_path),)}
+  loaded = sources.load(dataclasses.replace(config, **small), small['sources'])
+  assert loaded.diameter_range[0] == pytest.approx(6 * (4 / np.pi) ** 0.5, rel=0.01)
+
+
+def test_own_images_are_as_large_as_a_crop_at_least(config, tmp_path):
+  folder = write_folder(tmp_path / 'mine', [(100, 90)] * 2)
+  chosen = dataclasses.replace(config, crop_size=64, downscale=2)
+  (loaded,) = data.load_prepared([folder], chosen)
+  assert loaded.grey_set.images.shape == (2, 64, 64)
+  assert not loaded.objects[0][50:].any()  # what mirrors others is not measured
+  with pytest.raises(InputError, match='mine: images of 90 x 100 pixels are too small for crops'):
+    data.load_prepared([folder], dataclasses.replace(chosen, crop_size=128))
+
+
 def test_own_images_of_very_different_sizes_are_not_one_source(tmp_path):
   folder = write_folder(tmp_path / 'mine', [(64, 64)] * 8 + [(500, 500)])
   with pytest.raises(InputError, match='mine: images of 64 x 64 pixels and of 500 x 500 pixels'):
@@ -93,14 +131,14 @@ def test_sources_that_are_neither_published_nor_a_folder_are_refused(config, tmp
   assert codes_of('B39', mine) == ('B39', mine)
   for chosen, message in (
     (('B5', 'B6'), 'has B6: one of B5 B39 ssTEM EM TNBC, or a folder of annotated images'),
-    ((mine, other), 'has mine twice'),
+    ((mine, other), 'mine and .*other/mine, which are of one name, mine: rename one'),
     ((like_b5,), 'a published data set has that name; rename it'),
   ):
     with pytest.raises(InputError, match=message):
       codes_of(*chosen)
   with pytest.raises(InputError, match='which is the --target'):
     codes_of('B5', mine, target='B5')
-  with pytest.raises(InputError, match=r'^--sources has .*mine: .*no'):
+  with pytest.raises(InputError, match=r'^--sources has .*/mine: .*/mine: found nothing, no file'):
     own_sources.read(mine)
 
 
@@ -114,7 +152,9 @@ def test_a_run_says_how_wide_its_objects_were(config, tmp_path, capsys):
   chosen = dataclasses.replace(
     chosen, loss='bce_dice', augmentation='strong', pretrain_schedule='cosine', batches='source'
   )
-  workdir = pretrain.pretrain(chosen)
+  pretrain.pretrain(chosen)
+  elsewhere = dataclasses.replace(chosen, sources=(f'{tmp_path}/./mine/', 'ssTEM'))
+  workdir = pretrain.pretrain(elsewhere)  # the same one goes on
   params, metadata = load_init(workdir / 'init')
   assert metadata['diameter_range'] == [14, 20]
   assert metadata['sources'] == ['mine', 'ssTEM']
@@ -130,6 +170,9 @@ def test_a_run_says_how_wide_its_objects_were(config, tmp_path, capsys):
   evaluation_options.note_other_sizes(dataclasses.replace(evaluation, diameter_range=None))
   expected = 'learned from objects resized to 14 to 20 pixels, and is tried on objects as they are'
   assert expected in capsys.readouterr().err
+  for images, told in ((f'{own}/images', True), (str(tmp_path), False), ('ssTEM', False)):
+    finetune._note_known_images(finetune.Config(images=images, init=str(workdir)))
+    assert ('are not new to it' in capsys.readouterr().err) == told
 
 
 def test_a_range_of_diameters_begins_above_zero_and_rises(config):

@@ -122,6 +122,13 @@ def test_a_contestant_that_has_done_little_does_not_take_others_from_the_compari
   assert paired.most_in_common([*ours, little], OURS) == [ours[0], little]
   assert paired.most_in_common([*forest, little], OURS) == forest
   assert paired.most_in_common([elsewhere, *ours], OURS) == ours  # nothing to compare it with
+  three = ('forest', 'otsu', 'scratch')  # each has done all but another one of eight
+  apart = [
+    result(name, 'EM', [0.5], shots=k) for i, name in enumerate(three) for k in range(8) if k != i
+  ]
+  every = [result(OURS, 'EM', [0.5], shots=k) for k in range(8)]
+  largest = paired.most_in_common([*every, *apart], OURS)
+  assert largest == [r for r in (*every, *apart) if r.cell.shots >= 3]
 
 
 def test_only_the_last_step_counts_in_tables_and_all_in_curves():

@@ -1,6 +1,7 @@
 """Contestants held against each other on what both have done."""
 
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -121,7 +122,10 @@ def in_common(results: Sequence[Result]) -> list[Result]:
 
 
 def most_in_common(results: Sequence[Result], leading: str) -> list[Result]:
-  """The largest part of results in which all contestants were compared in all places.
+  """A large part of results in which all contestants were compared in all places.
+
+  The places are those that one contestant has done, or that the two that have done most have, or
+  the three: whichever gives most results.
 
   Args:
     results: of any contestants.
@@ -130,8 +134,11 @@ def most_in_common(results: Sequence[Result], leading: str) -> list[Result]:
   where: dict[str, set[tuple]] = {}
   for result in results:
     where.setdefault(result.cell.contestant, set()).add(result.cell.place)
-  others = [places for name, places in where.items() if name != leading]
-  candidates = [places & where.get(leading, places) for places in others]
+  others = [
+    places & where.get(leading, places) for name, places in where.items() if name != leading
+  ]
+  others.sort(key=len, reverse=True)
+  candidates = [*others, *itertools.accumulate(others, set.intersection)]
   parts = (
     [r for r in results if r.cell.place in places and places <= where[r.cell.contestant]]
     for places in candidates

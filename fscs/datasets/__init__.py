@@ -78,9 +78,9 @@ def fingerprint(image_set: ImageSet) -> str:
     digest.update(len(content).to_bytes(8, 'little'))
     digest.update(content)
 
-  add(image_set.code.encode())
+  add(image_set.code.encode(errors='surrogateescape'))
   for name, image, mask in zip(image_set.names, image_set.images, image_set.masks, strict=True):
-    add(name.encode())
+    add(name.encode(errors='surrogateescape'))
     for array in (image, mask):
       add(f'{array.dtype.str} {array.shape}'.encode())
       add(array.tobytes())
