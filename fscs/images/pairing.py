@@ -13,7 +13,10 @@ from typing import NamedTuple, NoReturn
 
 from fscs.errors import InputError
 
-_ENDINGS = ('_mask', '_masks', '_label', '_labels', '_seg', '_cp_masks', '_roi', '_rois')
+_ENDINGS = (
+  *('_mask', '_masks', '_label', '_labels', '_seg', '_segmentation', '_gt', '_GT', '_cp_masks'),
+  *('_roi', '_rois', '_RoiSet'),
+)
 
 MASK_ENDINGS = (*_ENDINGS, *(ending.replace('_', '-') for ending in _ENDINGS), '-cp_masks')
 CELLPOSE_ENDING = '_seg.npy'  # Python objects, which are not read
