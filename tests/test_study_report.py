@@ -112,6 +112,10 @@ def test_the_papers_initialisations_are_held_against_random_ones_and_transfer():
     ('meta-learned, combined', 'transfer'),
   ]
   assert table.rows[1][2:] == ('', '+0.100', '+0.100', '+0.100 to +0.100', '1')
+  *_, text, table = claims.of_the_paper([*results, result('combined-tuned', 'EM', [0.7, 0.9])])
+  assert table.rows[-1][0] == 'meta-learned, combined, threshold tuned'
+  assert table.rows[-1][1:4] == ('meta-learned, combined', '', '+0.200')
+  assert text.text.startswith("The last row is what the paper's method gains")
   assert list(claims.of_the_paper(results[1:])) == []
 
 
