@@ -75,10 +75,12 @@ def codes_of(config: SourceOptions) -> tuple[str, ...]:
   for code in codes:
     named.setdefault(own_sources.name_of(code) if code in folders else code, []).append(code)
   for name, same in named.items():
+    if len(same) > 1 and len(set(same)) == 1:
+      raise InputError(f'--sources has {same[0]} twice')
     if len(same) > 1:
       raise InputError(
-        f'--sources has {" and ".join(same)}, which are of one name, {name}: rename one of them, if'
-        ' they are different'
+        f'--sources has {" and ".join(same)}, which are of one name, {name}: rename one of them, or'
+        ' leave it out'
       )
   return codes
 
