@@ -25,6 +25,7 @@ from jax.sharding import Mesh
 from experiments import cluster, initialisations, meta_log, sources
 from experiments.bounds import check_bounds
 from experiments.cluster import ClusterOptions
+from experiments.initialisations import learned_before
 from experiments.meta_log import Block
 from experiments.options import (
   DataOptions,
@@ -107,11 +108,10 @@ def meta_train(config: Config) -> Path:
   require_not_shorter(workdir, config.meta_epochs, '--meta-epochs')
   params = _start(config, model, workdir)
   data = sources.load(config, codes)
-  facts = {'command': 'meta_train', 'sources': data.names, 'data_fingerprints': data.fingerprints}
-  facts |= initialisations.learned_before(config.start, workdir)
+  facts = {'command': 'meta_train', **data.facts, **learned_before(config.start, workdir)}
+  description = describe(config, facts)
   inner, outer = _inner_loop(config, model), _outer(config)
   state = replicate(init_state(params, outer), mesh)
-  description = describe(config, facts)
   with (
     _opened(workdir, config, facts),
     cluster.last_words(),
@@ -126,8 +126,8 @@ def meta_train(config: Config) -> Path:
         sources.draw_crops(workdir / 'crops.png', data.training, data.names, config)
       blocks = _blocks(config, data.names, state, programs, workdir)
       state = _keep(config, data.names, begin, blocks, checkpoints, workdir)
-    known = {'architecture': config.arch, 'diameter_range': data.diameter_range}
-    save_init(workdir / 'init', state.params, {**known, **description})
+    known = {'architecture': config.arch, 'diameter_range': data.diameter_range, **description}
+    save_init(workdir / 'init', state.params, known)
   if cluster.is_primary():
     print(f'initialisation and figures: {workdir}')
   return workdir

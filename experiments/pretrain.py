@@ -91,7 +91,7 @@ def pretrain(config: Config) -> Path:
   model = make_network(config)
   warn_without_accelerator(config)
   data = sources.load(config, codes)
-  facts = {'command': 'pretrain', 'sources': data.names, 'data_fingerprints': data.fingerprints}
+  facts = {'command': 'pretrain', **data.facts}
   key = jax.random.key(config.seed)
   params = init_params(model, jax.random.fold_in(key, 0))
   num_steps = num_training_steps(

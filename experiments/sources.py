@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -48,6 +48,11 @@ class Sources(NamedTuple):
   def names(self) -> tuple[str, ...]:
     """Codes, and the names of folders."""
     return tuple(self.fingerprints)
+
+  @property
+  def facts(self) -> dict[str, Any]:
+    """What a run that goes on must have learned from too."""
+    return {'sources': self.names, 'data_fingerprints': self.fingerprints}
 
 
 def codes_of(config: SourceOptions) -> tuple[str, ...]:
