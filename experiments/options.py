@@ -69,7 +69,8 @@ class NetworkOptions:
   lowering: Lowering = 'auto'
   """How convolutions run: auto chooses what the platform does best."""
   precision: Precision = 'float32'
-  """Of convolutions: float32, or bfloat16 for GPUs and TPUs that run it faster."""
+  """Of convolutions: float32 (multiplied in TF32 on GPUs that can, unless
+  JAX_DEFAULT_MATMUL_PRECISION=highest is set), or bfloat16 for GPUs and TPUs that run it faster."""
   seed: int = 0
   """Seed of initial parameters and of everything drawn."""
 

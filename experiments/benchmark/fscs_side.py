@@ -144,8 +144,9 @@ def predict(arch: str, num_images: int) -> Job:
   return Job(run, folder.size / 1e6)
 
 
-def matmul(size: int = 2048) -> Job:
+def matmul(size: int | None = None) -> Job:
   """One product of two square float32 matrices: the rate that the machine can reach."""
+  size = size or jobs.matrix_size(accelerator=jax.default_backend() != 'cpu')
   one = jnp.asarray(jobs.images(0, 1, size, size)[0], jnp.float32)
   product = jax.jit(lambda a: a @ a)
   return Job(lambda: float(jax.block_until_ready(product(one))[0, 0]), 2 * size**3 / 1e9)

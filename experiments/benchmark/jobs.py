@@ -10,6 +10,11 @@ INNER_LR, WEIGHT_DECAY, ALPHA, BETA = 1e-3, 5e-4, 0.01, 0.01
 FOLDER_SHAPE = (520, 696)  # images of BBBC005 and BBBC039
 
 
+def matrix_size(*, accelerator: bool) -> int:
+  """Side of the matrices whose product measures a machine's rate, large enough to reach it."""
+  return 8192 if accelerator else 2048
+
+
 class Job(NamedTuple):
   """A piece of work that can be repeated, with everything it needs in memory."""
 

@@ -2,6 +2,7 @@
 
 Data are in memory, Adam is the fused one, the decoder that no loss needs is left out. `layout` and
 `compiled` choose between channels first and last, eager and `torch.compile`; the best one counts.
+With a GPU all of it is there, and float32 products may be taken in TF32, as JAX's are by default.
 """
 
 import math
@@ -17,6 +18,10 @@ from experiments.benchmark import jobs, torch_mirror
 from experiments.benchmark.jobs import Job
 from fscs.supervised import crop_stream
 
+DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+torch.backends.cuda.matmul.allow_tf32 = True
+torch.backends.cudnn.allow_tf32 = True
+
 
 def _format(layout: str) -> torch.memory_format:
   return {'first': torch.contiguous_format, 'last': torch.channels_last}[layout]
@@ -26,7 +31,7 @@ def _network(arch: str, layout: str, *, affine: bool = False) -> nn.Module:
   model = torch_mirror.NETWORKS[arch](affine=affine)
   state = jobs.kernels(arch, affine=affine)
   model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
-  return model.to(memory_format=_format(layout))
+  return model.to(DEVICE, memory_format=_format(layout))
 
 
 def _adam(model: nn.Module, learning_rate: float = jobs.INNER_LR) -> torch.optim.Adam:
@@ -36,7 +41,8 @@ def _adam(model: nn.Module, learning_rate: float = jobs.INNER_LR) -> torch.optim
 
 
 def _nchw(array: np.ndarray, layout: str) -> Tensor:
-  return torch.from_numpy(array).float()[:, None].contiguous(memory_format=_format(layout))
+  on_device = torch.from_numpy(array).to(DEVICE)
+  return on_device.float()[:, None].contiguous(memory_format=_format(layout))
 
 
 def _objective(model: nn.Module, episode: torch_mirror.Episode, objective: str) -> Tensor:
@@ -129,8 +135,8 @@ def meta_epoch(arch: str, objective: str, crop_size: int, num_steps: int, num_ta
     for _ in range(num_steps):
       for (images, masks), (positive, _), (negative, _) in zip(*loaders, strict=True):
         optimizer.zero_grad()
-        loss = _objective(model, torch_mirror.Episode(images, masks, positive, negative), objective)
-        loss.backward()
+        fields = (x.to(DEVICE) for x in (images, masks, positive, negative))
+        _objective(model, torch_mirror.Episode(*fields), objective).backward()
         optimizer.step()
     return {name: value.detach().clone() for name, value in model.named_parameters()}
 
@@ -150,8 +156,8 @@ def finetune(
   model = _network(arch, layout, affine=True)
   start = {name: value.detach().clone() for name, value in model.named_parameters()}
   shape = (5, *jobs.FOLDER_SHAPE)
-  pixels = torch.from_numpy(jobs.images(0, *shape))
-  masks = torch.from_numpy(jobs.masks(0, *shape))
+  pixels = torch.from_numpy(jobs.images(0, *shape)).to(DEVICE)
+  masks = torch.from_numpy(jobs.masks(0, *shape)).to(DEVICE)
   corners = _corners(jobs.masks(0, *shape), crop_size)
   stream = crop_stream(0, np.arange(len(corners), dtype=np.int32), batch_size, num_steps)
   loss_of = lambda x, y: torch_mirror.weighted_bce(model(x)[0], y)  # noqa: E731
@@ -197,7 +203,7 @@ def predict(arch: str, num_images: int, layout: str, compiled: bool) -> Job:
   def run() -> float:
     with torch.inference_mode():
       outputs = [
-        probability(_nchw(image[None], layout) / 127.5 - 1)[..., :height, :width].numpy()
+        probability(_nchw(image[None], layout) / 127.5 - 1)[..., :height, :width].cpu().numpy()
         for image in padded
       ]
     return float(np.mean(outputs))
@@ -205,9 +211,10 @@ def predict(arch: str, num_images: int, layout: str, compiled: bool) -> Job:
   return Job(run, folder.size / 1e6)
 
 
-def matmul(size: int = 2048) -> Job:
+def matmul(size: int | None = None) -> Job:
   """One product of two square float32 matrices: the rate that the machine can reach."""
-  one = torch.from_numpy(jobs.images(0, 1, size, size)[0]).float()
+  size = size or jobs.matrix_size(accelerator=DEVICE.type != 'cpu')
+  one = torch.from_numpy(jobs.images(0, 1, size, size)[0]).float().to(DEVICE)
   return Job(lambda: float((one @ one)[0, 0]), 2 * size**3 / 1e9)
 
 
