@@ -142,6 +142,22 @@ def test_without_pytorch_it_says_what_to_install(monkeypatch, tmp_path):
     main.benchmark(main.Config(workdir=str(tmp_path / 'b')))
 
 
+def test_contestants_leave_each_other_room_on_a_gpu(monkeypatch, tmp_path):
+  main = importlib.import_module('experiments.benchmark.__main__')
+  given = []
+
+  def compete(contestants, num_rounds, environment):
+    given.append(environment)
+    return [timing('a', (1.0,))]
+
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: name)
+  monkeypatch.setattr(main, 'compete', compete)
+  monkeypatch.setattr(main, '_facts', dict)
+  options = {'sections': ('predict',), 'arch': ('fcrn',), 'rounds': 1, 'workdir': str(tmp_path)}
+  main.benchmark(main.Config(**options))
+  assert [where['XLA_PYTHON_CLIENT_PREALLOCATE'] for where in given] == ['false']
+
+
 def test_a_profile_tells_layers_products_and_gradients_apart():
   step = 'jit(loop)/while/body/closed_call'
   layers = profile.by_layer(
