@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.study import cells, command
+from experiments.study import cells, predicted
 from experiments.study.cells import Cell, Result
 from experiments.study.contestants import CONTESTANTS
 
@@ -30,5 +30,5 @@ def keep(folder, contestant='otsu', *, shots=5, prediction=(2, 8, 8), **fields):
   """A cell with its predictions; its file."""
   written = result(contestant, 'TNBC', fields.pop('iou', (0.2, 0.3)), shots=shots, **fields)
   cells.write(folder, written)
-  command.keep_predictions(folder / written.cell.file, np.zeros(prediction, bool))
+  predicted.keep(folder / written.cell.file, np.zeros(prediction, bool))
   return folder / written.cell.file

@@ -18,6 +18,7 @@ from experiments.study import (
   command,
   copies,
   networks,
+  predicted,
   protocols,
   rounds,
   targets,
@@ -243,7 +244,7 @@ def test_steps_are_followed_on_the_selections_of_the_protocol_alone():
 def test_scores_of_a_cell_are_those_of_its_kept_predictions(studied, in_process):
   workdir = command.study(config(studied, contestants=('otsu',)))
   found = next(r for r in cells.read_all(workdir) if r.cell.contestant == 'otsu')
-  kept = command.read_predictions(workdir / found.cell.file)
+  kept = predicted.read(workdir / found.cell.file)
   grey_set = targets.load('TNBC', studied[1]).grey_set
   truth = grey_set.masks[[grey_set.names.index(name) for name in found.images]] > 0
   overlap, union = (kept & truth).sum((1, 2)), (kept | truth).sum((1, 2))

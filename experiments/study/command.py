@@ -10,7 +10,6 @@ several of them, on one machine or many, can share the work (--shard).
 
 import dataclasses
 import multiprocessing
-import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -23,7 +22,7 @@ from experiments.progress import progress_bar
 from experiments.results import shard_of
 from experiments.runs import RUNS
 from experiments.selection_files import PAPER, choose_selections
-from experiments.study import archive, cells, copies, protocols, targets, terms
+from experiments.study import archive, cells, copies, predicted, protocols, targets, terms
 from experiments.study.cells import Cell
 from experiments.study.contestants import COLOUR_TARGETS, CONTESTANTS, FOLLOWED
 from experiments.study.protocols import PROTOCOLS, Protocol
@@ -174,7 +173,7 @@ def _do_group(group: Sequence[Cell], config: Config, protocol: Protocol, workdir
           ' it stopped'
         ) from error
       if cell.steps in (0, protocol.steps):
-        keep_predictions(workdir / cell.file, predictions)
+        predicted.keep(workdir / cell.file, predictions)
       cells.write(workdir, result)
       advance(1, IoU=float(np.mean(result.iou)))
 
@@ -198,27 +197,3 @@ def _data_options(config: Config, protocol: Protocol) -> DataOptions:
   return protocols.data_options(
     protocol, simulated=config.simulated, raw_dir=config.raw_dir, data_dir=config.data_dir
   )
-
-
-def keep_predictions(path: Path, predictions: np.ndarray) -> None:
-  """(N, H, W) booleans beside the file of a cell, a bit per pixel."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  packed = np.packbits(predictions)
-  np.savez_compressed(path.with_suffix('.npz'), packed=packed, shape=predictions.shape)
-
-
-def read_predictions(path: Path) -> np.ndarray:
-  """What `keep_predictions` wrote beside the file of a cell.
-
-  Raises:
-    InputError: the file is damaged.
-  """
-  path = path.with_suffix('.npz')
-  try:
-    with np.load(path) as content:
-      shape = tuple(content['shape'])
-      return np.unpackbits(content['packed'])[: np.prod(shape)].reshape(shape).astype(bool)
-  except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-    raise InputError(
-      f'{path} is damaged ({error}): remove it and the .json beside it to do this part again'
-    ) from error

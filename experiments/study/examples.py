@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.options import DataOptions
-from experiments.study import command, plots, targets
+from experiments.study import plots, predicted, targets
 from experiments.study.cells import Result
 from experiments.study.contestants import OURS
 from experiments.study.document import Heading, Part, Picture, Text
@@ -43,7 +43,7 @@ def predictions(results: Sequence[Result], folder: Path, options: DataOptions) -
     image, truth = _image(code, leading.images[place], options)
     drawn = {}
     for name, result in shown.items():
-      prediction = command.read_predictions(folder / result.cell.file)[place]
+      prediction = predicted.read(folder / result.cell.file)[place]
       if prediction.shape != image.shape:
         raise InputError(
           f'{code}: found predictions of {prediction.shape} pixels, expected {image.shape} as its'
