@@ -6,7 +6,7 @@
 It reads what `experiments.study` has done so far, and writes results.md, results.html, pictures,
 differences.csv (every contestant against every other) and results.jsonl (every experiment, see
 `experiments.study --known`). Predictions are drawn where the images can be read again (--raw-dir,
-or prepared data on disk) and only into the HTML page.
+or prepared data on disk) and only into the HTML page; predictions.zip has those that are drawn.
 """
 
 import dataclasses
@@ -29,6 +29,7 @@ from experiments.study import (
   legend,
   opening,
   paired,
+  predicted,
   protocols,
   sections,
   tables,
@@ -88,6 +89,8 @@ def report(config: Config) -> Path:
   document.write_html(out / 'results.html', TITLE, [*parts, *drawn, *_commands(config)])
   _write_differences(out / 'differences.csv', final)
   archive.pack(workdir, done, out / 'results.jsonl')
+  shown = (r.cell for of_target in examples.chosen(final, workdir) for r in of_target.values())
+  predicted.pack(workdir, shown, out / predicted.PUBLISHED)
   print(f'report: {out / "results.md"}, {out / "results.html"}')
   return out
 

@@ -6,6 +6,7 @@ from study_results import keep, result
 
 from experiments import report
 from experiments.study import (
+  archive,
   cells,
   claims,
   colours,
@@ -16,6 +17,7 @@ from experiments.study import (
   opening,
   paired,
   plots,
+  predicted,
   sections,
   tables,
   targets,
@@ -304,10 +306,30 @@ def test_predictions_are_drawn(tmp_path, blank_images):
 def test_predictions_side_by_side_are_of_the_selection_of_the_leading_one(tmp_path):
   for name, selection in (('otsu', 1), ('forest', 1), ('otsu', 2), (OURS, 2), (OURS, 3)):
     keep(tmp_path, name, selection=selection)
-  shown = examples._shown(cells.read_all(tmp_path), 'TNBC', tmp_path)
+  (shown,) = examples.chosen(cells.read_all(tmp_path), tmp_path)
   assert {name: r.cell.selection for name, r in shown.items()} == {'otsu': 2, OURS: 2}
   assert list(shown) == ['otsu', OURS]
-  assert not examples._shown(cells.read_all(tmp_path), 'EM', tmp_path)
+
+
+def test_predictions_that_are_drawn_are_published_and_taken_over(tmp_path):
+  for name, selection in (('otsu', 1), ('otsu', 2), ('scratch', 2)):
+    keep(tmp_path / 'first', name, selection=selection)
+  known = report_of(tmp_path / 'first', predictions=False) / 'results.jsonl'
+  packed = known.with_name(predicted.PUBLISHED).read_bytes()
+  assert archive.unpack(known, tmp_path / 'second', {}) == 3
+  kept = {path.parent.name: path for path in (tmp_path / 'second').rglob('*.npz')}
+  assert kept.keys() == {'otsu', 'scratch'}
+  assert kept['otsu'].name.startswith('K5-selection2')
+  assert predicted.read(kept['scratch']).shape == (2, 8, 8)
+  again = report_of(tmp_path / 'second', predictions=False) / predicted.PUBLISHED
+  assert again.read_bytes() == packed
+  again.write_bytes(packed[:100])
+  with pytest.raises(InputError, match=r'predictions\.zip is damaged .*: remove it, or copy it'):
+    archive.unpack(again.with_name('results.jsonl'), tmp_path / 'third', {})
+  for path in kept.values():
+    path.unlink()
+  report_of(tmp_path / 'second', predictions=False)
+  assert not again.exists()  # it would be of what is no longer there
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """All results of a study in one file, a line each, to publish and to go on from.
 
 The first lines are the terms of the contestants, the next which copies of the data sets the
-results are of, the others results without their predictions.
+results are of, the others results. Those predictions that the report draws are in a file beside it.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.runs import write_text
-from experiments.study import cells, copies, protocols, terms
+from experiments.study import cells, copies, predicted, protocols, terms
 from experiments.study.cells import Cell, Result
 from experiments.study.contestants import CONTESTANTS
 from experiments.study.protocols import PROTOCOLS
@@ -46,8 +46,8 @@ def unpack(path: Path, workdir: Path, here: copies.Copies) -> int:
   results that depend on other copies of the data sets than those that are here.
 
   Raises:
-    InputError: the file is missing or no such file, or the workdir has results on other terms, or
-      of other copies.
+    InputError: the file is missing or no such file, its predictions are damaged, or the workdir has
+      results on other terms, or of other copies.
   """
   known = _read(path)
   strange = dict(_of_other_terms(known.tables))
@@ -73,6 +73,8 @@ def unpack(path: Path, workdir: Path, here: copies.Copies) -> int:
   terms.keep_all(workdir, {name: t for name, t in known.tables.items() if name not in strange})
   codes = set().union(*(copies.codes_of(result.cell) for result in missing))
   copies.keep(workdir, {code: known.copies[code] for code in codes & known.copies.keys()})
+  if (predictions := path.with_name(predicted.PUBLISHED)).exists():
+    predicted.unpack(predictions, workdir, (result.cell for result in missing))
   for result in missing:
     cells.write(workdir, result)
   return len(missing)

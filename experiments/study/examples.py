@@ -34,11 +34,9 @@ def predictions(results: Sequence[Result], folder: Path, options: DataOptions) -
     f'K = {DRAWN_SHOTS}: the image of median IoU of a selection, the first of which most'
     ' predictions are kept.'
   )
-  for code in targets_of(results):
-    shown = _shown(results, code, folder)
-    if not shown:
-      continue
+  for shown in chosen(results, folder):
     *_, leading = shown.values()
+    code = leading.cell.target
     place = int(np.argsort(leading.iou)[len(leading.iou) // 2])
     image, truth = _image(code, leading.images[place], options)
     drawn = {}
@@ -54,6 +52,17 @@ def predictions(results: Sequence[Result], folder: Path, options: DataOptions) -
     path.parent.mkdir(exist_ok=True)
     plots.draw_predictions(path, f'{code}: {leading.images[place]}', image, truth, drawn)
     yield Picture(path, f'Predictions of {code}')
+
+
+def chosen(results: Sequence[Result], folder: Path) -> list[dict[str, Result]]:
+  """What is drawn, target by target: {name: result} of main contestants, the leading one last.
+
+  Args:
+    results: those to choose from, a contestant's on the same images once.
+    folder: of the study; it keeps the predictions.
+  """
+  shown = (_shown(results, code, folder) for code in targets_of(results))
+  return list(filter(None, shown))
 
 
 def _shown(results: Sequence[Result], code: str, folder: Path) -> dict[str, Result]:

@@ -1,11 +1,15 @@
-"""Predictions of a study, kept beside the files of its cells."""
+"""Predictions of a study, kept beside the files of its cells; some of them are published."""
 
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from experiments.study.cells import Cell
 from fscs.errors import InputError
+
+PUBLISHED = 'predictions.zip'  # beside the results.jsonl that they belong to
 
 
 def keep(path: Path, predictions: np.ndarray) -> None:
@@ -30,3 +34,32 @@ def read(path: Path) -> np.ndarray:
     raise InputError(
       f'{path} is damaged ({error}): remove it and the .json beside it to do this part again'
     ) from error
+
+
+def pack(workdir: Path, cells: Iterable[Cell], path: Path) -> None:
+  """Write what a workdir keeps of cells into one file, or remove that where it keeps nothing."""
+  files = [cell.file.with_suffix('.npz') for cell in sorted(cells)]
+  if not (found := [file for file in files if (workdir / file).exists()]):
+    path.unlink(missing_ok=True)
+    return
+  with zipfile.ZipFile(path, 'w') as packed:
+    for file in found:  # without its time, so that the same predictions make the same file
+      packed.writestr(zipfile.ZipInfo(file.as_posix()), (workdir / file).read_bytes())
+
+
+def unpack(path: Path, workdir: Path, cells: Iterable[Cell]) -> None:
+  """Keep in a workdir what such a file has of cells.
+
+  Raises:
+    InputError: the file is damaged.
+  """
+  try:
+    with zipfile.ZipFile(path) as packed:
+      names = set(packed.namelist())
+      for file in (cell.file.with_suffix('.npz') for cell in cells):
+        if file.as_posix() in names:
+          content = packed.read(file.as_posix())
+          (workdir / file).parent.mkdir(parents=True, exist_ok=True)
+          (workdir / file).write_bytes(content)
+  except zipfile.BadZipFile as error:
+    raise InputError(f'{path} is damaged ({error}): remove it, or copy it again') from error
