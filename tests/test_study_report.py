@@ -22,7 +22,7 @@ from experiments.study import (
   tables,
   targets,
 )
-from experiments.study.contestants import COMPARED, CONTESTANTS, OURS
+from experiments.study.contestants import COMPARED, CONTESTANTS, FOLLOWED, OURS
 from experiments.study.document import Table
 from experiments.study.targets import Target
 from fscs.errors import InputError
@@ -126,6 +126,7 @@ def test_no_two_contestants_look_alike_as_points_or_as_lines():
   points = {(s['color'], s['marker']) for s in styles}
   lines = {(s['color'], s.get('linestyle')) for s in styles}
   assert len(points) == len(lines) == len(CONTESTANTS)
+  assert len({plots._style(name)['color'] for name in FOLLOWED}) == len(FOLLOWED)
 
 
 def test_costs_are_compared_on_what_all_contestants_have_done(tmp_path):

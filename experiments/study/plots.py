@@ -125,7 +125,7 @@ def _style(name: str) -> dict:
   index = [other for other in CONTESTANTS if other != OURS].index(name)
   again, place = divmod(index, 10)
   return {
-    'color': plt.get_cmap('tab10').colors[place],
+    'color': plt.get_cmap('tab10').colors[(place + 2 * again) % 10],  # FOLLOWED have one each
     'marker': 'osD^vP*X<>'[(place + 3 * again) % 10],
     'fillstyle': 'none' if again else 'full',
     'linestyle': ('-', '--', ':', '-.')[again],
