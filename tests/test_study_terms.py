@@ -75,6 +75,9 @@ def test_results_of_other_copies_of_the_data_are_left_out(tmp_path, capsys):
   every = {('otsu', 'TNBC'), ('otsu', 'EM'), ('bce', 'EM')}
   assert taken('same', there) == taken('unread', {'EM': 'aa'}) == every
   assert copies.read(tmp_path / 'same') == there
+  packed = known.read_text()
+  archive.pack(tmp_path / 'same', {'cpu-small': cells.read_all(tmp_path / 'same')}, known)
+  assert known.read_text() == packed  # in whatever order copies were kept
   assert capsys.readouterr().err == ''
   assert taken('target', there | {'EM': 'bb'}) == {('otsu', 'TNBC')}
   assert copies.read(tmp_path / 'target') == {'TNBC': 'aa'}

@@ -25,7 +25,7 @@ def pack(workdir: Path, results: Mapping[protocols.Name, Iterable[Result]], path
   names = {f'{name}-{r.cell.contestant}' for name, of_it in results.items() for r in of_it}
   tables = terms.read_all(workdir)
   lines = [{'name': name, 'terms': tables[name]} for name in sorted(names & tables.keys())]
-  lines.append({'copies': copies.read(workdir)})
+  lines.append({'copies': dict(sorted(copies.read(workdir).items()))})
   every = itertools.chain.from_iterable(results.values())
   lines += map(cells.to_json, sorted(every, key=lambda result: result.cell))
   write_text(path, ''.join(json.dumps(line) + '\n' for line in lines))
