@@ -189,8 +189,13 @@ def read_config(workdir: Path) -> dict[str, Any]:
 
 def write_text(path: Path, text: str) -> None:
   """Write a file so that it is there whole or not at all."""
+  write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+  """Write a file so that it is there whole or not at all."""
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-  temporary.write_text(text)
+  temporary.write_bytes(content)
   temporary.replace(path)
 
 

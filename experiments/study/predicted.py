@@ -1,11 +1,13 @@
 """Predictions of a study, kept beside the files of its cells; some of them are published."""
 
+import io
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from experiments.runs import write_bytes
 from experiments.study.cells import Cell
 from fscs.errors import InputError
 
@@ -42,9 +44,11 @@ def pack(workdir: Path, cells: Iterable[Cell], path: Path) -> None:
   if not (found := [file for file in files if (workdir / file).exists()]):
     path.unlink(missing_ok=True)
     return
-  with zipfile.ZipFile(path, 'w') as packed:
+  content = io.BytesIO()
+  with zipfile.ZipFile(content, 'w') as packed:
     for file in found:  # without its time, so that the same predictions make the same file
       packed.writestr(zipfile.ZipInfo(file.as_posix()), (workdir / file).read_bytes())
+  write_bytes(path, content.getvalue())
 
 
 def unpack(path: Path, workdir: Path, cells: Iterable[Cell]) -> None:
@@ -58,8 +62,7 @@ def unpack(path: Path, workdir: Path, cells: Iterable[Cell]) -> None:
       names = set(packed.namelist())
       for file in (cell.file.with_suffix('.npz') for cell in cells):
         if file.as_posix() in names:
-          content = packed.read(file.as_posix())
           (workdir / file).parent.mkdir(parents=True, exist_ok=True)
-          (workdir / file).write_bytes(content)
+          write_bytes(workdir / file, packed.read(file.as_posix()))
   except zipfile.BadZipFile as error:
     raise InputError(f'{path} is damaged ({error}): remove it, or copy it again') from error
