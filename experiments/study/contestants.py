@@ -91,6 +91,7 @@ TRAININGS: dict[str, Training] = {
   'reptile-free': _reptile(kernel_norms='free', weight_decay=5e-4),
   'reptile-unsized': _reptile(diameter_range=None),
   'reptile-strong': _reptile(augmentation='strong'),
+  'reptile-weighted': _reptile(loss='weighted_bce'),
   'supervised': _supervised(),
 }
 
@@ -142,6 +143,7 @@ ABLATIONS: dict[str, Contestant] = {
   'ours-one-orientation': _ours('one orientation', orientations=1),
   'ours-unsized': _ours('images as they are', 'reptile-unsized', diameter_range=None),
   'ours-supervised': _ours('supervised training', 'supervised'),
+  'ours-weighted': _ours('weighted cross-entropy', 'reptile-weighted', loss='weighted_bce'),
   'ours-strong': _ours('training with strong augmentation', 'reptile-strong'),
   'ours-plain': _ours('fine-tuning without augmentation', augmentation='none'),
 }
