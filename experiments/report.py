@@ -18,6 +18,7 @@ from pathlib import Path
 from experiments.options import run
 from experiments.results import write_table
 from experiments.study import (
+  ablations,
   archive,
   cells,
   claims,
@@ -112,7 +113,7 @@ def _parts(
   yield from claims.of_the_paper(of_luma)
   yield from sections.scores(of_luma, out)
   yield from effort.steps(results, out)
-  yield from sections.ablations(rehearsed)
+  yield from ablations.of_parts(rehearsed)
   if config.protocol != protocols.REHEARSAL:
     yield from colours.of_colours(_ends(rehearsed, protocols.REHEARSAL), ' (rehearsal)')
   yield from effort.cost(of_luma, out)

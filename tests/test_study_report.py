@@ -6,6 +6,7 @@ from study_results import keep, result
 
 from experiments import report
 from experiments.study import (
+  ablations,
   archive,
   cells,
   claims,
@@ -38,13 +39,13 @@ def test_a_part_of_the_recipe_gains_where_the_variant_without_it_is_worse():
     result('ours-unsized', 'B5', [0.8]),
     result('otsu', 'B5', [0.1]),
   ]
-  *_, table = sections.ablations(results)
+  *_, table = ablations.of_parts(results)
   assert table.header == ('instead', 'B5', 'EM', 'mean', '95 % interval', 'gains on')
   assert table.rows == [
     (CONTESTANTS['ours-unsized'].label, '+0.100', '', '+0.100', '+0.100 to +0.100', '1 of 1'),
     (CONTESTANTS['ours-plain'].label, '-0.050', '+0.100', '+0.025', '+0.025 to +0.025', '1 of 2'),
   ]
-  assert list(sections.ablations(results[-1:])) == []
+  assert list(ablations.of_parts(results[-1:])) == []
 
 
 def test_what_a_part_gives_is_told_for_every_number_of_steps_and_images_of_the_recipe():
@@ -52,15 +53,30 @@ def test_what_a_part_gives_is_told_for_every_number_of_steps_and_images_of_the_r
     result(OURS, 'EM', [0.5], steps=25),
     result('ours-plain', 'EM', [0.3], steps=25),
     result(OURS, 'EM', [0.8]),
+    result('ours-adam', 'EM', [0.2]),
     result('ours-plain', 'EM', [0.7]),
     result('ours-unsized', 'EM', [0.7], steps=60),
     result(OURS, 'EM', [0.8], shots=5),
     result('ours-plain', 'EM', [0.5], shots=5),
+    result('ours-unsized', 'EM', [0.9], shots=5),
   ]
-  tables_of = [part for part in sections.ablations(results) if isinstance(part, Table)]
-  gains = [table.rows[0][1] for table in tables_of]
-  assert gains == ['+0.100', '+0.300', '+0.200']  # most steps come first, then fewest images
-  assert [len(table.rows) for table in tables_of] == [1, 1, 1]
+  overview, *tables_of = (p for p in ablations.of_parts(results) if isinstance(p, Table))
+  gains = [[row[1] for row in table.rows] for table in tables_of]
+  # Most steps come first, then fewest images.
+  assert gains == [['+0.600', '+0.100'], ['-0.100', '+0.300'], ['+0.200']]
+
+  label = {name: CONTESTANTS[name].label for name in ('ours-plain', 'ours-unsized', 'ours-adam')}
+  assert overview.header[1:] == ('K = 1, 250 steps', 'K = 5, 250 steps', 'K = 1, 25 steps')
+  assert overview.rows == [  # what gives most from most images comes first, what is not there last
+    (
+      label['ours-plain'],
+      '+0.100 (+0.100 to +0.100), 1 of 1',
+      '+0.300 (+0.300 to +0.300), 1 of 1',
+      '+0.200 (+0.200 to +0.200), 1 of 1',
+    ),
+    (label['ours-unsized'], '', '-0.100 (-0.100 to -0.100), 0 of 1', ''),
+    (label['ours-adam'], '+0.600 (+0.600 to +0.600), 1 of 1', '', ''),
+  ]
 
 
 def test_variants_of_the_recipe_are_no_competitors_but_say_what_its_parts_give():

@@ -112,53 +112,6 @@ def in_short(results: Sequence[Result]) -> Iterator[Part]:
   yield Table(('', *codes, 'selections'), rows)
 
 
-def ablations(results: Sequence[Result]) -> Iterator[Part]:
-  """What the recipe gains over variants that lack a part of it, by steps of adaptation and K."""
-  ours = {(r.cell.steps, r.cell.shots) for r in results if r.cell.contestant == OURS}
-  found = {
-    (steps, k): _gains([r for r in results if (r.cell.steps, r.cell.shots) == (steps, k)])
-    for steps, k in sorted(ours, key=lambda key: (-key[0], key[1]))
-  }
-  found = {key: table for key, table in found.items() if table.rows}
-  if not found:
-    return
-  yield Heading('What the parts of the recipe give')
-  yield Text(
-    'In rehearsal (--protocol=rehearsal), on images that no other table scores: IoU of ours, less'
-    ' that of a variant with one part changed (with Adam, several); the 95 % interval of the mean,'
-    ' by Bayesian bootstrap over test images; and on how many targets the part gains.'
-    f' Test images: {_counts(results)}; where they are few, a difference of points says little.'
-  )
-  for (steps, k), table in found.items():
-    yield Text(f'K = {k}, after {steps} steps of adaptation:')
-    yield table
-
-
-def _counts(results: Sequence[Result]) -> str:
-  """How many images are scored on every target."""
-  images = {r.cell.target: len(r.images) for r in results}
-  return ', '.join(f'{images[code]} of {code}' for code in targets_of(results))
-
-
-def _gains(results: Sequence[Result]) -> Table:
-  """A row for every variant of the recipe."""
-  labels, codes = labels_of(results), targets_of(results)
-  rows = []
-  for name in VARIANTS:
-    found = {
-      code: paired.difference([r for r in results if r.cell.target == code], OURS, name)
-      for code in codes
-    }
-    means = {code: difference.mean for code, difference in found.items() if difference}
-    if means:
-      gains = f'{sum(mean > 0 for mean in means.values())} of {len(means)}'
-      of_codes = (f'{means[code]:+.3f}' if code in means else '' for code in codes)
-      every = paired.difference(results, OURS, name)
-      interval = f'{every.low:+.3f} to {every.high:+.3f}'
-      rows.append((labels[name], *of_codes, f'{every.mean:+.3f}', interval, gains))
-  return Table(('instead', *codes, 'mean', '95 % interval', 'gains on'), rows)
-
-
 def scores(results: Sequence[Result], out: Path) -> Iterator[Part]:
   """IoU, average precision, and IoU far from annotated sections; pictures are drawn into `out`."""
   labels, codes = labels_of(results), targets_of(results)
