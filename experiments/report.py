@@ -32,6 +32,7 @@ from experiments.study import (
   paired,
   predicted,
   protocols,
+  provenance,
   sections,
   tables,
   terms,
@@ -104,7 +105,7 @@ def _parts(
   final = _ends(results, config.protocol)
   of_luma = [r for r in final if r.cell.contestant not in COLOURED]
   yield from opening.summary(of_luma, config.protocol, _missing(results, config))
-  yield from opening.trainings(results)
+  yield from provenance.trainings(results)
   yield from sections.of_ours(of_luma)
   yield from legend.legend(of_luma)
   yield from sections.in_short(of_luma)
@@ -117,6 +118,14 @@ def _parts(
   if config.protocol != protocols.REHEARSAL:
     yield from colours.of_colours(_ends(rehearsed, protocols.REHEARSAL), ' (rehearsal)')
   yield from effort.cost(of_luma, out)
+  ends = set(final)
+  yield from provenance.machines(
+    {
+      'in the tables': final,
+      'over steps': [r for r in results if r not in ends],
+      'in rehearsal': rehearsed,
+    }
+  )
 
 
 def _known(results: Sequence[Result], protocol: Protocol) -> list[Result]:

@@ -19,6 +19,7 @@ from experiments.study import (
   paired,
   plots,
   predicted,
+  provenance,
   sections,
   tables,
   targets,
@@ -190,9 +191,25 @@ def test_results_of_several_trainings_in_place_of_one_are_told():
   assert tables.starts(untrained) == {}
   other = [result('bce', 'EM', [0.6], selection=3, start='cc')]
   assert tables.starts(one + other) == {('bce', 'EM'): 2}
-  (told,) = opening.trainings(one + other)
+  (told,) = provenance.trainings(one + other)
   assert told.text.endswith('the results, curves among them, of meta-learned, bce on EM.')
-  assert list(opening.trainings(one)) == []
+  assert list(provenance.trainings(one)) == []
+
+
+def test_experiments_are_counted_machine_by_machine():
+  results = [
+    result(OURS, 'EM', [0.8])._replace(machine='a'),
+    result(OURS, 'B5', [0.8])._replace(machine='b'),
+    result(OURS, 'B5', [0.8], shots=5)._replace(machine='b'),
+    result('otsu', 'B5', [0.8]),
+  ]
+  followed = [result(OURS, 'EM', [0.8], steps=25)._replace(machine='b')]
+  *_, table = provenance.machines({'at the end': results, 'before': followed, 'none': []})
+  assert table.header == ('', 'a', 'b', 'not written down')
+  assert table.rows == [
+    (CONTESTANTS['otsu'].label, '', '', '1 / 0'),
+    (CONTESTANTS[OURS].label, '1 / 0', '2 / 1', ''),
+  ]
 
 
 def test_selections_of_other_numbers_of_images_are_named():

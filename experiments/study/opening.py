@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from experiments.study import protocols, tables
 from experiments.study.cells import Result
-from experiments.study.contestants import CONTESTANTS
 from experiments.study.document import Part, Text
 from experiments.study.protocols import PROTOCOLS
 
@@ -34,16 +33,3 @@ def summary(results: Sequence[Result], name: protocols.Name, missing: int = 0) -
     yield Text(f'{code}, K = {k}: selection {selection} annotates {count} images.')
   if missing:
     yield Text(f'Not finished: {missing} of the experiments are still to be done.')
-
-
-def trainings(results: Sequence[Result]) -> Iterator[Part]:
-  """Where results that are shown beside each other are of more than one training."""
-  if several := tables.starts(results):
-    codes = {name: [code for who, code in several if who == name] for name, _ in several}
-    of_whom = '; '.join(
-      f'{CONTESTANTS[name].label} on {", ".join(of_it)}' for name, of_it in codes.items()
-    )
-    yield Text(
-      'Several trainings in place of one, of the same options on other kinds of machine, or of'
-      f' which it was not written down, are behind the results, curves among them, of {of_whom}.'
-    )
