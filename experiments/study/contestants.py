@@ -144,6 +144,12 @@ ABLATIONS: dict[str, Contestant] = {
   'ours-unsized': _ours('images as they are', 'reptile-unsized', diameter_range=None),
   'ours-supervised': _ours('supervised training', 'supervised'),
   'ours-weighted': _ours('weighted cross-entropy', 'reptile-weighted', loss='weighted_bce'),
+  'ours-weighted-tuned': _ours(
+    'weighted cross-entropy, threshold tuned',
+    'reptile-weighted',
+    loss='weighted_bce',
+    threshold='annotated',
+  ),
   'ours-strong': _ours('training with strong augmentation', 'reptile-strong'),
   'ours-plain': _ours('fine-tuning without augmentation', augmentation='none'),
 }
