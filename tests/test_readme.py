@@ -48,10 +48,21 @@ def test_the_example_of_own_images(tmp_path, monkeypatch):
   np.testing.assert_array_equal(again, names['labels'])
 
 
-def test_the_table_of_results_is_that_of_the_report():
+def table_of_report(heading, number):
+  """A paragraph of a section of the published report that is a table."""
   report = (README.parent / 'docs' / 'results' / 'results.md').read_text()
-  table = report.split('## In short')[1].split('\n\n')[2]
-  assert table.startswith('|') and table in README.read_text()
+  table = report.split(f'## {heading}')[1].split('\n\n')[number]
+  assert table.startswith('|')
+  return table
+
+
+def test_the_table_of_results_is_that_of_the_report():
+  assert table_of_report('In short', 2) in README.read_text()
+
+
+def test_the_table_of_parts_is_that_of_the_report():
+  recipe = (README.parent / 'docs' / 'recipe.md').read_text()
+  assert table_of_report('What the parts of the recipe give', 3) in recipe
 
 
 def test_figures_of_the_recipe_are_those_of_the_published_results(monkeypatch, capsys):
