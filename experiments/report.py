@@ -118,14 +118,19 @@ def _parts(
   if config.protocol != protocols.REHEARSAL:
     yield from colours.of_colours(_ends(rehearsed, protocols.REHEARSAL), ' (rehearsal)')
   yield from effort.cost(of_luma, out)
-  ends = set(final)
-  yield from provenance.machines(
-    {
-      'in the tables': final,
-      'over steps': [r for r in results if r not in ends],
-      'in rehearsal': rehearsed,
-    }
-  )
+  yield from provenance.machines(_uses(done, config.protocol))
+
+
+def _uses(
+  done: Mapping[protocols.Name, Sequence[Result]], name: protocols.Name
+) -> dict[str, Sequence[Result]]:
+  """{what they are there for: results}, every result once."""
+  ends = set(_ends(done[name], name))
+  uses = {
+    'in the tables': [r for r in done[name] if r in ends],
+    'over steps': [r for r in done[name] if r not in ends],
+  }
+  return uses | {f'in {other}': of_other for other, of_other in done.items() if other != name}
 
 
 def _known(results: Sequence[Result], protocol: Protocol) -> list[Result]:

@@ -49,6 +49,11 @@ def test_a_part_of_the_recipe_gains_where_the_variant_without_it_is_worse():
   assert list(ablations.of_parts(results[-1:])) == []
 
 
+def test_a_gain_is_told_with_its_interval_and_its_targets():
+  gain = ablations.Gain({'EM': 0.2, 'B5': -0.1}, paired.Difference(0.1, -0.05, 0.15, 3))
+  assert (gain.interval, gain.gains_on) == ('-0.050 to +0.150', '1 of 2')
+
+
 def test_what_a_part_gives_is_told_for_every_number_of_steps_and_images_of_the_recipe():
   results = [
     result(OURS, 'EM', [0.5], steps=25),
@@ -201,6 +206,7 @@ def test_experiments_are_counted_machine_by_machine():
     result(OURS, 'EM', [0.8])._replace(machine='a'),
     result(OURS, 'B5', [0.8])._replace(machine='b'),
     result(OURS, 'B5', [0.8], shots=5)._replace(machine='b'),
+    result('ours-fcrn', 'B5', [0.8])._replace(machine='a'),
     result('otsu', 'B5', [0.8]),
   ]
   followed = [result(OURS, 'EM', [0.8], steps=25)._replace(machine='b')]
@@ -209,7 +215,23 @@ def test_experiments_are_counted_machine_by_machine():
   assert table.rows == [
     (CONTESTANTS['otsu'].label, '', '', '1 / 0'),
     (CONTESTANTS[OURS].label, '1 / 0', '2 / 1', ''),
+    ('ours with: FCRN', '1 / 0', '', ''),
   ]
+
+
+def test_every_result_is_counted_once():
+  ends = [result(OURS, 'EM', [0.8]), result('otsu', 'EM', [0.1])]
+  followed = [result(OURS, 'EM', [0.7], steps=25)]
+  rehearsed = [result(OURS, 'EM', [0.6], selection=0)]
+  assert report._uses({'cpu-small': ends + followed, 'rehearsal': rehearsed}, 'cpu-small') == {
+    'in the tables': ends,
+    'over steps': followed,
+    'in rehearsal': rehearsed,
+  }
+  assert report._uses({'rehearsal': rehearsed}, 'rehearsal') == {
+    'in the tables': rehearsed,
+    'over steps': [],
+  }
 
 
 def test_selections_of_other_numbers_of_images_are_named():

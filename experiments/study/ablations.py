@@ -14,11 +14,11 @@ class Gain(NamedTuple):
   """IoU of ours, less that of a variant."""
 
   of_targets: dict[str, float]  # {code: mean difference}
-  every: paired.Difference  # over all of them
+  every: paired.Difference  # over all these targets
 
   @property
-  def count(self) -> str:
-    """On how many targets it is one."""
+  def gains_on(self) -> str:
+    """On how many of the targets it is one."""
     means = self.of_targets.values()
     return f'{sum(mean > 0 for mean in means)} of {len(means)}'
 
@@ -41,11 +41,14 @@ def of_parts(results: Sequence[Result]) -> Iterator[Part]:
   yield Heading('What the parts of the recipe give')
   yield Text(
     'In rehearsal (--protocol=rehearsal), on images that no other table scores: IoU of ours, less'
-    ' that of a variant with one part changed (with Adam, several); the 95 % interval of the mean,'
+    ' that of a variant with one part changed (with Adam and at a tuned threshold, several; kernels'
+    ' that shrink have weight decay in training too); the 95 % interval of the mean,'
     ' by Bayesian bootstrap over test images; and on how many targets the part gains.'
     f' Test images: {_counts(results)}; where they are few, a difference of points says little.'
   )
-  yield Text('All targets together, mean (interval) and the targets on which the part gains:')
+  yield Text(
+    'Over the targets that were tried, mean (interval) and on how many of them the part gains:'
+  )
   yield _overview(found, labels)
   for (steps, k), gains in found.items():
     yield Text(f'K = {k}, after {steps} steps of adaptation:')
@@ -90,7 +93,7 @@ def _overview(found: dict[tuple[int, int], dict[str, Gain]], labels: dict[str, s
 
 
 def _in_short(gain: Gain | None) -> str:
-  return f'{gain.every.mean:+.3f} ({gain.interval}), {gain.count}' if gain else ''
+  return f'{gain.every.mean:+.3f} ({gain.interval}), {gain.gains_on}' if gain else ''
 
 
 def _of_targets(gains: dict[str, Gain], labels: dict[str, str], codes: Sequence[str]) -> Table:
@@ -100,5 +103,5 @@ def _of_targets(gains: dict[str, Gain], labels: dict[str, str], codes: Sequence[
     of_codes = (
       f'{gain.of_targets[code]:+.3f}' if code in gain.of_targets else '' for code in codes
     )
-    rows.append((labels[name], *of_codes, f'{gain.every.mean:+.3f}', gain.interval, gain.count))
+    rows.append((labels[name], *of_codes, f'{gain.every.mean:+.3f}', gain.interval, gain.gains_on))
   return Table(('instead', *codes, 'mean', '95 % interval', 'gains on'), rows)

@@ -42,7 +42,8 @@ def of_the_paper(results: Sequence[Result]) -> Iterator[Part]:
       'In the paper they are better than both. Here, with as many steps of training as all others:'
       ' mean over K (and selections) of the paired difference in IoU; the last mean, with its 95 %'
       ' interval, is over all experiments that both have done, of some targets more than of others'
-      ' while the study is not finished.'
+      ' while the study is not finished. It is of single runs: how far another run would end is not'
+      ' in it.'
     )
     if labels.get(TUNED) == rows[-1][0]:
       yield Text(

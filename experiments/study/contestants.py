@@ -131,7 +131,8 @@ CONTESTANTS: dict[str, Contestant] = {
   OURS: _ours('ours'),
 }
 
-# One change of the recipe each; ours-adam is a recipe before, and has several.
+# One part of the recipe changed in each; ours-adam is a recipe before, and has several, -free has
+# weight decay in training too, and -weighted-tuned is -weighted at another threshold.
 ABLATIONS: dict[str, Contestant] = {
   'ours-network': _ours('the network without the forest', forest_share=0.0),
   'ours-fcrn': Contestant('FCRN', _TUNING, training='reptile-fcrn'),

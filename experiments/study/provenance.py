@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from experiments.study import tables
 from experiments.study.cells import Result
-from experiments.study.contestants import CONTESTANTS
+from experiments.study.contestants import ABLATIONS, CONTESTANTS, OURS
 from experiments.study.document import Heading, Part, Table, Text
 from experiments.study.sections import labels_of
 
@@ -43,10 +43,15 @@ def machines(groups: Mapping[str, Sequence[Result]]) -> Iterator[Part]:
   yield Table(
     ('', *(name or 'not written down' for name in names)),
     [
-      (label, *(_counted([count[who, name] for count in counts]) for name in names))
+      (_in_full(who, label), *(_counted([count[who, name] for count in counts]) for name in names))
       for who, label in labels_of(results).items()
     ],
   )
+
+
+def _in_full(name: str, label: str) -> str:
+  """A label that says whose part is changed."""
+  return f'{CONTESTANTS[OURS].label} with: {label}' if name in ABLATIONS else label
 
 
 def _counted(counts: Sequence[int]) -> str:
