@@ -10,7 +10,7 @@ import dataclasses
 from pathlib import Path
 
 from experiments import finetune_eval, meta_train
-from experiments.options import Code, from_preset, run
+from experiments.common.options import Code, from_preset, run
 
 
 @dataclasses.dataclass(frozen=True)

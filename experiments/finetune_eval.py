@@ -19,20 +19,20 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from experiments import data, evaluation_options, figures, initialisations, results
-from experiments.bounds import check_bounds
-from experiments.evaluation_options import Config
-from experiments.initialisations import Initialisation
-from experiments.options import make_network, run
-from experiments.progress import progress_bar
-from experiments.results import Row
-from experiments.runs import default_workdir, opened_workdir
-from experiments.selection_files import choose_selections, save_selections
+from experiments.common import data, evaluation_options, figures, initialisations, results
+from experiments.common.bounds import check_bounds
+from experiments.common.evaluation_options import Config
+from experiments.common.finetuning import Adapted, Scores, make_finetune, make_score
+from experiments.common.initialisations import Initialisation
+from experiments.common.options import make_network, run
+from experiments.common.results import Row
+from experiments.common.selection_files import choose_selections, save_selections
+from fscs.data.preprocessing import GreySet, split
+from fscs.data.support_sets import Selections, support_indices, support_names
 from fscs.errors import InputError
-from fscs.evaluate import Adapted, Scores, make_finetune, make_score
+from fscs.io.workdirs import default_workdir, opened_workdir
 from fscs.models import with_affine_norms
-from fscs.preprocessing import GreySet, split
-from fscs.selections import Selections, support_indices, support_names
+from fscs.progress import progress_bar
 
 # Options that span the grid; with others, a workdir gets further rows.
 GRID = ('init', 'shots', 'selections', 'checkpoint', 'kernel_init', 'shard', 'at_once')

@@ -22,12 +22,12 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from experiments import cluster, initialisations, meta_log, sources
-from experiments.bounds import check_bounds
-from experiments.cluster import ClusterOptions
-from experiments.initialisations import learned_before
-from experiments.meta_log import Block
-from experiments.options import (
+from experiments.common import cluster, initialisations, meta_log, sources
+from experiments.common.bounds import check_bounds
+from experiments.common.cluster import ClusterOptions
+from experiments.common.initialisations import learned_before
+from experiments.common.meta_log import Block
+from experiments.common.options import (
   DataOptions,
   LearningOptions,
   NetworkOptions,
@@ -35,19 +35,19 @@ from experiments.options import (
   run,
   warn_without_accelerator,
 )
-from experiments.runs import begun, default_workdir, describe, opened_workdir, require_not_shorter
-from experiments.sources import SourceOptions, Sources
-from fscs.adapt import History
-from fscs.ahead import compile_ahead
+from experiments.common.sources import SourceOptions, Sources
 from fscs.augmentation import make_augment
-from fscs.checkpoint import Checkpoints, save_init
+from fscs.compilation import compile_ahead
 from fscs.devices import TaskAxis, replicate, task_mesh
 from fscs.errors import InputError
+from fscs.io.checkpoints import Checkpoints, save_init
+from fscs.io.workdirs import begun, default_workdir, describe, opened_workdir, require_not_shorter
 from fscs.losses import PIXEL_LOSSES, Objective
-from fscs.meta import InnerLoop, init_state, make_meta_block, make_validation
+from fscs.meta.inner_loop import History
+from fscs.meta.reptile import InnerLoop, init_state, make_meta_block, make_validation
 from fscs.models import init_params
 from fscs.optimizers import KernelNorms, inner_optimizer, with_kernel_norms
-from fscs.types import MetaState, Params
+from fscs.typing import MetaState, Params
 
 # Where a run goes on may be elsewhere than where it began.
 PLACES_OF_WORK = tuple(field.name for field in dataclasses.fields(ClusterOptions))

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fscs.finetuning import LEARNING_RATES, Settings
+from fscs.segmentation.finetuning import LEARNING_RATES, Settings
 
 LABELS = {
   'pretrained': 'fscs, shipped initialisation',

@@ -4,7 +4,7 @@
   python -m experiments.own_images_trial --data-sets ssTEM --shots 1 3 5 10
 
 A few images of a data set, drawn at random, are annotated, all others are segmented and scored: by
-fine-tuning as `experiments.finetune` does with its default options, from the shipped initialisation
+fine-tuning as `fscs.cli.finetune` does with its default options, from the shipped initialisation
 and from a random one, by Otsu's threshold, and by a random forest. Run again, it does what is
 missing; the table has all that was done.
 """
@@ -19,18 +19,20 @@ from typing import NamedTuple
 import numpy as np
 from skimage.measure import label
 
-from experiments import data, results, starting
-from experiments.baselines import BASELINES, held_out
-from experiments.options import Code, DataOptions, run
+from experiments.common import data, results
+from experiments.common.baselines import BASELINES, held_out
+from experiments.common.options import Code, DataOptions, run
 from experiments.own_images_table import LABELS, RATE, Key, Row, table
-from experiments.progress import progress_bar
-from fscs import instances, metrics
-from fscs.channels import choose
+from fscs import metrics
+from fscs.data.channels import choose
+from fscs.data.scaling import stretch, to_grey, typical_diameter
 from fscs.errors import InputError
-from fscs.finetuning import Settings, finetune_with_trials
-from fscs.objects import find_objects, learn_splitting
-from fscs.own_images import stretch, to_grey, typical_diameter
-from fscs.types import ImageSet
+from fscs.io import starting
+from fscs.metrics import objects as instances
+from fscs.progress import progress_bar
+from fscs.segmentation.finetuning import Settings, finetune_with_trials
+from fscs.segmentation.instances import find_objects, learn_splitting
+from fscs.typing import ImageSet
 
 
 @dataclasses.dataclass(frozen=True)

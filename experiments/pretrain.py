@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import sources
-from experiments.bounds import check_bounds
-from experiments.figure_log import FigureLog
-from experiments.options import (
+from experiments.common import sources
+from experiments.common.bounds import check_bounds
+from experiments.common.figure_log import FigureLog
+from experiments.common.options import (
   DataOptions,
   LearningOptions,
   NetworkOptions,
@@ -28,22 +28,17 @@ from experiments.options import (
   run,
   warn_without_accelerator,
 )
-from experiments.progress import progress_bar
-from experiments.runs import (
-  default_workdir,
-  describe,
-  opened_workdir,
-  require_not_shorter,
-)
-from experiments.sources import SourceOptions
+from experiments.common.sources import SourceOptions
 from fscs.augmentation import make_augment
-from fscs.checkpoint import Checkpoints, save_init
-from fscs.episodes import Bank
+from fscs.data.bank import Bank
 from fscs.errors import InputError
+from fscs.io.checkpoints import Checkpoints, save_init
+from fscs.io.workdirs import default_workdir, describe, opened_workdir, require_not_shorter
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import init_params
 from fscs.optimizers import KernelNorms, inner_optimizer, with_kernel_norms
-from fscs.supervised import (
+from fscs.progress import progress_bar
+from fscs.training import (
   Recipe,
   crop_stream,
   make_loss,
@@ -51,7 +46,7 @@ from fscs.supervised import (
   num_training_steps,
   source_stream,
 )
-from fscs.types import MetaState
+from fscs.typing import MetaState
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from experiments.options import run
-from experiments.results import write_table
+from experiments.common.options import run
+from experiments.common.results import write_table
 from experiments.study import (
   ablations,
   archive,
@@ -41,8 +41,8 @@ from experiments.study.cells import Result
 from experiments.study.contestants import COLOURED, CONTESTANTS, OURS
 from experiments.study.document import Code, Heading, Part
 from experiments.study.protocols import PROTOCOLS, Protocol
-from fscs import datasets
-from fscs.datasets import CODES
+from fscs.data import datasets
+from fscs.data.datasets import CODES
 from fscs.errors import InputError
 
 TITLE = 'Results of the study'

@@ -9,10 +9,10 @@ import dataclasses
 from pathlib import Path
 
 import fscs
-from experiments.options import run
-from experiments.starting import load_start
+from experiments.common.options import run
 from fscs.errors import InputError
-from fscs.starting_points import SHIPPED, ship
+from fscs.io.initialisations import SHIPPED, ship
+from fscs.io.starting import load_start
 
 
 @dataclasses.dataclass(frozen=True)

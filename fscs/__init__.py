@@ -1,22 +1,23 @@
 """Few-shot cell segmentation: initialisations that adapt to new images from a few examples.
 
 The public names; importing them reads no data and loads no TensorFlow. Everything is a pure
-function of arrays: see `fscs.adapt` (the inner loop), `fscs.meta` (the outer loop), `fscs.losses`,
-`fscs.evaluate` and `fscs.datasets`.
+function of arrays: see `fscs.meta.inner_loop` (the inner loop), `fscs.meta.reptile` (the outer loop), `fscs.losses`,
+`experiments.common.finetuning` and `fscs.data.datasets`.
 """
 
-from fscs import datasets, losses, metrics
-from fscs.adapt import adapt
-from fscs.checkpoint import load_init, save_init
+from fscs import losses, metrics
+from fscs.data import datasets
 from fscs.errors import InputError
-from fscs.finetuning import finetune
-from fscs.interop import params_from_torch
-from fscs.meta import InnerLoop, init_state, make_meta_block, meta_step, reptile_gradient
+from fscs.io.checkpoints import load_init, save_init
+from fscs.io.initialisations import Initialisation, pretrained
+from fscs.io.pytorch import params_from_torch
+from fscs.meta.inner_loop import adapt
+from fscs.meta.reptile import InnerLoop, init_state, make_meta_block, meta_step, reptile_gradient
 from fscs.models import FCRN, UNet, init_params, make_model, with_affine_norms
 from fscs.optimizers import inner_optimizer
-from fscs.segmenter import Segmenter
-from fscs.starting_points import Initialisation, pretrained
-from fscs.types import Episode, ImageSet, MetaState
+from fscs.segmentation.finetuning import finetune
+from fscs.segmentation.segmenter import Segmenter
+from fscs.typing import Episode, ImageSet, MetaState
 
 __version__ = '0.1.0'
 

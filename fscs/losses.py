@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from fscs.errors import InputError, named
-from fscs.types import Episode, Params
+from fscs.typing import Episode, Params
 
 Objective = Literal['bce', 'bce_entropy', 'bce_distillation', 'combined']
 PixelLossName = Literal['weighted_bce', 'bce_dice']

@@ -29,7 +29,7 @@ def compilation_cache(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def real_raw_dir() -> Path:
-  """Folder with the real images, as raw_dir of fscs.datasets.load; skips where there is none."""
+  """Folder with the real images, as raw_dir of fscs.data.datasets.load; skips where there is none."""
   given = os.environ.get('FSCS_RAW_DIR')
   folder = Path(given) if given else REPOSITORY.parent / 'shared' / 'data' / 'raw'
   if not folder.is_dir():

@@ -11,10 +11,11 @@ import pytest
 from toys import WIDTHS, disk_set
 
 from fscs.augmentation import augment, make_augment
-from fscs.episodes import make_bank, sample_episode
+from fscs.data.bank import make_bank, sample_episode
+from fscs.data.preprocessing import prepare
 from fscs.errors import InputError
 from fscs.losses import bce_dice, weighted_bce
-from fscs.meta import (
+from fscs.meta.reptile import (
   InnerLoop,
   init_state,
   make_meta_block,
@@ -24,7 +25,6 @@ from fscs.meta import (
 )
 from fscs.models import init_params, make_model
 from fscs.optimizers import inner_optimizer
-from fscs.preprocessing import prepare
 
 SHAPE = {'num_crops': 2, 'crop_size': 32}
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fscs.ahead import compile_ahead
+from fscs.compilation import compile_ahead
 
 
 def test_the_function_is_traced_once_and_gives_what_it_gives_without():

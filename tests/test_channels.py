@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fscs.channels import LUMA, SHRINKAGE, choose, learn, weighted, without_alpha
+from fscs.data.channels import LUMA, SHRINKAGE, choose, learn, weighted, without_alpha
 from fscs.errors import InputError
 
 SQUARE = np.array([(1, 1), (1, -1), (-1, 1), (-1, -1)], float)  # covariance: the identity

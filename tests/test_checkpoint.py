@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fscs.checkpoint import Checkpoints, load_init, save_init
 from fscs.errors import InputError
+from fscs.io.checkpoints import Checkpoints, load_init, save_init
 
 PARAMS = {'conv1': {'kernel': np.arange(6, dtype=np.float32).reshape(2, 3)}}
 

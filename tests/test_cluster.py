@@ -12,7 +12,7 @@ import pytest
 from conftest import REPOSITORY
 
 import fscs
-from experiments.cluster import ClusterOptions, chosen_devices, join
+from experiments.common.cluster import ClusterOptions, chosen_devices, join
 from fscs.devices import task_mesh
 from fscs.errors import InputError
 

@@ -16,19 +16,12 @@ from conftest import REPOSITORY
 from toys import WIDTHS, disk_set, use_toy_data
 
 import fscs
-from experiments import (
-  data,
-  evaluation_options,
-  finetune_eval,
-  initialisations,
-  meta_train,
-  options,
-  pretrain,
-)
-from experiments.presets import PRESETS
-from fscs.checkpoint import Checkpoints
+from experiments import finetune_eval, meta_train, pretrain
+from experiments.common import data, evaluation_options, initialisations, options
+from experiments.common.presets import PRESETS
 from fscs.errors import InputError
-from fscs.meta import init_state, meta_step
+from fscs.io.checkpoints import Checkpoints
+from fscs.meta.reptile import init_state, meta_step
 
 TINY = {
   'preset': 'smoke',

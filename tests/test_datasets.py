@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fscs import datasets
-from fscs.datasets import downloads, preparation, raw_files, reading
+from fscs.data import datasets
+from fscs.data.datasets import downloads, preparation, raw_files, reading
 from fscs.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +31,7 @@ FOLDERS = {
 
 
 def dummy_dir(code):
-  return ROOT / 'fscs' / 'datasets' / FOLDERS[code] / 'dummy_data'
+  return ROOT / 'fscs' / 'data' / 'datasets' / FOLDERS[code] / 'dummy_data'
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import environment
+from fscs import environment
 
 X86 = 'processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n\n'
 

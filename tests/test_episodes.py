@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from toys import disk_set
 
-from fscs.episodes import make_bank, normalise, sample_crops, sample_episode, take_crops
+from fscs.data.bank import make_bank, normalise, sample_crops, sample_episode, take_crops
+from fscs.data.preprocessing import GreySet, prepare
 from fscs.errors import InputError
-from fscs.preprocessing import GreySet, prepare
 
 
 def constant_set(code, value, shape=(2, 20, 30)):

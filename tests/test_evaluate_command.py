@@ -1,4 +1,4 @@
-"""experiments.evaluate writes the scores of predictions whose overlap with the truth is known."""
+"""fscs.cli.evaluate writes the scores of predictions whose overlap with the truth is known."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from command_line import refusal_of
 from conftest import REPOSITORY
 from skimage.io import imsave
 
-from experiments.evaluate import Config, evaluate
+from fscs.cli.evaluate import Config, evaluate
 from fscs.errors import InputError
 
 # Two objects of 16 pixels; the first is predicted a column too far to the right: 12 of 20 pixels.
@@ -271,7 +271,7 @@ def test_nothing_is_written_where_no_file_could_be_scored(config, predictions, m
 def test_the_command_line(config, predictions, masks):
   write(predictions / 'a_labels.tif', PREDICTION)
   write(masks / 'a.tif', TRUTH)
-  command = [sys.executable, '-m', 'experiments.evaluate']
+  command = [sys.executable, '-m', 'fscs.cli.evaluate']
   folders = (f'--predictions={predictions}', f'--masks={masks}')
   good = subprocess.run([*command, *folders], cwd=REPOSITORY, capture_output=True)
   assert good.returncode == 0, good.stderr

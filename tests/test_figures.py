@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
-from experiments.figure_log import FigureLog, read_figures
-from experiments.figures import draw_crops, draw_iou_bars, draw_losses, draw_overlays
-from experiments.progress import progress_bar
+from experiments.common.figure_log import FigureLog, read_figures
+from experiments.common.figures import draw_crops, draw_iou_bars, draw_losses, draw_overlays
+from fscs.progress import progress_bar
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What `experiments.finetune` reads: stacks, channels, options out of bounds; a tiny network."""
+"""What `fscs.cli.finetune` reads: stacks, channels, options out of bounds; a tiny network."""
 
 import jax
 import numpy as np
@@ -7,14 +7,14 @@ import tifffile
 from test_finetuning import cells
 
 import fscs
-from experiments import finetune
-from experiments.starting import load_start
-from fscs.channels import weighted
-from fscs.checkpoint import save_init
+from fscs.cli import finetune
+from fscs.data.channels import weighted
 from fscs.errors import InputError
-from fscs.finetuning import Settings
+from fscs.io.checkpoints import save_init
+from fscs.io.starting import load_start
 from fscs.models import init_params, make_model
-from fscs.segmenter import Segmenter
+from fscs.segmentation.finetuning import Settings
+from fscs.segmentation.segmenter import Segmenter
 
 
 @pytest.fixture

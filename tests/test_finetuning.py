@@ -10,16 +10,18 @@ import optax
 import pytest
 from skimage.draw import disk
 
-from fscs import annotated_crops, finetuning, metrics, tiles
-from fscs.annotated import annotate, annotate_all
-from fscs.cross_validation import try_folds, with_statistics
+from fscs import metrics
+from fscs.data.scaling import stretch
 from fscs.errors import InputError
-from fscs.finetuning import Settings, finetune_with_trials, num_steps
-from fscs.folds import Piece
+from fscs.io.initialisations import Initialisation
 from fscs.models import init_params, make_model
-from fscs.own_images import stretch
-from fscs.segmenter import Segmenter, predict_grey, statistics_of
-from fscs.starting_points import Initialisation
+from fscs.segmentation import crops as annotated_crops
+from fscs.segmentation import finetuning, tiles
+from fscs.segmentation.annotations import annotate, annotate_all
+from fscs.segmentation.cross_validation import try_folds, with_statistics
+from fscs.segmentation.finetuning import Settings, finetune_with_trials, num_steps
+from fscs.segmentation.folds import Piece
+from fscs.segmentation.segmenter import Segmenter, predict_grey, statistics_of
 
 SETTINGS = Settings(60, 8, learning_rate=2e-2, crop_size=32, optimizer='adam', orientations=1)
 
@@ -290,7 +292,7 @@ def test_a_number_of_orientations_that_there_is_not_is_refused_before_training(
 def test_folders_that_hold_no_segmenter(result, initialisation, tmp_path):
   with pytest.raises(InputError, match='there is no such folder'):
     Segmenter.load(tmp_path / 'none')
-  from fscs.checkpoint import save_init
+  from fscs.io.checkpoints import save_init
 
   save_init(tmp_path / 'init', initialisation.params, {'architecture': 'fcrn'})
   with pytest.raises(InputError, match='holds no fine-tuned model: run'):

@@ -15,12 +15,12 @@ import pytest
 from golden import inputs
 
 from fscs import losses
-from fscs.adapt import adapt
-from fscs.interop import params_from_torch
-from fscs.meta import reptile_gradient
+from fscs.io.pytorch import params_from_torch
+from fscs.meta.inner_loop import adapt
+from fscs.meta.reptile import reptile_gradient
 from fscs.models import make_model
 from fscs.optimizers import inner_optimizer
-from fscs.types import Episode
+from fscs.typing import Episode
 
 ARCHITECTURES = ('fcrn', 'unet')
 

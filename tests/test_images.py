@@ -10,11 +10,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from fscs import images
-from fscs.channels import LUMA
+from fscs import io as images
+from fscs.data.channels import LUMA
 from fscs.errors import InputError
-from fscs.images.files import MAX_DECODED_PIXELS
-from fscs.images.rasters import Raster
+from fscs.io.files import MAX_DECODED_PIXELS
+from fscs.io.rasters import Raster
 
 WHOLE = slice(None)
 INTEGERS = ('uint8', 'uint16', 'uint32', 'int8', 'int16', 'int32')

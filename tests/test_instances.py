@@ -8,9 +8,10 @@ import pytest
 from golden import make_instances
 from skimage.draw import disk
 
-from fscs import instances, metrics
+from fscs import metrics
 from fscs.errors import InputError
-from fscs.instances import (
+from fscs.metrics import objects as instances
+from fscs.metrics.objects import (
   THRESHOLDS,
   average_precision,
   count_error,

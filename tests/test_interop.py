@@ -7,7 +7,7 @@ import pytest
 from golden import inputs
 
 from fscs.errors import InputError
-from fscs.interop import params_from_torch
+from fscs.io.pytorch import params_from_torch
 from fscs.models import make_model
 
 WIDTHS = inputs.NARROW_WIDTHS

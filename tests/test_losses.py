@@ -7,7 +7,7 @@ import pytest
 
 from fscs.errors import InputError
 from fscs.losses import distillation, entropy_regularisation, objective_loss, weighted_bce
-from fscs.types import Episode
+from fscs.typing import Episode
 
 
 def as_maps(*rows):

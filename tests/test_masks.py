@@ -15,7 +15,7 @@ from skimage import draw
 from skimage.measure import label
 from skimage.transform import resize
 
-from fscs import images
+from fscs import io as images
 from fscs.errors import InputError
 
 SHAPE = (60, 80)

@@ -12,12 +12,12 @@ from command_line import refusal_of
 from PIL import Image
 from test_finetuning import cells
 
-from experiments import evaluate, finetune, predict
-from fscs import blocks
-from fscs.checkpoint import save_init
+from fscs.cli import evaluate, finetune, predict
 from fscs.errors import InputError
+from fscs.io.checkpoints import save_init
 from fscs.models import init_params, make_model
-from fscs.segmenter import Segmenter
+from fscs.segmentation import tiling as blocks
+from fscs.segmentation.segmenter import Segmenter
 
 OPTIONS = {
   'steps': 30,

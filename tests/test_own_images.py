@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 from skimage.draw import disk
 
-from fscs import own_images, tiles
-from fscs.annotated import annotate, at_scale
-from fscs.blocks import one_tile
-from fscs.errors import InputError
-from fscs.folds import crops_outside, make_folds, num_folds, usable_folds
-from fscs.objects import Splitting, find_objects, learn_splitting
-from fscs.own_images import (
+from fscs.data import scaling as own_images
+from fscs.data.preprocessing import GreySet
+from fscs.data.scaling import (
   choose_scale,
   objects_of,
   rescale_labels,
@@ -21,7 +17,12 @@ from fscs.own_images import (
   typical_diameter,
   typical_thickness,
 )
-from fscs.preprocessing import GreySet
+from fscs.errors import InputError
+from fscs.segmentation import tiles
+from fscs.segmentation.annotations import annotate, at_scale
+from fscs.segmentation.folds import crops_outside, make_folds, num_folds, usable_folds
+from fscs.segmentation.instances import Splitting, find_objects, learn_splitting
+from fscs.segmentation.tiling import one_tile
 
 
 def disks(*places, size=100):

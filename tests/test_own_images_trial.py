@@ -9,14 +9,14 @@ from command_line import refusal_of
 from test_finetuning import cells
 
 from experiments import own_images_trial
-from experiments.baselines import held_out
+from experiments.common.baselines import held_out
+from experiments.common.results import read_rows
 from experiments.own_images_table import RATE, Key, Row, table
 from experiments.own_images_trial import Config, trial
-from experiments.results import read_rows
 from fscs.errors import InputError
-from fscs.finetuning import Settings
-from fscs.objects import Splitting
-from fscs.types import ImageSet
+from fscs.segmentation.finetuning import Settings
+from fscs.segmentation.instances import Splitting
+from fscs.typing import ImageSet
 
 
 @pytest.fixture

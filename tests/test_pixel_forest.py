@@ -8,16 +8,16 @@ import pytest
 from skimage.draw import disk
 from toys import WIDTHS, disk_set
 
-from experiments import baselines
-from experiments.bounds import check_bounds
-from experiments.evaluation_options import Config
+from experiments.common import baselines
+from experiments.common.bounds import check_bounds
+from experiments.common.evaluation_options import Config
+from experiments.common.finetuning import Adapted, FineTuning, make_finetune, predict_adapted
+from fscs.data.preprocessing import GreySet, prepare, split
 from fscs.errors import InputError
-from fscs.evaluate import Adapted, FineTuning, make_finetune, predict_adapted
 from fscs.models import init_params, make_model
 from fscs.optimizers import inner_optimizer
-from fscs.pixel_forest import forest, held_out_iou, mix, trust
-from fscs.predict import make_predict
-from fscs.preprocessing import GreySet, prepare, split
+from fscs.segmentation.pixel_forest import forest, held_out_iou, mix, trust
+from fscs.segmentation.prediction import make_predict
 
 
 @pytest.fixture(scope='module')

@@ -13,12 +13,13 @@ from PIL import Image
 from test_finetuning import cells
 from tiny_segmenter import tiny_segmenter
 
-from experiments import outputs, predict
-from fscs.channels import LUMA
-from fscs.checkpoint import save_init
+from fscs.cli import predict
+from fscs.data.channels import LUMA
+from fscs.data.scaling import stretch
 from fscs.errors import InputError
-from fscs.images import files
-from fscs.own_images import stretch
+from fscs.io import files
+from fscs.io.checkpoints import save_init
+from fscs.segmentation import outputs
 
 ENDINGS = {'_probability.tif', '_mask.tif', '_labels.tif', '_overlay.png', '_objects.csv'}
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from toys import disk_set
 
-from fscs import datasets
-from fscs.errors import InputError
-from fscs.preprocessing import (
+from fscs.data import datasets
+from fscs.data.preprocessing import (
   SOURCE_STRIDES,
   crop_corners,
   grey,
@@ -15,6 +14,7 @@ from fscs.preprocessing import (
   some_crops,
   split,
 )
+from fscs.errors import InputError
 
 
 def test_rgb_becomes_luma():

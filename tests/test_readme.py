@@ -11,8 +11,8 @@ from test_finetuning import cells
 from toys import WIDTHS
 
 import fscs
-from fscs.finetuning import Settings
-from fscs.starting_points import Initialisation, random_initialisation, read_initialisation
+from fscs.io.initialisations import Initialisation, random_initialisation, read_initialisation
+from fscs.segmentation.finetuning import Settings
 
 README = Path(__file__).resolve().parents[1] / 'README.md'
 OWN_IMAGES, PURE_FUNCTIONS = re.findall(r'```python\n(.*?)```', README.read_text(), re.DOTALL)

@@ -9,17 +9,12 @@ import tifffile
 from test_finetuning import cells
 from toys import use_toy_data
 
-from experiments import (
-  evaluation_options,
-  finetune,
-  finetune_eval,
-  initialisations,
-  meta_train,
-  predict,
-)
-from experiments.options import NetworkOptions, from_preset
-from experiments.presets import PRESETS
-from fscs.segmenter import Segmenter
+from experiments import finetune_eval, meta_train
+from experiments.common import evaluation_options, initialisations
+from experiments.common.options import NetworkOptions, from_preset
+from experiments.common.presets import PRESETS
+from fscs.cli import finetune, predict
+from fscs.segmentation.segmenter import Segmenter
 
 SIZES = {
   'downscale': 1,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from skimage.draw import disk
 
-from experiments.report_page import Case, _outlines, curve, write_page
+from fscs.segmentation.report_page import Case, _outlines, curve, write_page
 
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'chrome'))), None)
 

@@ -8,9 +8,9 @@ import os
 
 import pytest
 
-from experiments import runs
-from experiments.runs import CONFIG_FILE, opened_workdir, require_not_shorter
 from fscs.errors import InputError
+from fscs.io import workdirs as runs
+from fscs.io.workdirs import CONFIG_FILE, opened_workdir, require_not_shorter
 
 
 @dataclasses.dataclass(frozen=True)

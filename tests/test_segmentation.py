@@ -13,11 +13,12 @@ from test_finetuning import cells
 from test_predict_command import rows_of
 from tiny_segmenter import tiny_segmenter
 
-from experiments import measurements, outputs, thinning
-from experiments.segmentation import MAX_DOUBTS, _in_words, segment_file
-from fscs import blocks
-from fscs.images import open_image
-from fscs.segmenter import Segmenter, Support
+from fscs.io import open_image
+from fscs.segmentation import measurements, outputs
+from fscs.segmentation import thumbnails as thinning
+from fscs.segmentation import tiling as blocks
+from fscs.segmentation.image_files import MAX_DOUBTS, _in_words, segment_file
+from fscs.segmentation.segmenter import Segmenter, Support
 
 
 @pytest.fixture(scope='module')

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tiny_segmenter import WIDTHS, tiny_segmenter
 
-from fscs import segmenter as module
-from fscs import tiles
 from fscs.errors import InputError
-from fscs.segmenter import Segmenter, predict_grey
+from fscs.segmentation import segmenter as module
+from fscs.segmentation import tiles
+from fscs.segmentation.segmenter import Segmenter, predict_grey
 
 
 def noise(shape):

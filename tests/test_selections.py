@@ -5,8 +5,13 @@ import pickle
 
 import pytest
 
+from fscs.data.support_sets import (
+  random_selections,
+  read_selections,
+  support_indices,
+  support_names,
+)
 from fscs.errors import InputError
-from fscs.selections import random_selections, read_selections, support_indices, support_names
 
 NAMES = [f'{i}.png' for i in range(8)]
 CONTENT = {'Selection_1': {'FinetuneSamples': {'2-shot': {'B5': {'Image': ['3.png', '1.png']}}}}}

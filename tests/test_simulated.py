@@ -5,9 +5,9 @@ import pytest
 from skimage.color import rgb2gray
 from skimage.filters import threshold_otsu
 
-from fscs.datasets.simulated import simulate
+from fscs.data.synthetic import simulate
 from fscs.errors import InputError
-from fscs.types import ImageSet
+from fscs.typing import ImageSet
 
 CODES = ('B5', 'B39', 'ssTEM', 'EM', 'TNBC')
 SHAPE = (260, 348)

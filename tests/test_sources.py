@@ -8,19 +8,12 @@ import numpy as np
 import pytest
 from skimage import io
 
-from experiments import (
-  data,
-  evaluation_options,
-  finetune,
-  finetune_eval,
-  own_sources,
-  pretrain,
-  results,
-  sources,
-)
-from experiments.bounds import check_bounds
-from experiments.options import from_preset
-from fscs.datasets.simulated import simulate
+from experiments import finetune_eval, pretrain
+from experiments.common import data, evaluation_options, own_sources, results, sources
+from experiments.common.bounds import check_bounds
+from experiments.common.options import from_preset
+from fscs.cli import finetune
+from fscs.data.synthetic import simulate
 from fscs.errors import InputError
 
 
@@ -143,7 +136,7 @@ def test_sources_that_are_neither_published_nor_a_folder_are_refused(config, tmp
 
 
 def test_a_run_says_how_wide_its_objects_were(config, tmp_path, capsys):
-  from fscs.checkpoint import load_init
+  from fscs.io.checkpoints import load_init
 
   own = write_folder(tmp_path / 'mine', [(300, 300)] * 3)
   chosen = dataclasses.replace(

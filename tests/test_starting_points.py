@@ -6,12 +6,12 @@ import pytest
 
 import fscs
 from experiments import ship
-from experiments.presets import PRESETS
-from experiments.starting import load_start
-from fscs import starting_points
+from experiments.common.presets import PRESETS
 from fscs.errors import InputError
+from fscs.io import initialisations as starting_points
+from fscs.io.initialisations import widths_of
+from fscs.io.starting import load_start
 from fscs.models import init_params, make_model
-from fscs.starting_points import widths_of
 
 
 def test_the_shipped_initialisation_is_the_recipes_network_in_under_two_megabytes():

@@ -11,8 +11,10 @@ import pytest
 from command_line import refusal_of
 from skimage.draw import disk
 
-from experiments import baselines, meta_train, report
-from experiments.options import from_preset
+from experiments import meta_train, report
+from experiments.common import baselines
+from experiments.common.finetuning import Adapted
+from experiments.common.options import from_preset
 from experiments.study import (
   cells,
   command,
@@ -28,11 +30,10 @@ from experiments.study.cells import Cell
 from experiments.study.contestants import COLOURED, CONTESTANTS, FOLLOWED, OURS, TRAININGS
 from experiments.study.protocols import PROTOCOLS, tuning_of
 from experiments.study.targets import Split, Target
+from fscs.data.preprocessing import GreySet
+from fscs.data.support_sets import random_selections
 from fscs.errors import InputError
-from fscs.evaluate import Adapted
-from fscs.objects import Splitting, usual_splitting
-from fscs.preprocessing import GreySet
-from fscs.selections import random_selections
+from fscs.segmentation.instances import Splitting, usual_splitting
 
 
 def test_where_no_object_is_annotated_regions_are_objects():
@@ -162,7 +163,7 @@ def studied(tmp_path_factory):
   """A study of a few contestants on simulated images, in this process."""
   root = tmp_path_factory.mktemp('study')
   protocol = PROTOCOLS['smoke']
-  from fscs.datasets.simulated import simulate
+  from fscs.data.synthetic import simulate
 
   options = protocols.data_options(protocol, simulated=True)
   names = simulate('TNBC', num_images=options.simulated_images, seed=0).names

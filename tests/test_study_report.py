@@ -27,8 +27,8 @@ from experiments.study import (
 from experiments.study.contestants import COMPARED, CONTESTANTS, FOLLOWED, OURS
 from experiments.study.document import Table
 from experiments.study.targets import Target
+from fscs.data.preprocessing import GreySet
 from fscs.errors import InputError
-from fscs.preprocessing import GreySet
 
 
 def test_a_part_of_the_recipe_gains_where_the_variant_without_it_is_worse():

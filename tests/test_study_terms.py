@@ -8,11 +8,11 @@ import json
 import pytest
 from study_results import keep, result
 
-from experiments.presets import PRESETS
+from experiments.common.presets import PRESETS
 from experiments.study import archive, cells, copies, networks, protocols, terms
 from experiments.study.contestants import CONTESTANTS, OURS
 from experiments.study.protocols import PROTOCOLS
-from fscs.datasets import CODES
+from fscs.data.datasets import CODES
 from fscs.errors import InputError
 
 

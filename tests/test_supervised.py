@@ -7,19 +7,26 @@ import numpy as np
 import pytest
 from toys import WIDTHS, disk_set
 
-from experiments.data import hold_out
-from fscs import devices, supervised
+from experiments.common.data import hold_out
+from experiments.common.finetuning import (
+  Adapted,
+  FineTuning,
+  make_finetune,
+  make_score,
+  predict_adapted,
+)
+from fscs import devices
+from fscs import training as supervised
 from fscs.augmentation import augment
-from fscs.episodes import make_bank
+from fscs.data.bank import make_bank
+from fscs.data.preprocessing import crop_corners, prepare, split
+from fscs.data.scaling import resize_set, stretch, typical_thickness
 from fscs.errors import InputError
-from fscs.evaluate import Adapted, FineTuning, make_finetune, make_score, predict_adapted
 from fscs.losses import bce_dice
 from fscs.models import init_params, make_model, with_affine_norms
 from fscs.optimizers import inner_optimizer
-from fscs.own_images import resize_set, stretch, typical_thickness
-from fscs.predict import averaged, batch_statistics, make_predict, predict_resized
-from fscs.preprocessing import crop_corners, prepare, split
-from fscs.supervised import (
+from fscs.segmentation.prediction import averaged, batch_statistics, make_predict, predict_resized
+from fscs.training import (
   STEPS_PER_CALL,
   Recipe,
   crop_stream,

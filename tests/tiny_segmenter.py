@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from fscs.models import init_params, make_model
-from fscs.objects import Splitting
-from fscs.segmenter import Segmenter, Support, statistics_of
+from fscs.segmentation.instances import Splitting
+from fscs.segmentation.segmenter import Segmenter, Support, statistics_of
 
 WIDTHS = {'fcrn': (4, 4, 8, 8), 'unet': (4, 4, 8), 'deep_unet': (4, 4, 4, 8)}
 

@@ -3,8 +3,8 @@
 import numpy as np
 from skimage.draw import disk
 
-from experiments import data
-from fscs.types import ImageSet
+from experiments.common import data
+from fscs.typing import ImageSet
 
 WIDTHS = {'fcrn': (4, 4, 8, 8), 'unet': (4, 4, 8)}
 

@@ -22,12 +22,12 @@ from experiments.benchmark import table
 from experiments.benchmark.cases import Section, cases
 from experiments.benchmark.rounds import compete
 from experiments.benchmark.table import Row
-from experiments.environment import num_cores, processor, versions
-from experiments.options import run
-from experiments.progress import progress_bar
-from experiments.results import read_rows, write_table
-from experiments.runs import write_text
+from experiments.common.options import run
+from experiments.common.results import read_rows, write_table
+from fscs.environment import num_cores, processor, versions
 from fscs.errors import InputError
+from fscs.io.workdirs import write_text
+from fscs.progress import progress_bar
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from experiments.benchmark.jobs import Job
-from experiments.figure_log import read_figures
+from experiments.common.figure_log import read_figures
 
 
 def imports() -> Job:

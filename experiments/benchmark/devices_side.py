@@ -6,10 +6,10 @@ import socket
 import subprocess
 import sys
 
-from experiments import cluster
 from experiments.benchmark import fscs_side
 from experiments.benchmark.jobs import Job
-from experiments.cluster import ClusterOptions
+from experiments.common import cluster
+from experiments.common.cluster import ClusterOptions
 from fscs.devices import task_mesh
 
 

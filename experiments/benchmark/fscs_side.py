@@ -10,16 +10,16 @@ from jax.sharding import Mesh
 
 from experiments.benchmark import jobs
 from experiments.benchmark.jobs import Job
+from fscs.data.bank import make_bank
+from fscs.data.preprocessing import GreySet
 from fscs.devices import over_tasks
-from fscs.episodes import make_bank
-from fscs.interop import params_from_torch
-from fscs.meta import InnerLoop, init_state, make_meta_block
+from fscs.io.pytorch import params_from_torch
+from fscs.meta.reptile import InnerLoop, init_state, make_meta_block
 from fscs.models import make_model
 from fscs.optimizers import inner_optimizer
-from fscs.predict import make_predict
-from fscs.preprocessing import GreySet
-from fscs.supervised import Recipe, crop_stream, make_train
-from fscs.types import Episode, Params
+from fscs.segmentation.prediction import make_predict
+from fscs.training import Recipe, crop_stream, make_train
+from fscs.typing import Episode, Params
 
 
 def _inner_loop(arch: str, objective: str, num_steps: int, **how: str) -> InnerLoop:

@@ -83,7 +83,7 @@ def masks(seed: int, count: int, height: int, width: int) -> np.ndarray:
 
 
 def episode(seed: int, crop_size: int) -> dict[str, np.ndarray]:
-  """The four fields of `fscs.types.Episode`, each (NUM_CROPS, crop_size, crop_size) float32."""
+  """The four fields of `fscs.typing.Episode`, each (NUM_CROPS, crop_size, crop_size) float32."""
   shape = (NUM_CROPS, crop_size, crop_size)
   drawn = [images(10 * seed + i, *shape).astype(np.float32) / 127.5 - 1 for i in range(3)]
   truth = masks(seed, *shape).astype(np.float32)

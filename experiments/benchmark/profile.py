@@ -19,7 +19,7 @@ from typing import Literal
 import jax
 
 from experiments.benchmark import fscs_side
-from experiments.options import run
+from experiments.common.options import run
 from fscs.losses import Objective
 
 _INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%(\S+) = .*op_name="([^"]*)"', re.MULTILINE)

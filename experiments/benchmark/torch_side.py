@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from experiments.benchmark import jobs, torch_mirror
 from experiments.benchmark.jobs import Job
-from fscs.supervised import crop_stream
+from fscs.training import crop_stream
 
 DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
 torch.backends.cuda.matmul.allow_tf32 = True
@@ -184,7 +184,7 @@ def finetune(
 
 
 def _corners(masks: np.ndarray, crop_size: int) -> np.ndarray:
-  from fscs.preprocessing import crop_corners
+  from fscs.data.preprocessing import crop_corners
 
   return crop_corners(masks, crop_size, (32, 32), 1)
 

@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 
-from experiments.environment import num_cores
+from fscs.environment import num_cores
 
 
 def main() -> None:

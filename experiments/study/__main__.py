@@ -1,6 +1,6 @@
 """`python -m experiments.study`; worker processes import the command by its own name."""
 
-from experiments.options import run
+from experiments.common.options import run
 from experiments.study.command import Config, study
 
 if __name__ == '__main__':

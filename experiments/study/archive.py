@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.runs import write_text
 from experiments.study import cells, copies, predicted, protocols, terms
 from experiments.study.cells import Cell, Result
 from experiments.study.contestants import CONTESTANTS
 from experiments.study.protocols import PROTOCOLS
 from fscs.errors import InputError
+from fscs.io.workdirs import write_text
 
 
 def pack(workdir: Path, results: Mapping[protocols.Name, Iterable[Result]], path: Path) -> None:

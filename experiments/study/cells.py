@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.runs import write_text
 from fscs.errors import InputError
+from fscs.io.workdirs import write_text
 
 FOLDER = 'cells'
 

@@ -29,7 +29,7 @@ def of_colours(results: Sequence[Result], where: str = '') -> Iterator[Part]:
   yield Text(
     'All other tables are of the luma. Here the same contestants see, on the targets that have'
     ' colours, the weighted sum of red, green and blue that tells the annotated foreground best'
-    " (Fisher's criterion, `fscs.channels`), every image stretched between black and white as own"
+    " (Fisher's criterion, `fscs.data.channels`), every image stretched between black and white as own"
     ' images are, which the luma is not. Means over the selections that both have done; the last'
     ' column is ours less this one, both from colours.'
   )

@@ -8,14 +8,14 @@ crops, whose masks they ignore.
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from experiments.options import Schedule
-from experiments.presets import PRESETS
+from experiments.common.options import Schedule
+from experiments.common.presets import PRESETS
 from fscs.augmentation import AugmentationName
+from fscs.data.scaling import DiameterRange
 from fscs.losses import PixelLossName
 from fscs.models import Architecture, KernelInit
 from fscs.optimizers import OptimizerName
-from fscs.own_images import DiameterRange
-from fscs.predict import Orientations
+from fscs.segmentation.prediction import Orientations
 
 Threshold = Literal['half', 'annotated']
 
@@ -30,7 +30,7 @@ class Tuning(NamedTuple):
   loss: PixelLossName = 'weighted_bce'
   augmentation: AugmentationName = 'none'
   norm_scale: float | None = 1.0  # None: that of the protocol's preset
-  diameter_range: DiameterRange | None = None  # see `fscs.own_images.choose_scale`
+  diameter_range: DiameterRange | None = None  # see `fscs.data.scaling.choose_scale`
   stretch: bool = False  # grey values of every image
   keep_statistics: bool = False  # images are normalised by those of the annotated ones' crops
   orientations: Orientations = 1  # predictions are means over
@@ -52,7 +52,7 @@ class Contestant(NamedTuple):
 
   label: str  # in tables
   tuning: Tuning | None = None  # None: no network
-  baseline: str | None = None  # in `experiments.baselines`, where there is no network
+  baseline: str | None = None  # in `experiments.common.baselines`, where there is no network
   training: str | None = None  # name in `TRAININGS`; None: random parameters
   kernel_init: KernelInit = 'he'  # of random parameters
   arch: Architecture = 'fcrn'

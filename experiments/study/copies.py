@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from experiments import data
-from experiments.options import DataOptions
-from experiments.runs import write_text
+from experiments.common import data
+from experiments.common.options import DataOptions
 from experiments.study.cells import FOLDER, Cell
 from experiments.study.contestants import CONTESTANTS
-from fscs import datasets
-from fscs.datasets import CODES
+from fscs.data import datasets
+from fscs.data.datasets import CODES
 from fscs.errors import InputError
+from fscs.io.workdirs import write_text
 
 FILE = 'copies.json'
 

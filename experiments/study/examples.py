@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.options import DataOptions
+from experiments.common.options import DataOptions
 from experiments.study import plots, predicted, targets
 from experiments.study.cells import Result
 from experiments.study.contestants import OURS

@@ -8,30 +8,31 @@ from typing import Any
 
 import numpy as np
 
-from experiments import initialisations, meta_train, pretrain
-from experiments.data import finetune_stride
-from experiments.initialisations import Initialisation
-from experiments.options import (
+from experiments import meta_train, pretrain
+from experiments.common import initialisations
+from experiments.common.data import finetune_stride
+from experiments.common.finetuning import Adapted, FineTuning, make_finetune, predict_adapted
+from experiments.common.initialisations import Initialisation
+from experiments.common.options import (
   DataOptions,
   NetworkOptions,
   from_preset,
   learning_rate,
   make_network,
 )
-from experiments.runs import read_config, require_config
 from experiments.study import copies
 from experiments.study.contestants import CONTESTANTS, TRAININGS
 from experiments.study.protocols import Protocol, tuning_of
 from fscs.augmentation import make_augment
-from fscs.datasets import CODES
+from fscs.data.datasets import CODES
+from fscs.data.preprocessing import GreySet
 from fscs.errors import InputError
-from fscs.evaluate import Adapted, FineTuning, make_finetune, predict_adapted
+from fscs.io.workdirs import read_config, require_config
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import FCRN, UNet, with_affine_norms
 from fscs.optimizers import inner_optimizer
-from fscs.predict import make_predict
-from fscs.preprocessing import GreySet
-from fscs.types import Params
+from fscs.segmentation.prediction import make_predict
+from fscs.typing import Params
 
 _COMMANDS = {
   'pretrain': (pretrain.pretrain, pretrain.Config),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 
-from experiments.figures import PREDICTION_COLOUR, TRUTH_COLOUR, draw_outline, save
+from experiments.common.figures import PREDICTION_COLOUR, TRUTH_COLOUR, draw_outline, save
 from experiments.study.contestants import CONTESTANTS, OURS
 from experiments.study.tables import Mean
 

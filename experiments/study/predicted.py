@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.runs import write_bytes
 from experiments.study.cells import Cell
 from fscs.errors import InputError
+from fscs.io.workdirs import write_bytes
 
 PUBLISHED = 'predictions.zip'  # beside the results.jsonl that they belong to
 

@@ -9,21 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import thresholds
-from experiments.baselines import BASELINES
-from experiments.environment import machine
-from experiments.initialisations import Initialisation
-from experiments.options import DataOptions
+from experiments.common import thresholds
+from experiments.common.baselines import BASELINES
+from experiments.common.initialisations import Initialisation
+from experiments.common.options import DataOptions
 from experiments.study import cells, networks, targets
 from experiments.study.cells import Cell, Result
 from experiments.study.contestants import CONTESTANTS
 from experiments.study.protocols import Protocol
 from experiments.study.targets import Split, Target
-from fscs import instances, metrics, preprocessing
+from fscs import metrics
+from fscs.data import preprocessing
+from fscs.data.support_sets import Selections
+from fscs.environment import machine
 from fscs.errors import InputError
-from fscs.objects import find_objects, usual_splitting
-from fscs.selections import Selections
-from fscs.types import Params
+from fscs.metrics import objects as instances
+from fscs.segmentation.instances import find_objects, usual_splitting
+from fscs.typing import Params
 
 LAST_LOSSES = 10
 

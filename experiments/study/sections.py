@@ -9,7 +9,7 @@ from experiments.study import paired, plots, tables
 from experiments.study.cells import Result
 from experiments.study.contestants import COMPARED, CONTESTANTS, OURS, VARIANTS
 from experiments.study.document import Heading, Part, Picture, Table, Text
-from fscs.datasets import CODES
+from fscs.data.datasets import CODES
 
 FAR = {'EM': 10, 'ssTEM': 3}  # sections between test and annotated images that tell copies apart
 

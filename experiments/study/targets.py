@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import data
-from experiments.options import DataOptions
+from experiments.common import data
+from experiments.common.options import DataOptions
 from experiments.study.protocols import PROTOCOLS, REPORTED, Protocol
-from fscs.channels import choose, weighted
+from fscs.data.channels import choose, weighted
+from fscs.data.preprocessing import GreySet, prepare, shrink
+from fscs.data.scaling import rescale_labels, stretch
+from fscs.data.support_sets import Selections, support_indices, support_names
 from fscs.errors import InputError
-from fscs.own_images import rescale_labels, stretch
-from fscs.preprocessing import GreySet, prepare, shrink
-from fscs.selections import Selections, support_indices, support_names
 
 STACKS = ('EM', 'ssTEM')  # whose images are the sections of one block of tissue, in order
 
@@ -50,7 +50,7 @@ def load(code: str, options: DataOptions) -> Target:
 
 
 def with_learned_grey(target: Target, support: Sequence[int]) -> Target:
-  """Grey values that tell the annotated foreground best, see `fscs.channels.choose`.
+  """Grey values that tell the annotated foreground best, see `fscs.data.channels.choose`.
 
   The values of every image are stretched, as those of own images are. Grey images stay as they are.
   """

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.options import DataOptions
-from experiments.runs import PLACES, write_text
+from experiments.common.options import DataOptions
 from experiments.study import cells, networks, protocols
 from experiments.study.contestants import CONTESTANTS, TRAININGS, Tuning
 from experiments.study.protocols import PROTOCOLS
 from fscs.errors import InputError
+from fscs.io.workdirs import PLACES, write_text
 
 FOLDER = 'terms'
 VERSION = 1  # to be raised where code, and no option, changes what comes out

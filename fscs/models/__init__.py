@@ -1,8 +1,8 @@
 """The two networks of the paper, a third, and how their parameters are made and extended.
 
-The loops of `fscs.meta` and `fscs.supervised` take any function from (params, images (B, H, W, 1))
-to (logits (B, H, W, 1), features). A network of one's own that `init_params`, `fscs.evaluate` and
-`fscs.predict` are to take is a Flax module that returns this pair and has the attributes `stride`
+The loops of `fscs.meta.reptile` and `fscs.training` take any function from (params, images (B, H, W, 1))
+to (logits (B, H, W, 1), features). A network of one's own that `init_params`, `experiments.common.finetuning` and
+`fscs.segmentation.prediction` are to take is a Flax module that returns this pair and has the attributes `stride`
 (pixels of an image per pixel of its coarsest level), `lowering` (see `fscs.models.convolution`) and
 `affine` (whether batch norms have scales and biases); its batch norms are `layers.BatchNorm`, whose
 collection 'statistics' can be kept.
@@ -18,7 +18,7 @@ import numpy as np
 from fscs.errors import InputError, named
 from fscs.models.fcrn import FCRN
 from fscs.models.unet import UNet
-from fscs.types import Params
+from fscs.typing import Params
 
 __all__ = [
   'FCRN',
@@ -38,7 +38,11 @@ _MODELS: dict[Architecture, Callable[..., FCRN | UNet]] = {
   'unet': UNet,
   'deep_unet': functools.partial(UNet, widths=(16, 32, 64, 128), aligned=False),
 }
-_NUM_LEVELS = {'fcrn': (4, 4), 'unet': (2, 5), 'deep_unet': (2, 5)}  # see `fscs.tiles.ALIGNED`
+_NUM_LEVELS = {
+  'fcrn': (4, 4),
+  'unet': (2, 5),
+  'deep_unet': (2, 5),
+}  # see `fscs.segmentation.tiles.ALIGNED`
 
 
 def make_model(

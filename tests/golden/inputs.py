@@ -98,7 +98,7 @@ def draw_masks(seed: int, batch: int, height: int, width: int) -> np.ndarray:
 
 
 def draw_episode(seed: int, batch: int = 3, size: int = 32) -> dict[str, np.ndarray]:
-  """The fields of `fscs.types.Episode`, each (batch, size, size, 1) float32."""
+  """The fields of `fscs.typing.Episode`, each (batch, size, size, 1) float32."""
   return {
     'images': draw_images(seed, batch, size, size),
     'masks': draw_masks(seed + 1, batch, size, size),

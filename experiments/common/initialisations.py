@@ -1,0 +1,145 @@
+"""Initialisations to fine-tune: random parameters, or the checkpoint of a training run."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.common.options import NetworkOptions, make_network
+from fscs.errors import InputError
+from fscs.io.checkpoints import Checkpoints, load_init
+from fscs.io.workdirs import CONFIG_FILE, begun, read_config
+from fscs.models import init_params
+from fscs.typing import Params
+
+Which = Literal['latest', 'best']
+RANDOM = 'random'
+TRAINING_COMMANDS = ('meta_train', 'pretrain')
+
+
+class Initialisation(NamedTuple):
+  """Parameters to start fine-tuning from."""
+
+  name: str  # 'random-normal-s0', or the name of the folder
+  objective: str  # of the training: 'none', 'transfer', one of meta-training's, or 'unknown'
+  step: int  # of the checkpoint
+  digest: str  # of the parameters, 8 hexadecimal digits
+  params: Params
+
+
+def run_of(init: str) -> dict[str, Any] | None:
+  """The configuration of a run's folder; None for 'random' and for folders of `fscs.save_init`.
+
+  Raises:
+    InputError: `init` is none of these.
+  """
+  folder = Path(init)
+  if init == RANDOM or (folder.is_dir() and not (folder / CONFIG_FILE).exists()):
+    return None
+  run = read_config(folder)
+  if run['command'] not in TRAINING_COMMANDS:
+    raise InputError(
+      f'{init} is a run of {run["command"]}: give one of {" or ".join(TRAINING_COMMANDS)}'
+    )
+  return run
+
+
+def load_all(
+  inits: Sequence[str], network: NetworkOptions, *, target: str, which: Which
+) -> list[Initialisation]:
+  """Read, or draw, all initialisations; see `load`.
+
+  Raises:
+    InputError: as `load`, or two have one name, which the results could not tell apart.
+  """
+  loaded = [load(init, network, target=target, which=which) for init in inits]
+  names = [init.name for init in loaded]
+  for name in names:
+    if names.count(name) > 1:
+      raise InputError(f'--init has two initialisations named {name}: rename one of their folders')
+  return loaded
+
+
+def load(
+  init: str, network: NetworkOptions, *, target: str, which: Which = 'latest'
+) -> Initialisation:
+  """Read, or draw, an initialisation.
+
+  Args:
+    init: 'random', the workdir of a run, or a folder that `fscs.save_init` wrote.
+    network: the network that is wanted; its seed is that of random parameters.
+    target: code of the data set to adapt to; a run must not have learned from it.
+    which: checkpoint of a meta-trained run; supervised runs always give their best.
+
+  Raises:
+    InputError: another network, a run that has seen the target, or no checkpoint.
+  """
+  model = make_network(network)
+  params = init_params(model, jax.random.fold_in(jax.random.key(network.seed), 0))
+  name = Path(init).resolve().name
+  if init == RANDOM:
+    name = f'{RANDOM}-{network.kernel_init}-s{network.seed}'
+    return Initialisation(name, 'none', 0, _digest(params), params)
+  run = run_of(init)
+  if run is None:
+    objective, step, (found, metadata) = 'unknown', 0, load_init(init)
+    seen, arch = _learned_from(metadata), metadata.get('architecture', network.arch)
+  else:
+    objective, step, found = _read_run(Path(init), run, which)
+    seen, arch = _learned_from(run), run['config']['arch']
+  if target in seen:
+    raise InputError(f'{init} has learned from {target}: choose another --target or run')
+  if arch != network.arch:
+    raise InputError(f'{init} holds another network: {arch}, not {network.arch}: see --arch')
+  _check_network(init, found, params, model)
+  return Initialisation(name, objective, step, _digest(found), found)
+
+
+def learned_before(start: str | None, workdir: Path) -> dict[str, list[str]]:
+  """A fact of a run that begins from another: the sources of that one, which may be gone later."""
+  if start in (None, RANDOM):
+    return {}
+  if begun(workdir):
+    return {name: found for name, found in read_config(workdir).items() if name == 'learned_before'}
+  run = run_of(start)
+  return {'learned_before': _learned_from(load_init(start)[1] if run is None else run)}
+
+
+def _learned_from(facts: Mapping[str, Any]) -> list[str]:
+  """The sources of a run or a kept initialisation, and of those that it began from."""
+  return [*facts.get('sources', ()), *facts.get('learned_before', ())]
+
+
+def _read_run(workdir: Path, run: dict[str, Any], which: Which) -> tuple[str, int, Params]:
+  supervised = run['command'] == 'pretrain'
+  folder = workdir / 'checkpoints'
+  if not folder.is_dir():
+    raise InputError(f'{workdir} has no checkpoint yet: finish its training first')
+  with Checkpoints(folder, read_only=True) as checkpoints:
+    step = checkpoints.best_step if supervised or which == 'best' else checkpoints.latest_step
+    if step is None:
+      raise InputError(f'{workdir} has no checkpoint yet: finish its training first')
+    params = checkpoints.restore_params(step)
+  return 'transfer' if supervised else run['config']['objective'], step, params
+
+
+def _check_network(init: str, found: Params, wanted: Params, model) -> None:
+  """Every parameter of the network must be there in its shape; batch-norm scales may be besides."""
+  shapes = {jax.tree_util.keystr(p): x.shape for p, x in jax.tree_util.tree_leaves_with_path(found)}
+  for path, leaf in jax.tree_util.tree_leaves_with_path(wanted):
+    name = jax.tree_util.keystr(path)
+    if shapes.get(name) != leaf.shape:
+      raise InputError(
+        f'{init} holds another network: {name} is {shapes.get(name, "missing")} there and'
+        f' {leaf.shape} in {type(model).__name__} of widths {model.widths}: see --arch and --widths'
+      )
+
+
+def _digest(params: Params) -> str:
+  digest = hashlib.sha256()
+  for leaf in jax.tree.leaves(params):
+    digest.update(np.asarray(leaf).tobytes())
+  return digest.hexdigest()[:8]

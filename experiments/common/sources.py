@@ -1,0 +1,154 @@
+"""What both ways of training on sources share: their options, their images, their pictures."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from skimage.measure import label
+
+from experiments.common import data, figures, own_sources
+from experiments.common.data import Loaded
+from experiments.common.options import Code
+from fscs.data.bank import Bank, make_bank, sample_crops
+from fscs.data.datasets import CODES
+from fscs.data.scaling import (
+  DiameterRange,
+  choose_scale,
+  resize_set,
+  scaled_stride,
+  typical_diameter,
+)
+from fscs.errors import InputError
+
+CROPS_IN_FIGURE = 5
+NO_TARGET = 'none'
+IMAGES_MEASURED = 10  # of a source, for the size of its objects
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceOptions:
+  """Which data sets to learn from."""
+
+  target: Code | Literal['none'] = 'B5'
+  """The data set that is left out, to adapt to later; none where that is to own images."""
+  sources: tuple[str, ...] = ()
+  """Data sets to learn from: B5, B39, ssTEM, EM, TNBC, or folders of your own annotated images, in
+  which masks lie beside the images or all are in images/ and masks/. By default the published ones
+  but the target."""
+  diameter_range: tuple[float, float] | None = None
+  """Sources are resized where their objects are typically narrower or wider than these, in pixels;
+  they stay as they are by default."""
+
+
+class Sources(NamedTuple):
+  """The sources on the device; a tenth of the images of each is held out for validation."""
+
+  training: Bank
+  validation: Bank
+  fingerprints: dict[str, str]  # of the files, by name
+  diameter_range: DiameterRange  # of the objects to expect, see `own_images.choose_scale`
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """Codes, and the names of folders."""
+    return tuple(self.fingerprints)
+
+  @property
+  def facts(self) -> dict[str, Any]:
+    """What a run that goes on must have learned from too."""
+    return {'sources': self.names, 'data_fingerprints': self.fingerprints}
+
+
+def codes_of(config: SourceOptions) -> tuple[str, ...]:
+  """The codes and folders to learn from.
+
+  Raises:
+    InputError: one is neither, the target is among them, or two have one name.
+  """
+  codes = config.sources or tuple(code for code in CODES if code != config.target)
+  if config.target in codes and config.target != NO_TARGET:
+    raise InputError(
+      f'--sources has {config.target}, which is the --target: an initialisation must not have'
+      ' seen its target'
+    )
+  folders = [code for code in codes if code not in CODES]
+  for folder in folders:
+    if not Path(folder).is_dir():
+      raise InputError(
+        f'--sources has {folder}: one of {" ".join(CODES)}, or a folder of annotated images, is'
+        ' expected'
+      )
+    if own_sources.name_of(folder) in CODES:
+      raise InputError(f'--sources has {folder}: a published data set has that name; rename it')
+  named: dict[str, list[str]] = {}
+  for code in codes:
+    named.setdefault(own_sources.name_of(code) if code in folders else code, []).append(code)
+  for name, same in named.items():
+    if len(same) > 1 and len(set(same)) == 1:
+      raise InputError(f'--sources has {same[0]} twice')
+    if len(same) > 1:
+      raise InputError(
+        f'--sources has {" and ".join(same)}, which are of one name, {name}: rename one of them, or'
+        ' leave it out'
+      )
+  return codes
+
+
+def load(config, codes: tuple[str, ...]) -> Sources:
+  """Load, prepare and split the sources, and put them on the device."""
+  loaded = data.load_prepared(codes, config)
+  grey_sets = [one.grey_set for one in loaded]
+  fingerprints = {one.grey_set.code: one.fingerprint for one in loaded}
+  objects = [_objects(one) for one in loaded]
+  for code, labels in zip(codes, objects, strict=True):
+    if not any(image.any() for image in labels):
+      raise InputError(f'{code}: no foreground is left: choose a smaller --downscale')
+  found = config.diameter_range or 2 * (float(np.median(list(map(typical_diameter, objects)))),)
+  strides = [data.source_stride(code, config.downscale) for code in codes]
+  if config.diameter_range is not None:
+    scales = [choose_scale(labels, found) for labels in objects]
+    grey_sets = [
+      resize_set(grey_set, scale, config.crop_size)
+      for grey_set, scale in zip(grey_sets, scales, strict=True)
+    ]
+    strides = [scaled_stride(*pair) for pair in zip(strides, scales, strict=True)]
+  parts = [data.hold_out(grey_set, config.seed) for grey_set in grey_sets]
+  banks = []
+  for purpose, sets in zip(('training', 'validation'), zip(*parts, strict=True), strict=True):
+    try:
+      bank = make_bank(
+        sets, crop_size=config.crop_size, strides=strides, min_foreground=config.min_foreground
+      )
+    except InputError as error:
+      raise InputError(f'images for {purpose}: {error}') from error
+    banks.append(bank)
+  return Sources(*banks, fingerprints, found)
+
+
+def _objects(loaded: Loaded) -> list[np.ndarray]:
+  """The objects of a few images of a source, (H, W) labels each; regions, of published ones."""
+  masks = loaded.grey_set.masks
+  chosen = sorted(set(np.linspace(0, len(masks) - 1, IMAGES_MEASURED).astype(int)))
+  if loaded.objects is not None:
+    return [loaded.objects[i] for i in chosen]
+  return [label(masks[i], connectivity=1) for i in chosen]
+
+
+def draw_crops(path: Path, bank: Bank, codes: tuple[str, ...], config) -> None:
+  """A picture of crops of every source with their masks, drawn as training draws them."""
+  key = jax.random.fold_in(jax.random.key(config.seed), 3)  # 0 to 2 are the training's
+  rows = [
+    sample_crops(jax.random.fold_in(key, i), bank, i, CROPS_IN_FIGURE, config.crop_size)
+    for i in range(len(codes))
+  ]
+  images, masks = (
+    [np.asarray(crops[..., 0]) for crops in part] for part in zip(*rows, strict=True)
+  )
+  figures.draw_crops(path, codes, images, masks)
+
+
+def draw_curves(workdir: Path) -> None:
+  """The curves of a run's figures."""
+  figures.draw_losses(workdir / 'losses.png', workdir / 'figures.csv')

@@ -1,0 +1,90 @@
+"""The five public data sets of the paper, as images, masks and file names.
+
+`load` downloads, prepares and reads a data set; TensorFlow is never needed. Importing this module
+reads nothing and does not import tensorflow-datasets.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from fscs.errors import InputError
+from fscs.typing import ImageSet
+
+CODES = ('B5', 'B39', 'ssTEM', 'EM', 'TNBC')
+
+
+def load(
+  code: str,
+  *,
+  data_dir: str | os.PathLike | None = None,
+  raw_dir: str | os.PathLike | None = None,
+) -> ImageSet:
+  """Loads one of the public data sets, after preparing it the first time.
+
+  Images without a mask and masks without an image are left out, with one warning that counts them.
+
+  Args:
+    code: one of `CODES`.
+    data_dir: folder for downloads and prepared data; by default the environment variable
+      FSCS_DATA_DIR, else ~/.cache/fscs.
+    raw_dir: folder with the published archives, packed or unpacked, in sub-folders BBBC005,
+      BBBC039, ssTEM, EM and TNBC; nothing is downloaded then. What is prepared from it is kept
+      apart by the names, sizes and times of change of its files.
+
+  Returns:
+    The images in their own bit depth, sorted by name: B5, ssTEM and EM (H, W) uint8, B39 (H, W)
+    uint16, TNBC (H, W, 3) uint8; instance labels for B39 and TNBC.
+
+  Raises:
+    InputError: if the code is unknown, or if files are missing, damaged or not as expected.
+  """
+  if code not in CODES:
+    raise InputError(f'code {code!r}: expected one of {", ".join(CODES)}; choose one of them')
+  from fscs.data.datasets import preparation  # imports tensorflow-datasets
+
+  data_dir = default_data_dir(data_dir)
+  raw_dir = None if raw_dir is None else Path(raw_dir).expanduser().absolute()
+  return preparation.read(preparation.prepare(code, data_dir, raw_dir))
+
+
+def prepared(codes: Iterable[str], data_dir: str | os.PathLike | None = None) -> bool:
+  """Whether `load` finds all of these data sets on disk without a `raw_dir`."""
+  from fscs.data.datasets import preparation  # imports tensorflow-datasets
+
+  return all(preparation.is_prepared(code, default_data_dir(data_dir)) for code in codes)
+
+
+def default_data_dir(data_dir: str | os.PathLike | None = None) -> Path:
+  """The folder given, or the environment variable FSCS_DATA_DIR, or ~/.cache/fscs; absolute."""
+  chosen = data_dir or os.environ.get('FSCS_DATA_DIR') or '~/.cache/fscs'
+  return Path(chosen).expanduser().absolute()
+
+
+def fingerprint(image_set: ImageSet) -> str:
+  """Identity of a data set's contents, to record with results.
+
+  Args:
+    image_set: any; its order counts, its labels do not.
+
+  Returns:
+    16 hexadecimal digits of the SHA-256 over code, names, images and masks.
+  """
+  digest = hashlib.sha256()
+
+  def add(content) -> None:
+    # The length before each part keeps ('ab', 'c') and ('a', 'bc') apart.
+    digest.update(len(content).to_bytes(8, 'little'))
+    digest.update(content)
+
+  add(image_set.code.encode(errors='surrogateescape'))
+  for name, image, mask in zip(image_set.names, image_set.images, image_set.masks, strict=True):
+    add(name.encode(errors='surrogateescape'))
+    for array in (image, mask):
+      add(f'{array.dtype.str} {array.shape}'.encode())
+      add(array.tobytes())
+  return digest.hexdigest()[:16]
+
+
+__all__ = ['CODES', 'default_data_dir', 'fingerprint', 'load', 'prepared']

@@ -1,0 +1,148 @@
+"""The TFDS builder that the five data sets share; each of theirs only says where its files are."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm.auto import tqdm
+
+from fscs.data.datasets import downloads, reading
+from fscs.data.datasets.raw_files import RawFile, RawFiles, find_files
+from fscs.data.datasets.sources import Source
+from fscs.errors import InputError
+
+
+class PairedImagesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """Writes pairs of image and mask, sorted by name, in one split 'train'.
+
+  Features: 'image' (H, W) or (H, W, 3) in its own bit depth, 'mask' (H, W) bool, 'name' the file
+  name of the image, and 'labels' (H, W) uint16 where the source has instances. The metadata count
+  what was left out: 'images_without_mask' and 'masks_without_image'.
+  """
+
+  # Common to all, as the code is: raise it when what is stored changes, so that it is made anew.
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES: ClassVar[dict[str, str]] = {'1.0.0': 'First release.'}
+
+  source: ClassVar[Source]
+  homepage: ClassVar[str]
+  MANUAL_DOWNLOAD_INSTRUCTIONS = (
+    'Optional: a folder with the published archives, packed or unpacked, in a sub-folder of the '
+    "data set's name, as for raw_dir of fscs.data.datasets.load. Without it they are downloaded."
+  )
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    plane = (None, None)
+    shape = plane if self.source.channels == 1 else (*plane, self.source.channels)
+    features: dict[str, Any] = {
+      # Raw bytes: array_record compresses them, and TensorFlow is not needed to decode them.
+      'image': tfds.features.Tensor(
+        shape=shape, dtype=np.dtype(self.source.image_dtype), encoding='bytes'
+      ),
+      'mask': tfds.features.Tensor(shape=plane, dtype=np.bool_, encoding='bytes'),
+      'name': tfds.features.Text(),
+    }
+    if self.source.labels:
+      features['labels'] = tfds.features.Tensor(shape=plane, dtype=np.uint16, encoding='bytes')
+    info = self.dataset_info_from_configs(
+      features=tfds.features.FeaturesDict(features),
+      homepage=self.homepage,
+      supervised_keys=('image', 'mask'),
+      metadata=tfds.core.MetadataDict(),
+      disable_shuffling=True,
+    )
+    # TFDS would look for ours among its own data sets, and leave an empty temporary folder behind.
+    info.initialize_from_bucket = lambda: None
+    return info
+
+  def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+    try:
+      raw_dir = Path(dl_manager.manual_dir)
+    except AssertionError:  # TFDS's way to say that no such folder was given
+      raw_dir = downloads.fetch(self.source, Path(self.data_dir_root) / 'downloads')
+    return {'train': self._generate_examples(raw_dir)}
+
+  def _generate_examples(self, raw_dir: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with contextlib.ExitStack() as archives:
+      files = find_files(self.source, raw_dir, archives)
+      keys = sorted(files.images.keys() & files.masks.keys())
+      self.info.metadata['images_without_mask'] = len(files.images) - len(keys)
+      self.info.metadata['masks_without_image'] = len(files.masks) - len(keys)
+      if not keys:
+        raise InputError(_no_pairs(self.source, raw_dir, files))
+      pairs = _stack_pairs(files) if self.source.stack else _file_pairs(files, keys)
+      # disable=None: no bar where standard error is not a terminal.
+      title = f'{self.source.code}: preparing'
+      total = None if self.source.stack else len(keys)
+      progress = tqdm(pairs, desc=title, unit=' images', total=total, disable=None)
+      any_foreground = False
+      for index, (name, image_file, image, mask_file, mask) in enumerate(progress):
+        example = _example(self.source, image_file, image, mask_file, mask)
+        any_foreground |= bool(example['mask'].any())
+        yield index, {**example, 'name': name}
+      if not any_foreground:
+        raise InputError(
+          f'{raw_dir / self.source.folder}: found no foreground in any mask of {self.source.code}, '
+          'expected values above 0; check that the masks are the published ones'
+        )
+
+
+Pair = tuple[str, RawFile, np.ndarray, RawFile, np.ndarray]
+
+
+def _file_pairs(files: RawFiles, keys: list[str]) -> Iterator[Pair]:
+  named = sorted((Path(files.images[key].path).name, key) for key in keys)
+  for name, key in named:
+    image_file, mask_file = files.images[key], files.masks[key]
+    yield name, image_file, reading.read_image(image_file), mask_file, reading.read_image(mask_file)
+
+
+def _stack_pairs(files: RawFiles) -> Iterator[Pair]:
+  """Pages in order; names of `tiffsplit` sort as the pages do."""
+  (image_file,), (mask_file,) = files.images.values(), files.masks.values()
+  images, masks = reading.read_pages(image_file), reading.read_pages(mask_file)
+  if len(images) != len(masks):
+    raise InputError(
+      f'{mask_file.location}: found {len(masks)} pages, expected {len(images)} as in '
+      f'{image_file.location}; copy or download the shorter one again'
+    )
+  for page, (image, mask) in enumerate(zip(images, masks, strict=True)):
+    yield reading.tiffsplit_name(page), image_file, image, mask_file, mask
+
+
+def _example(
+  source: Source, image_file: RawFile, image: np.ndarray, mask_file: RawFile, mask: np.ndarray
+) -> dict[str, np.ndarray]:
+  """Checks one pair and brings it to the features' dtypes."""
+  if source.channels == 3 and image.ndim == 3:
+    image = image[..., :3]  # an alpha channel carries nothing
+  channels = image.shape[2] if image.ndim == 3 else 1
+  if channels != source.channels or image.dtype != source.image_dtype:
+    raise InputError(
+      f'{image_file.location}: found {channels} channel(s) of {image.dtype}, expected '
+      f'{source.channels} of {source.image_dtype}; replace it by the published file'
+    )
+  if mask.shape[:2] != image.shape[:2]:
+    raise InputError(
+      f'{mask_file.location}: found {mask.shape[0]} x {mask.shape[1]} pixels, expected '
+      f'{image.shape[0]} x {image.shape[1]} as in {image_file.location}; replace the wrong one'
+    )
+  # Colour masks keep their values in the red channel; alpha is opaque everywhere.
+  values = mask[..., 0] if mask.ndim == 3 else mask
+  example = {'image': image, 'mask': values > 0}
+  if source.labels:
+    example['labels'] = reading.instance_labels(values, source.labels)
+  return example
+
+
+def _no_pairs(source: Source, raw_dir: Path, files: RawFiles) -> str:
+  image_name = Path(next(iter(files.images.values())).path).name
+  mask_name = Path(next(iter(files.masks.values())).path).name
+  return (
+    f'{raw_dir / source.folder}: found {len(files.images)} images (such as {image_name}) and '
+    f'{len(files.masks)} masks (such as {mask_name}) of {source.code} but no pair, expected masks '
+    'named as their images; put the masks of these images there'
+  )

@@ -1,0 +1,87 @@
+"""Agreement of a predicted foreground with the truth. Masks are (H, W) or (N, H, W), boolean.
+
+Scores of objects instead of pixels, `average_precision` and others, are from `fscs.metrics.objects`.
+"""
+
+import numpy as np
+
+from fscs.errors import InputError
+from fscs.metrics.objects import (
+  Matching,
+  average_precision,
+  count_error,
+  f1,
+  match,
+  match_each,
+  object_accuracy,
+  overlaps,
+  panoptic_quality,
+  pool,
+  precision,
+  recall,
+)
+
+__all__ = [
+  'Matching',
+  'average_precision',
+  'count_error',
+  'dice',
+  'f1',
+  'foreground_accuracy',
+  'iou',
+  'match',
+  'match_each',
+  'object_accuracy',
+  'overlaps',
+  'panoptic_quality',
+  'pool',
+  'precision',
+  'recall',
+]
+
+SMOOTHING = 1e-4  # pixels; makes the IoU of two empty masks 1
+
+
+def iou(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+  """Foreground intersection over union, (|P and G| + 1e-4) / (|P or G| + 1e-4).
+
+  Args:
+    prediction: (..., H, W) bool.
+    truth: the same shape.
+
+  Returns:
+    One value in (0, 1] per image, shape (...).
+
+  Raises:
+    InputError: the shapes differ, or they are no booleans, as labels of objects are not.
+
+  References:
+    Dawoud et al., ECML-PKDD 2020, section 4.
+  """
+  _check(prediction, truth)
+  both = np.count_nonzero(prediction & truth, axis=(-2, -1))
+  either = np.count_nonzero(prediction | truth, axis=(-2, -1))
+  return (both + SMOOTHING) / (either + SMOOTHING)
+
+
+def dice(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+  """Dice coefficient 2 |P and G| / (|P| + |G|), smoothed like `iou`; shapes and errors as there."""
+  _check(prediction, truth)
+  both = np.count_nonzero(prediction & truth, axis=(-2, -1))
+  total = np.count_nonzero(prediction, axis=(-2, -1)) + np.count_nonzero(truth, axis=(-2, -1))
+  return (2 * both + SMOOTHING) / (total + SMOOTHING)
+
+
+def foreground_accuracy(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+  """Share of the true foreground that is predicted (recall), smoothed like `iou`; errors alike."""
+  _check(prediction, truth)
+  both = np.count_nonzero(prediction & truth, axis=(-2, -1))
+  return (both + SMOOTHING) / (np.count_nonzero(truth, axis=(-2, -1)) + SMOOTHING)
+
+
+def _check(prediction: np.ndarray, truth: np.ndarray) -> None:
+  if prediction.shape != truth.shape:
+    raise InputError(f'masks of shapes {prediction.shape} and {truth.shape}: they must be alike')
+  for mask in (prediction, truth):
+    if mask.dtype != bool:
+      raise InputError(f'masks of type {mask.dtype}: booleans are needed, as labels > 0')

@@ -1,0 +1,153 @@
+"""Scores of predicted masks and objects against the truth, for a page and for all of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from skimage.measure import label
+
+from fscs import metrics
+from fscs.errors import InputError
+from fscs.io import ImageFile, Mask, open_image, read_mask, require_pages
+from fscs.metrics import objects as instances
+from fscs.metrics.objects import THRESHOLDS, Matching
+
+LABELS, MASK = '_labels', '_mask'  # ends of the names of predictions
+
+
+class Scores(NamedTuple):
+  """Agreement of one page or, as the module says, of all."""
+
+  iou: float  # of pixels, as are the next three
+  dice: float
+  precision: float
+  recall: float
+  ap_50: float  # of objects, as are the next four
+  ap_75: float
+  ap_mean: float
+  f1_50: float
+  panoptic_quality_50: float
+  objects_predicted: int
+  objects_true: int
+  count_error: int
+
+
+NUM_PIXEL_SCORES = Scores._fields.index('ap_50')
+
+
+class Page(NamedTuple):
+  """What was found on one page."""
+
+  image: str
+  page: int  # counted from 1
+  components: bool  # objects are connected components, of the prediction, the truth or both
+  scores: Scores
+  matchings: list[Matching]  # at every threshold
+
+
+class Readings(NamedTuple):
+  """A page with the objects that its files tell apart, and with components for objects."""
+
+  labels: Page
+  components: Page | None  # None where the truth tells objects apart
+
+
+def score_file(image: str, prediction: Path, truth: Path) -> list[Readings]:
+  """Scores of every page of a prediction.
+
+  Raises:
+    InputError: a file cannot be read, or they differ in size or number of pages.
+  """
+  with open_image(prediction) as file:
+    num_pages = file.shape[0]
+    require_pages(truth, num_pages, prediction)
+    readings = []
+    for page in range(num_pages):
+      found = read_prediction(file, page)
+      true = read_mask(truth, found.labels.shape, page, pages=num_pages, allow_empty=True)
+      readings.append(_score_page(image, page, found, true))
+    return readings
+
+
+def choose_objects(readings: Sequence[Readings]) -> list[Page]:
+  """Labels, unless no truth tells objects apart, as then a prediction's would count as wrong."""
+  binary = all(reading.components is not None for reading in readings)
+  return [reading.components if binary else reading.labels for reading in readings]
+
+
+def read_prediction(file: ImageFile, page: int) -> Mask:
+  """A page of a label image or, by its name, of a mask, where all but 0 is foreground.
+
+  Unlike the mask of a training image it may be all background or all foreground.
+
+  Raises:
+    InputError: it is damaged, or labels are no integers or negative.
+  """
+  values = file.read(page, slice(None), slice(None))
+  if not file.path.stem.endswith(LABELS):
+    return Mask(_components(values), instances=False)
+  if values.dtype.kind not in 'iu' or values.min() < 0:
+    raise InputError(
+      f'{file.path}: found {values.dtype} values from {values.min()} on, expected integers from 0'
+      ' on; save the labels as such'
+    )
+  return Mask(values, instances=True)
+
+
+def _score_page(image: str, page: int, prediction: Mask, truth: Mask) -> Readings:
+  pixels = _pixel_scores(prediction.labels > 0, truth.labels > 0)
+
+  def page_of(found: np.ndarray, true: np.ndarray, components: bool) -> Page:
+    matchings = instances.match_each(found, true)
+    return Page(image, page + 1, components, Scores(*pixels, *_object_scores(matchings)), matchings)
+
+  # A truth of one object holds one value too.
+  joined = not prediction.instances or (not truth.instances and int(truth.labels.max()) > 1)
+  labels = page_of(prediction.labels, truth.labels, joined)
+  if truth.instances:
+    return Readings(labels, None)
+  return Readings(labels, page_of(_components(prediction.labels), truth.labels, True))
+
+
+def _components(values: np.ndarray) -> np.ndarray:
+  """(H, W) labels of the connected components of what is not 0, as `read_mask` makes them."""
+  return label(values != 0, connectivity=1)
+
+
+def total_scores(pages: Sequence[Page]) -> Scores:
+  """Pixel scores: means over pages. Object scores: of counts summed over pages."""
+  means = np.mean([page.scores[:NUM_PIXEL_SCORES] for page in pages], axis=0)
+  pooled = [
+    instances.pool(of_pages) for of_pages in zip(*(p.matchings for p in pages), strict=True)
+  ]
+  return Scores(*means.tolist(), *_object_scores(pooled))
+
+
+def _pixel_scores(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, ...]:
+  """IoU, Dice, precision and recall of (H, W) boolean masks."""
+  both, found, true = (np.count_nonzero(m) for m in (prediction & truth, prediction, truth))
+  nothing = float(found == true)  # for a share of no pixels
+  return (
+    float(metrics.iou(prediction, truth)),
+    float(metrics.dice(prediction, truth)),
+    both / found if found else nothing,
+    both / true if true else nothing,
+  )
+
+
+def _object_scores(matchings: Sequence[Matching]) -> tuple[float, ...]:
+  """The scores of objects from matchings at every threshold."""
+  accuracies = [instances.object_accuracy(matching) for matching in matchings]
+  at_half = matchings[THRESHOLDS.index(0.5)]
+  found, false, missed = at_half[:3]
+  return (
+    accuracies[THRESHOLDS.index(0.5)],
+    accuracies[THRESHOLDS.index(0.75)],
+    float(np.mean(accuracies)),
+    instances.f1(at_half),
+    instances.panoptic_quality(at_half),
+    found + false,
+    found + missed,
+    false - missed,
+  )

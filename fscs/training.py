@@ -1,0 +1,206 @@
+"""Minibatch training on the crops of a bank: fine-tuning and the transfer baseline."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from fscs.augmentation import Augment
+from fscs.data.bank import Bank, take_crops
+from fscs.devices import over_tasks
+from fscs.losses import Apply, PixelLoss, weighted_bce
+from fscs.typing import Params
+
+STEPS_PER_CALL = 16  # a longer call would only matter where a step takes less than a millisecond
+
+Train = Callable[..., tuple[Params, optax.OptState, np.ndarray]]
+
+
+def crop_stream(seed: int, crops: np.ndarray, batch_size: int, num_steps: int) -> np.ndarray:
+  """The crops that every step sees: one permutation after another, cut into full batches.
+
+  A batch may reach over the border of two permutations, so all have the same size, and no crop is
+  seen twice more often than another.
+
+  Args:
+    seed: of the permutations; the same seed gives the same stream, longer or shorter.
+    crops: (C,) int32, numbers of crops in a bank's table.
+    batch_size: crops a step.
+    num_steps: number of steps.
+
+  Returns:
+    (num_steps, batch_size) int32.
+  """
+  num_epochs = -(-num_steps * batch_size // len(crops))
+  epochs = [np.random.default_rng([seed, e]).permutation(crops) for e in range(num_epochs)]
+  stream = np.concatenate(epochs)[: num_steps * batch_size]
+  return stream.reshape(num_steps, batch_size).astype(np.int32)
+
+
+def source_stream(
+  seed: int, sources: Sequence[np.ndarray], batch_size: int, num_steps: int
+) -> np.ndarray:
+  """As `crop_stream`, with the crops of one source in every batch.
+
+  All sources take their turn, in a new random order every time, before one comes again.
+
+  Args:
+    seed: of the permutations.
+    sources: (C,) int32 each, numbers of a source's crops in a bank's table.
+    batch_size: crops a step.
+    num_steps: number of steps.
+
+  Returns:
+    (num_steps, batch_size) int32.
+  """
+  rounds = -(-num_steps // len(sources))
+  streams = np.stack([crop_stream(seed, crops, batch_size, rounds) for crops in sources], axis=1)
+  order = np.random.default_rng([seed, 0, 1]).permuted(
+    np.tile(np.arange(len(sources)), (rounds, 1)), axis=1
+  )
+  turns = np.take_along_axis(streams, order[..., None], axis=1)
+  return turns.reshape(-1, batch_size)[:num_steps]
+
+
+def num_training_steps(
+  num_crops: int, batch_size: int, num_epochs: int, max_steps: int | None
+) -> int:
+  """Steps of `num_epochs` epochs, each rounded up to whole batches; at most `max_steps`."""
+  steps = num_epochs * -(-num_crops // batch_size)
+  return steps if max_steps is None else min(steps, max_steps)
+
+
+class Recipe(NamedTuple):
+  """What training minimises and what it does to crops; defaults are the paper's."""
+
+  optimizer: optax.GradientTransformation
+  crop_size: int
+  loss: PixelLoss = weighted_bce
+  augment: Augment | None = None
+
+
+def _make_run(apply: Apply, recipe: Recipe) -> Callable:
+  """A function that takes one step per row of a stream, for the first `num_steps` rows.
+
+  `first`, the number of the first row's step, and the seed decide how crops are augmented.
+  """
+
+  def step(bank: Bank, carry, crops: jax.Array, key: jax.Array):
+    params, opt_state = carry
+    images, masks = take_crops(bank, crops, recipe.crop_size)
+    if recipe.augment:
+      images, masks = recipe.augment(key, images, masks)
+    loss_of = lambda params: recipe.loss(apply(params, images)[0], masks)  # noqa: E731
+    loss, gradient = jax.value_and_grad(loss_of)(params)
+    updates, opt_state = recipe.optimizer.update(gradient, opt_state, params)
+    return (optax.apply_updates(params, updates), opt_state), loss
+
+  def run(params: Params, opt_state: optax.OptState, bank: Bank, stream, num_steps, first, seed):
+    key = jax.random.key(seed)
+
+    def body(index: jax.Array, carry):
+      state, losses = carry
+      state, loss = step(bank, state, stream[index], jax.random.fold_in(key, first + index))
+      return state, losses.at[index].set(loss)
+
+    carry = ((params, opt_state), jnp.zeros(len(stream)))
+    return jax.lax.fori_loop(0, num_steps, body, carry)
+
+  return run
+
+
+def make_train(apply: Apply, recipe: Recipe) -> Train:
+  """A function that takes one optimiser step per row of a stream of crops, compiled once.
+
+  It maps (params, opt_state, bank, stream (num_steps, batch_size)) to the next params and opt_state
+  and the losses (num_steps,), each of them before its update; streams may have any length. To go on
+  with a stream, give the number of steps already done as `first`. `seed` is that of augmentation.
+  """
+  run = jax.jit(_make_run(apply, recipe))
+
+  def train(
+    params: Params,
+    opt_state: optax.OptState,
+    bank: Bank,
+    stream: np.ndarray,
+    first: int = 0,
+    seed: int = 0,
+  ):
+    losses = []
+    for start in range(0, len(stream), STEPS_PER_CALL):
+      part = _part(stream, start)
+      num_steps = min(len(stream) - start, STEPS_PER_CALL)
+      (params, opt_state), part_losses = run(
+        params, opt_state, bank, part, num_steps, first + start, np.uint32(seed)
+      )
+      losses.append(np.asarray(part_losses)[:num_steps])
+    return params, opt_state, np.concatenate(losses)
+
+  return train
+
+
+def make_train_all(
+  apply: Apply, recipe: Recipe
+) -> Callable[[Params, Bank, Sequence[np.ndarray]], list[tuple[Params, np.ndarray]]]:
+  """A function that trains the same parameters on several streams, each for itself, in one call.
+
+  It maps (params, bank, streams) to the trained parameters and the losses of every stream; streams
+  may differ in length. On a GPU they run at once (see `fscs.devices.over_tasks`). `advance`, if
+  given, is called with the number of steps done after each call; `seed` is that of augmentation,
+  which all streams have in common.
+  """
+  run = _make_run(apply, recipe)
+
+  @jax.jit
+  def run_all(states, bank: Bank, parts: jax.Array, num_steps: jax.Array, first, seed):
+    task = lambda state, part, steps: run(*state, bank, part, steps, first, seed)  # noqa: E731
+    return over_tasks(task, 'auto', states, parts, num_steps)
+
+  def train_all(
+    params: Params,
+    bank: Bank,
+    streams: Sequence[np.ndarray],
+    advance: Callable[[int], None] | None = None,
+    seed: int = 0,
+  ):
+    start = (params, recipe.optimizer.init(params))
+    states = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(streams)), start)
+    lengths = np.array([len(stream) for stream in streams])
+    losses = []
+    for begin in range(0, max(lengths), STEPS_PER_CALL):
+      num_steps = np.clip(lengths - begin, 0, STEPS_PER_CALL)
+      parts = np.stack([_part(stream, begin) for stream in streams])
+      states, part_losses = run_all(states, bank, parts, num_steps, begin, np.uint32(seed))
+      losses.append(np.asarray(part_losses))
+      if advance:
+        advance(int(num_steps.sum()))
+    losses = np.concatenate(losses, axis=1)
+    trained = [jax.tree.map(lambda leaf, i=i: leaf[i], states[0]) for i in range(len(streams))]
+    return [(params, losses[i, : lengths[i]]) for i, params in enumerate(trained)]
+
+  return train_all
+
+
+def _part(stream: np.ndarray, begin: int) -> np.ndarray:
+  """The rows of one call, filled up with zeros where the stream has ended."""
+  part = stream[begin : begin + STEPS_PER_CALL]
+  return np.pad(part, ((0, STEPS_PER_CALL - len(part)), (0, 0)))
+
+
+def make_loss(
+  apply: Apply, *, crop_size: int, pixel_loss: PixelLoss = weighted_bce
+) -> Callable[[Params, Bank, jax.Array], jax.Array]:
+  """A compiled function: mean loss over the batches (num_batches, batch_size) of a bank's crops."""
+
+  @jax.jit
+  def mean_loss(params: Params, bank: Bank, stream: jax.Array) -> jax.Array:
+    def loss_of(crops: jax.Array) -> jax.Array:
+      images, masks = take_crops(bank, crops, crop_size)
+      return pixel_loss(apply(params, images)[0], masks)
+
+    return jax.lax.map(loss_of, stream).mean()
+
+  return mean_loss
