@@ -10,14 +10,15 @@ import dataclasses
 from pathlib import Path
 
 from experiments import finetune_eval, meta_train
-from experiments.common.options import Code, from_preset, run
+from experiments.common.options import Code, run
+from experiments.configs import Preset
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
   """Options of the demo; the sizes are those of the preset."""
 
-  preset: str = 'demo'
+  preset: Preset = 'demo'
   """Sizes; demo is made for this command."""
   target: Code = 'TNBC'
   """The simulated domain to adapt to."""
@@ -28,15 +29,15 @@ class Config:
 def demo(config: Config) -> None:
   """Run the two commands of the README one after the other."""
   workdir = Path(config.workdir)
-  training = dataclasses.replace(
-    from_preset(meta_train.Config, config.preset),
+  training = meta_train.Config(
+    preset=config.preset,
     data='simulated',
     target=config.target,
     workdir=str(workdir / 'meta_train'),
   )
   initialisation = meta_train.meta_train(training)
-  evaluation = dataclasses.replace(
-    from_preset(finetune_eval.Config, config.preset),
+  evaluation = finetune_eval.Config(
+    preset=config.preset,
     data='simulated',
     target=config.target,
     init=(str(initialisation), 'random'),

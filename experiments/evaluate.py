@@ -1,6 +1,9 @@
-"""Moved to the console command: `fscs evaluate`."""
+"""Moved to `fscs evaluate`; this forwards for one release."""
 
-from fscs.cli.evaluate import Config, evaluate, run
+import sys
+
+from fscs.cli.main import main
 
 if __name__ == '__main__':
-  run(evaluate, Config, lambda _: Config())
+  print('note: use `fscs evaluate`; this module will be removed', file=sys.stderr)
+  main(['evaluate', *sys.argv[1:]])

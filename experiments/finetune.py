@@ -1,6 +1,9 @@
-"""Moved to the console command: `fscs finetune`."""
+"""Moved to `fscs finetune`; this forwards for one release."""
 
-from fscs.cli.finetune import Config, finetune, run
+import sys
+
+from fscs.cli.main import main
 
 if __name__ == '__main__':
-  run(finetune, Config, lambda _: Config())
+  print('note: use `fscs finetune`; this module will be removed', file=sys.stderr)
+  main(['finetune', *sys.argv[1:]])

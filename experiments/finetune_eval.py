@@ -5,46 +5,130 @@
       --selections 1 2 3 --selections-file=paper
 
 Without options it takes the newest meta-trained run, that run's target and data, all shots and ten
-random selections. The workdir (runs/TARGET-ARCH-eval by default) gets results.csv (a row per
+random support sets. The workdir (runs/TARGET-ARCH-eval by default) gets results.csv (a row per
 fine-tuning), summary.csv, summary.md, iou.png, overlays-*.png and selections.json. Run again, it
-adds what is missing; run with other --init, --shots or --selections, it adds rows to compare.
+adds what is missing; with other --init, --shots or --selections it adds rows to compare.
 """
 
+import dataclasses
 import itertools
+import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
-from experiments.common import data, evaluation_options, figures, initialisations, results
-from experiments.common.bounds import check_bounds
-from experiments.common.evaluation_options import Config
-from experiments.common.finetuning import Adapted, Scores, make_finetune, make_score
-from experiments.common.initialisations import Initialisation
-from experiments.common.options import make_network, run
+from experiments.common import data, figures, initialisations, results
+from experiments.common.finetuning import (
+  FineTuning,
+  Scores,
+  make_finetune,
+  make_predict,
+  score_images,
+)
+from experiments.common.initialisations import RANDOM, Candidate, Which, run_of
+from experiments.common.options import (
+  Code,
+  DataOptions,
+  LearningOptions,
+  NetworkOptions,
+  Schedule,
+  learning_rate,
+  make_network,
+  run,
+)
 from experiments.common.results import Row
-from experiments.common.selection_files import choose_selections, save_selections
-from fscs.data.preprocessing import GreySet, split
+from experiments.common.runs import default_workdir, newest_run
+from experiments.common.sources import NO_TARGET
+from experiments.common.support_set_files import choose_selections, save_selections
+from experiments.configs import Preset
+from fscs.augmentation import make_augment
+from fscs.data.image_sets import GreySet
+from fscs.data.preprocessing import select_images
 from fscs.data.support_sets import Selections, support_indices, support_names
 from fscs.errors import InputError
-from fscs.io.workdirs import default_workdir, opened_workdir
+from fscs.io.atomic import write_csv
+from fscs.io.initialisations import DEFAULT_DIAMETER_RANGE, Initialisation
+from fscs.io.workdirs import opened_workdir
+from fscs.losses import PIXEL_LOSSES
 from fscs.models import with_affine_norms
+from fscs.optimizers import inner_optimizer
 from fscs.progress import progress_bar
+from fscs.segmentation.config import FineTuningConfig
+from fscs.segmentation.finetuning import finetune_and_validate
 
-# Options that span the grid; with others, a workdir gets further rows.
+# Options that span the grid; with others a workdir gets further rows.
 GRID = ('init', 'shots', 'selections', 'checkpoint', 'kernel_init', 'shard', 'at_once')
 
 OVERLAYS = ('best', 'median', 'worst')
+TEST_BATCH_SIZE = {'EM': 20}  # of the reference, where it is not 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(LearningOptions, NetworkOptions, DataOptions):
+  """Options of the evaluation. Those that are not given are the run's, or else its preset's."""
+
+  preset: Preset | None = None
+  """Sizes and the way to adapt; by default the run's preset."""
+  init: tuple[str, ...] = ()
+  """Workdirs of runs, or random; by default the newest meta-trained run."""
+  target: Code | None = None
+  """The data set to adapt to; by default the run's target."""
+  checkpoint: Which = 'latest'
+  """Checkpoint of meta-trained runs: latest or best. Transfer runs give their best."""
+  shots: tuple[int, ...] = (1, 3, 5, 7, 10)
+  """Numbers of annotated images, K."""
+  selections: tuple[int, ...] = tuple(range(1, 11))
+  """Numbers of the support sets."""
+  selections_file: str | None = None
+  """A file of support sets (.json or .pkl), or paper for the published ones; random by default."""
+  adaptation: Literal['paper', 'fscs'] | None = None
+  """The paper's fine-tuning, with the options below, or that of `fscs finetune`, with its default
+  settings and without cross-validation. By default the preset's."""
+  shard: str | None = None
+  """Do only the i-th of n parts of the grid (i/n), beside other processes that do the others."""
+  at_once: int | None = None
+  """Support sets that are fine-tuned on in one call; by default 1 on a CPU and 4 elsewhere."""
+  max_test_images: int | None = None
+  """Score at most so many of the other images; by default the preset's."""
+  statistics: Literal['auto', 'image', 'batch'] = 'auto'
+  """Batch-norm statistics in the paper's prediction: of the test image (image) or of a batch of
+  test images, as in the reference (batch). auto is batch with --protocol=paper, else image."""
+  test_batch_size: int | None = None
+  """Images per batch of --statistics=batch; by default the reference's, 20 for EM and 32 for
+  others."""
+  finetune_epochs: int | None = None
+  """Passes over all crops of the annotated images; by default the preset's."""
+  finetune_steps: int | None = None
+  """At most so many steps; 0 scores initialisations as they are. By default the preset's."""
+  finetune_batch_size: int | None = None
+  """Crops per step; by default the preset's."""
+  finetune_lr: float | None = None
+  """Learning rate; by default the preset's."""
+  finetune_schedule: Schedule | None = None
+  """constant, or cosine: it falls to 0 over --finetune-steps. By default the preset's."""
+  norm_scale: float | None = None
+  """Batch-norm scale that fine-tuning starts from; by default the preset's."""
+  workdir: str | None = None
+  """Folder of the results; runs/TARGET-ARCH-eval by default."""
+
+
+class Cell(NamedTuple):
+  """A part of the grid."""
+
+  init: Candidate
+  shots: int
+  selection: int
 
 
 def finetune_eval(config: Config) -> Path:
-  """Fill in the grid of initialisations x shots x selections; returns the workdir."""
-  check_bounds(config)
+  """Fill in the grid of initialisations, shots and support sets; returns the workdir."""
+  config = with_run_defaults(config)
   _check_grid(config)
-  evaluation_options.note_other_sizes(config)
   inits = initialisations.load_all(
     config.init, config, target=config.target, which=config.checkpoint
   )
@@ -68,11 +152,58 @@ def finetune_eval(config: Config) -> Path:
     finally:
       rows = results.read_all(workdir)
       if rows:
-        _write_summary(workdir, rows, f'{config.target}, {config.arch}')
+        title = f'{config.target}, {config.arch}'
+        summary = results.write_summary(workdir, rows, title)
+        figures.draw_iou_bars(workdir / 'iou.png', title, summary)
   if rows:
     print((workdir / 'summary.md').read_text())
   print(f'table, scores and pictures: {workdir}')
   return workdir
+
+
+def with_run_defaults(config: Config) -> Config:
+  """The configuration with the values of the run to evaluate, and of its preset, filled in.
+
+  The run gives its target, network and data, and its preset says how to adapt.
+
+  Raises:
+    InputError: there is no run, it cannot be read, or it has left no data set out and no target is
+      given.
+  """
+  init = config.init or (str(newest_run('meta_train')),)
+  if not config.init:
+    print(f'evaluating {init[0]}', file=sys.stderr)
+  found = next((run_of(name) for name in init if name != RANDOM), None)
+  values: dict[str, Any] = {'init': init}
+  if found:
+    values |= _values_of_run(config, found['config'])
+  elif config.preset is None:
+    values['preset'] = 'paper'
+  if (values.get('target') or config.target) is None:
+    if found:
+      raise InputError(
+        f'the run of {" ".join(init)} has left no data set out: give a target (own images are for'
+        ' fscs finetune)',
+        arguments=('target',),
+      )
+    values['target'] = 'B5'
+  return dataclasses.replace(config, **values)
+
+
+def _values_of_run(config: Config, run_config: dict[str, Any]) -> dict[str, Any]:
+  names = {'target', 'arch', 'widths', 'kernel_init', 'data', 'raw_dir', 'data_dir', 'data_seed'}
+  names.add('protocol')
+  if config.preset is None:
+    names |= {field.name for field in dataclasses.fields(DataOptions)}
+  if run_config['target'] == NO_TARGET:
+    names.remove('target')
+  defaults = {field.name: field.default for field in dataclasses.fields(Config)}
+  values = {}
+  for name in names:
+    if getattr(config, name) == defaults[name] and name in run_config:
+      value = run_config[name]
+      values[name] = tuple(value) if isinstance(value, list) else value
+  return values
 
 
 def _check_grid(config: Config) -> None:
@@ -80,10 +211,18 @@ def _check_grid(config: Config) -> None:
   for name in ('shots', 'selections', 'init'):
     values = getattr(config, name)
     if not values or len(set(values)) < len(values):
-      raise InputError(f'--{name} needs at least one value, and none twice: found {values}')
+      raise InputError(
+        f'{name}: expected at least one value, and none twice, found {values}', arguments=(name,)
+      )
   for name in ('shots', 'selections'):
-    if min(getattr(config, name)) < 1:
-      raise InputError(f'--{name} counts from 1: found {min(getattr(config, name))}')
+    smallest = min(getattr(config, name))
+    if smallest < 1:
+      raise InputError(f'{name} count from 1: found {smallest}', arguments=(name,))
+  if config.finetune_schedule == 'cosine' and not config.finetune_steps:
+    raise InputError(
+      'a cosine schedule needs to know its end: give the number of steps',
+      arguments=('finetune_steps',),
+    )
 
 
 def _supports(
@@ -98,69 +237,155 @@ def _supports(
   return supports
 
 
-def _fill_grid(config, inits, grey_set: GreySet, supports, workdir: Path) -> None:
-  """Run every cell of this shard that no results file has; write its own file anew after each."""
+Adapt = Callable[[Candidate, Sequence[GreySet]], list['Predictor']]
+
+
+class Predictor(NamedTuple):
+  """An adapted initialisation."""
+
+  predict: Callable[[np.ndarray], np.ndarray]  # (N, H, W) uint8 to probabilities
+  losses: np.ndarray  # (num_steps,)
+
+
+def _make_adapt(config: Config) -> Adapt:
+  """A function from (initialisation, support sets) to what predicts after adaptation."""
+  return _make_fscs_adapt(config) if config.adaptation == 'fscs' else _make_paper_adapt(config)
+
+
+def _make_paper_adapt(config: Config) -> Adapt:
+  model = make_network(config, affine=True, norm_scale=config.norm_scale)
+  rate = learning_rate(config.finetune_lr, config.finetune_schedule, config.finetune_steps)
+  finetune = make_finetune(
+    model,
+    FineTuning(
+      inner_optimizer(rate, config.weight_decay, config.optimizer),
+      config.crop_size,
+      data.finetune_stride(config.target, config.downscale),
+      config.min_foreground,
+      batch_size=config.finetune_batch_size,
+      num_epochs=config.finetune_epochs,
+      max_steps=config.finetune_steps,
+      seed=config.seed,
+      pixel_loss=PIXEL_LOSSES[config.loss],
+      augment=make_augment(config.augmentation),
+    ),
+  )
+  statistics = config.statistics
+  if statistics == 'auto':
+    statistics = 'batch' if config.protocol == 'paper' else 'image'
+  batch_size = config.test_batch_size or TEST_BATCH_SIZE.get(config.target, 32)
+  predict = make_predict(model, statistics=statistics, batch_size=batch_size)
+
+  def adapt(init: Candidate, supports: Sequence[GreySet]) -> list[Predictor]:
+    tuned = finetune(with_affine_norms(model, init.params), supports)
+    return [
+      Predictor(lambda images, params=one.params: predict(params, images), one.losses)
+      for one in tuned
+    ]
+
+  return adapt
+
+
+def _make_fscs_adapt(config: Config) -> Adapt:
+  """The product's fine-tuning, see `fscs.segmentation.finetuning`."""
+  model = make_network(config)
+  settings = FineTuningConfig(estimate=False, seed=config.seed)
+
+  def adapt(init: Candidate, supports: Sequence[GreySet]) -> list[Predictor]:
+    start = Initialisation(
+      config.arch,
+      tuple(model.widths),
+      init.params,
+      init.diameter_range or DEFAULT_DIAMETER_RANGE,
+      init.name,
+    )
+    found = [finetune_and_validate(s.images, s.masks, start, settings) for s in supports]
+
+    def predict(images: np.ndarray, segmenter) -> np.ndarray:
+      return np.stack([segmenter.predict_proba(image) for image in images])
+
+    return [
+      Predictor(lambda images, one=result.segmenter: predict(images, one), result.losses)
+      for result in found
+    ]
+
+  return adapt
+
+
+def _fill_grid(
+  config: Config,
+  inits: Sequence[Candidate],
+  grey_set: GreySet,
+  supports: dict[tuple[int, int], list[int]],
+  workdir: Path,
+) -> None:
+  """Run every cell of this shard that no results file has; write its own file after each."""
   path = results.table_path(workdir, config.shard)
   everything = results.read_all(workdir)
   rows = everything if config.shard is None else results.read_rows(path)
   index, count = results.shard_of(config.shard)
-  model = make_network(config, affine=True, norm_scale=config.norm_scale)
-  finetune = make_finetune(model, evaluation_options.finetuning(config))
-  score = make_score(model, **evaluation_options.testing(config))
+  adapt = _make_adapt(config)
   done = {row.key for row in everything}
   grid = [
-    (init, shots, number)
+    Cell(init, shots, number)
     for shots in config.shots
     for init in inits
     for number in config.selections
   ]
   first, end = (len(grid) * part // count for part in (index - 1, index))
   cells = grid[first:end]  # neighbours, since these can be adapted together
-  missing = [cell for cell in cells if _key(config, *cell) not in done]
+  missing = [cell for cell in cells if _key(config, cell) not in done]
   with progress_bar('fine-tunings', len(cells), len(cells) - len(missing)) as advance:
-    for group in _together(missing, config.at_once or _at_once_by_default()):
-      init = group[0][0]
+    for group in _together(missing, config.at_once or _default_at_once()):
       begin = time.perf_counter()
-      params = with_affine_norms(model, init.params)
-      annotated = [split(grey_set, sorted(supports[k, number])) for _, k, number in group]
-      tuned = finetune(params, annotated)
+      annotated = [
+        select_images(grey_set, sorted(supports[cell.shots, cell.selection])) for cell in group
+      ]
+      adapted = adapt(group[0].init, annotated)
       seconds = (time.perf_counter() - begin) / len(group)
-      for cell, result in zip(group, tuned, strict=True):
-        rows.append(_score(config, cell, result, grey_set, supports, score, seconds, workdir))
-        results.write_table(path, rows, Row._fields)
+      for cell, predictor in zip(group, adapted, strict=True):
+        support = supports[cell.shots, cell.selection]
+        rows.append(_score(config, cell, predictor, grey_set, support, seconds, workdir))
+        write_csv(path, rows, Row._fields)
         advance(1, IoU=rows[-1].iou)
   if config.shard is None:
-    results.write_table(path, rows, Row._fields)  # what shards did, too
+    write_csv(path, rows, Row._fields)  # with the rows of shards
 
 
-def _together(cells: Sequence[tuple], size: int) -> Iterator[list[tuple]]:
+def _together(cells: Sequence[Cell], size: int) -> Iterator[list[Cell]]:
   """Groups of at most `size` cells of one initialisation and one number of shots."""
-  for _, group in itertools.groupby(cells, key=lambda cell: (cell[0].name, cell[1])):
+  for _, group in itertools.groupby(cells, key=lambda cell: (cell.init.name, cell.shots)):
     while part := list(itertools.islice(group, size)):
       yield part
 
 
-def _at_once_by_default() -> int:
+def _default_at_once() -> int:
   """A CPU works on one fine-tuning with all its cores; a GPU has room for several."""
   return 1 if jax.default_backend() == 'cpu' else 4
 
 
 def _score(
-  config, cell: tuple, tuned: Adapted, grey_set: GreySet, supports, score, seconds, workdir: Path
+  config: Config,
+  cell: Cell,
+  predictor: Predictor,
+  grey_set: GreySet,
+  support: list[int],
+  seconds: float,
+  workdir: Path,
 ) -> Row:
-  """The row of one fine-tuning; draws its overlays if it is of the first selection."""
-  init, shots, selection = cell
+  """The row of a cell; overlays are drawn for the first support set."""
   begin = time.perf_counter()
   if config.finetune_steps != 0:
-    _check_losses(tuned.losses, f'{config.target}, {shots} shots, selection {selection}', init.name)
-  indices = test_images(len(grey_set.names), supports[shots, selection], config)
-  scores, predictions = score(tuned, grey_set, indices)
-  if selection == config.selections[0]:
-    picture = workdir / f'overlays-{init.name}-{shots}shot-selection{selection}.png'
-    _draw_overlays(picture, grey_set, scores, predictions)
+    where = f'{config.target}, {cell.shots} shots, selection {cell.selection}'
+    _check_losses(predictor.losses, where, cell.init.name)
+  indices = test_images(len(grey_set.names), support, config)
+  scores, predictions = score_images(predictor.predict, grey_set, indices)
+  if cell.selection == config.selections[0]:
+    name = f'overlays-{cell.init.name}-{cell.shots}shot-selection{cell.selection}.png'
+    _draw_overlays(workdir / name, grey_set, scores, predictions)
   means = (float(np.mean(s)) for s in (scores.iou, scores.dice, scores.foreground_accuracy))
   seconds += time.perf_counter() - begin
-  return Row(*_key(config, *cell), *means, len(tuned.losses), len(indices), seconds)
+  return Row(*_key(config, cell), *means, len(predictor.losses), len(indices), seconds)
 
 
 def _check_losses(losses: np.ndarray, where: str, name: str) -> None:
@@ -172,28 +397,22 @@ def _check_losses(losses: np.ndarray, where: str, name: str) -> None:
     )
   if not np.isfinite(losses).all():
     raise InputError(
-      f'{where}: the segmentation loss became non-finite while fine-tuning {name}: lower'
-      ' --finetune-lr'
+      f'{where}: the segmentation loss became non-finite while fine-tuning {name}: lower the'
+      ' learning rate',
+      arguments=('finetune_lr',),
     )
 
 
-def _key(config: Config, init: Initialisation, shots: int, selection: int) -> tuple:
+def _key(config: Config, cell: Cell) -> tuple:
+  init = cell.init
   of_init = (init.name, init.objective, init.step, init.digest)
-  return (config.target, config.arch, *of_init, shots, selection)
+  return (config.target, config.arch, *of_init, cell.shots, cell.selection)
 
 
 def test_images(num_images: int, support: Sequence[int], config: Config) -> np.ndarray:
-  """Which images to score: all but the support, or the first of them in a fixed random order."""
+  """Images to score: all but the support set, or the first of them in a fixed random order."""
   order = np.random.default_rng(config.seed).permutation(num_images)
   return np.sort(order[~np.isin(order, support)][: config.max_test_images])
-
-
-def _write_summary(workdir: Path, rows: Sequence[Row], title: str) -> None:
-  summaries = results.summarise(rows)
-  results.write_table(workdir / 'summary.csv', summaries, results.Summary._fields)
-  table = results.by_initialisation(summaries)
-  results.write_text(workdir / 'summary.md', results.markdown(title, table))
-  figures.draw_iou_bars(workdir / 'iou.png', title, table)
 
 
 def _draw_overlays(path: Path, grey_set: GreySet, scores: Scores, predictions: np.ndarray) -> None:
@@ -214,4 +433,4 @@ def _draw_overlays(path: Path, grey_set: GreySet, scores: Scores, predictions: n
 
 
 if __name__ == '__main__':
-  run(finetune_eval, Config, evaluation_options.defaults)
+  run(finetune_eval, Config)

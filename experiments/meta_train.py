@@ -22,11 +22,9 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from experiments.common import cluster, initialisations, meta_log, sources
-from experiments.common.bounds import check_bounds
+from experiments.common import cluster, initialisations, sources
 from experiments.common.cluster import ClusterOptions
 from experiments.common.initialisations import learned_before
-from experiments.common.meta_log import Block
 from experiments.common.options import (
   DataOptions,
   LearningOptions,
@@ -35,16 +33,23 @@ from experiments.common.options import (
   run,
   warn_without_accelerator,
 )
+from experiments.common.runs import default_workdir, describe, has_begun, require_not_shorter
 from experiments.common.sources import SourceOptions, Sources
+from experiments.common.training_log import (
+  FinishedBlock,
+  meta_training_log,
+  require_finite,
+  require_finite_validation,
+)
 from fscs.augmentation import make_augment
 from fscs.compilation import compile_ahead
 from fscs.devices import TaskAxis, replicate, task_mesh
 from fscs.errors import InputError
 from fscs.io.checkpoints import Checkpoints, save_init
-from fscs.io.workdirs import begun, default_workdir, describe, opened_workdir, require_not_shorter
+from fscs.io.workdirs import opened_workdir
 from fscs.losses import PIXEL_LOSSES, Objective
-from fscs.meta.inner_loop import History
-from fscs.meta.reptile import InnerLoop, init_state, make_meta_block, make_validation
+from fscs.meta.inner_loop import History, InnerLoop
+from fscs.meta.reptile import init_state, make_meta_block, make_validation
 from fscs.models import init_params
 from fscs.optimizers import KernelNorms, inner_optimizer, with_kernel_norms
 from fscs.typing import MetaState, Params
@@ -55,49 +60,50 @@ PLACES_OF_WORK = tuple(field.name for field in dataclasses.fields(ClusterOptions
 
 @dataclasses.dataclass(frozen=True)
 class Config(DataOptions, NetworkOptions, SourceOptions, LearningOptions, ClusterOptions):
-  """Options of meta-training; defaults are the paper's."""
+  """Options of meta-training."""
 
-  objective: Objective = 'combined'
-  """Losses of the inner loop."""
+  objective: Objective | None = None
+  """Losses of the inner loop; by default the preset's, combined in the paper's."""
   alpha: float = 0.01
   """Weight of the entropy regularisation."""
   beta: float = 0.01
   """Weight of the distillation."""
-  meta_epochs: int = 700
-  """Outer steps; each adapts to --task-batch episodes of every source."""
+  meta_epochs: int | None = None
+  """Outer steps, each over --task-batch episodes of every source; by default the preset's."""
   task_batch: int = 1
   """Episodes per source and meta-epoch; tasks are shared out over all devices."""
   meta_lr: float = 1.0
   """Learning rate of the outer loop."""
-  meta_schedule: Literal['constant', 'linear'] = 'constant'
-  """constant, or linear: it falls to 0, and the number of meta-epochs is final."""
+  meta_schedule: Literal['constant', 'linear'] | None = None
+  """constant, or linear: it falls to 0, and the number of meta-epochs is final. By default the
+  preset's."""
   start: str | None = None
   """Workdir of a run to begin from; random parameters by default."""
-  num_inner_steps: int = 30
-  """Optimiser steps per episode."""
-  num_crops: int = 5
-  """Crops per episode."""
-  inner_lr: float = 1e-3
-  """Learning rate of the inner loop."""
-  weight_decay: float = 5e-4
-  """Weight decay of the inner loop, added to the gradient."""
-  kernel_norms: KernelNorms = 'free'
-  """free, or kept: outer steps turn kernels that a batch norm follows, and do not scale them."""
-  block_epochs: int = 10
-  """Meta-epochs per compiled call; validation, checkpoint and log come after each."""
+  num_inner_steps: int | None = None
+  """Optimizer steps per episode; by default the preset's."""
+  num_crops: int | None = None
+  """Crops per episode; by default the preset's."""
+  inner_lr: float | None = None
+  """Learning rate of the inner loop; by default the preset's."""
+  kernel_norms: KernelNorms | None = None
+  """free, or kept: outer steps keep the norm of kernels that a batch norm follows. By default the
+  preset's."""
+  block_epochs: int | None = None
+  """Meta-epochs per compiled call; validation, checkpoint and log come after each. By default the
+  preset's."""
   task_axis: TaskAxis = 'auto'
-  """Tasks at once (vmap) or one after another (map); auto chooses by platform."""
+  """Tasks at once (vmap) or in turn (map); auto chooses by platform."""
   workdir: str | None = None
-  """Where the run is kept; runs/TARGET-ARCH-OBJECTIVE-sSEED by default."""
+  """Folder of the run; runs/TARGET-ARCH-OBJECTIVE-sSEED by default."""
 
 
 def meta_train(config: Config) -> Path:
   """Run, or go on with, a meta-training; returns its workdir."""
-  check_bounds(config)
   codes = sources.codes_of(config)
   if len(codes) < 2 and config.objective != 'bce':
     raise InputError(
-      f'--objective={config.objective} needs two --sources at least, found {" ".join(codes)}'
+      f'objective {config.objective} needs two sources at least, found {" ".join(codes)}',
+      arguments=('objective', 'sources'),
     )
   name = f'{config.target}-{config.arch}-{config.objective}-s{config.seed}'
   workdir = default_workdir(config, name)
@@ -105,7 +111,7 @@ def meta_train(config: Config) -> Path:
   mesh = task_mesh(len(codes) * config.task_batch, cluster.chosen_devices(config))
   model = make_network(config)
   warn_without_accelerator(config)
-  require_not_shorter(workdir, config.meta_epochs, '--meta-epochs')
+  require_not_shorter(workdir, config.meta_epochs, 'meta_epochs')
   params = _start(config, model, workdir)
   data = sources.load(config, codes)
   facts = {'command': 'meta_train', **data.facts, **learned_before(config.start, workdir)}
@@ -125,7 +131,11 @@ def meta_train(config: Config) -> Path:
       if cluster.is_primary():
         sources.draw_crops(workdir / 'crops.png', data.training, data.names, config)
       blocks = _blocks(config, data.names, state, programs, workdir)
-      state = _keep(config, data.names, begin, blocks, checkpoints, workdir)
+      try:
+        state = _keep(config, data.names, begin, blocks, checkpoints, workdir)
+      finally:
+        if cluster.is_primary():
+          sources.draw_curves(workdir)
     known = {'architecture': config.arch, 'diameter_range': data.diameter_range, **description}
     save_init(workdir / 'init', state.params, known)
   if cluster.is_primary():
@@ -143,7 +153,7 @@ def _opened(workdir: Path, config: Config, facts: dict[str, Any]) -> AbstractCon
 
 def _start(config: Config, model: nn.Module, workdir: Path) -> Params:
   """The parameters before the first meta-epoch; of a run that goes on, any of their shapes."""
-  if config.start is None or begun(workdir):
+  if config.start is None or has_begun(workdir):
     return init_params(model, jax.random.fold_in(jax.random.key(config.seed), 0))
   return initialisations.load(config.start, config, target=config.target).params
 
@@ -204,28 +214,35 @@ def _block_length(config, step: int) -> int:
   return min(config.block_epochs - step % config.block_epochs, config.meta_epochs - step)
 
 
-def _blocks(config, codes, state: MetaState, programs: Programs, workdir: Path) -> Iterator[Block]:
+def _blocks(
+  config, codes, state: MetaState, programs: Programs, workdir: Path
+) -> Iterator[FinishedBlock]:
   """Meta-epochs from the state's step to the last, a block at a time, on all processes alike."""
   step = int(state.step)
   while step < config.meta_epochs:
     length = _block_length(config, step)
     state, history = programs.block(length)(state)
     history = jax.device_get(history)
-    meta_log.require_finite(history, codes, step, workdir)
+    require_finite(history, codes, step, workdir)
     validation = np.asarray(programs.validate(jax.device_get(state.params)))
-    meta_log.require_finite_validation(validation, codes, step + length, workdir)
+    require_finite_validation(validation, codes, step + length, workdir)
     step += length
-    yield Block(step, state, history, validation)
+    yield FinishedBlock(step, state, history, validation)
 
 
 def _keep(
-  config, codes, begin: int, blocks: Iterable[Block], checkpoints: Checkpoints, workdir: Path
+  config,
+  codes,
+  begin: int,
+  blocks: Iterable[FinishedBlock],
+  checkpoints: Checkpoints,
+  workdir: Path,
 ) -> MetaState:
   """Log and save every block, one at least; the state after the last."""
   with contextlib.ExitStack() as stack:
     stack.enter_context(contextlib.closing(blocks))
     if cluster.is_primary():
-      log = meta_log.block_log(codes, begin, config.meta_epochs, workdir)
+      log = meta_training_log(codes, begin, config.meta_epochs, workdir)
       show = stack.enter_context(log)
     for block in blocks:
       state = block.state

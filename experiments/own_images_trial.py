@@ -25,14 +25,15 @@ from experiments.common.options import Code, DataOptions, run
 from experiments.own_images_table import LABELS, RATE, Key, Row, table
 from fscs import metrics
 from fscs.data.channels import choose
-from fscs.data.scaling import stretch, to_grey, typical_diameter
+from fscs.data.image_sets import ImageSet
+from fscs.data.intensity import stretch, to_grey
+from fscs.data.scaling import typical_diameter
 from fscs.errors import InputError
 from fscs.io import starting
 from fscs.metrics import objects as instances
 from fscs.progress import progress_bar
 from fscs.segmentation.finetuning import Settings, finetune_with_trials
 from fscs.segmentation.instances import find_objects, learn_splitting
-from fscs.typing import ImageSet
 
 
 @dataclasses.dataclass(frozen=True)

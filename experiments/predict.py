@@ -1,6 +1,9 @@
-"""Moved to the console command: `fscs predict`."""
+"""Moved to `fscs predict`; this forwards for one release."""
 
-from fscs.cli.predict import Config, predict, run
+import sys
+
+from fscs.cli.main import main
 
 if __name__ == '__main__':
-  run(predict, Config, lambda _: Config())
+  print('note: use `fscs predict`; this module will be removed', file=sys.stderr)
+  main(['predict', *sys.argv[1:]])

@@ -16,8 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common import sources
-from experiments.common.bounds import check_bounds
-from experiments.common.figure_log import FigureLog
 from experiments.common.options import (
   DataOptions,
   LearningOptions,
@@ -28,12 +26,14 @@ from experiments.common.options import (
   run,
   warn_without_accelerator,
 )
+from experiments.common.runs import default_workdir, describe, require_not_shorter
 from experiments.common.sources import SourceOptions
+from experiments.common.training_log import TrainingLog
 from fscs.augmentation import make_augment
 from fscs.data.bank import Bank
 from fscs.errors import InputError
 from fscs.io.checkpoints import Checkpoints, save_init
-from fscs.io.workdirs import default_workdir, describe, opened_workdir, require_not_shorter
+from fscs.io.workdirs import opened_workdir
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import init_params
 from fscs.optimizers import KernelNorms, inner_optimizer, with_kernel_norms
@@ -46,41 +46,40 @@ from fscs.training import (
   num_training_steps,
   source_stream,
 )
-from fscs.typing import MetaState
+from fscs.typing import MetaState, Params
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(DataOptions, NetworkOptions, SourceOptions, LearningOptions):
-  """Options of supervised pre-training; defaults are the paper's."""
+  """Options of supervised pre-training."""
 
-  pretrain_epochs: int = 100
-  """Passes over all crops of the sources."""
+  pretrain_epochs: int | None = None
+  """Passes over all crops of the sources; by default the preset's."""
   pretrain_steps: int | None = None
-  """At most so many steps."""
-  pretrain_batch_size: int = 64
-  """Crops per step."""
-  pretrain_lr: float = 1e-3
-  """Learning rate."""
-  pretrain_schedule: Schedule = 'constant'
-  """constant, or cosine: it falls to 0, and the number of steps is final."""
-  batches: Literal['mixed', 'source'] = 'mixed'
-  """Crops of a step: of all sources together, or of one source, another at every step, so that
-  batch-norm statistics are of one kind of image as in fine-tuning."""
-  kernel_norms: KernelNorms = 'free'
-  """free, or kept: steps turn kernels that a batch norm follows, and do not scale them."""
-  weight_decay: float = 5e-4
-  """Weight decay, added to the gradient."""
-  pretrain_block_steps: int = 500
-  """Steps between checkpoints; validation and log come with each."""
-  validation_crops: int = 1000
-  """Crops of the held-out images of each source to validate on."""
+  """At most so many steps; by default the preset's."""
+  pretrain_batch_size: int | None = None
+  """Crops per step; by default the preset's."""
+  pretrain_lr: float | None = None
+  """Learning rate; by default the preset's."""
+  pretrain_schedule: Schedule | None = None
+  """constant, or cosine: it falls to 0, and the number of steps is final. By default the
+  preset's."""
+  batches: Literal['mixed', 'source'] | None = None
+  """Crops of a step: of all sources (mixed), or of one source, another at every step (source), so
+  that batch-norm statistics are of one kind of image. By default the preset's."""
+  kernel_norms: KernelNorms | None = None
+  """free, or kept: steps keep the norm of kernels that a batch norm follows. By default the
+  preset's."""
+  pretrain_block_steps: int | None = None
+  """Steps between checkpoints; validation and log come with each. By default the preset's."""
+  validation_crops: int | None = None
+  """Crops of the held-out images of each source to validate on; by default the preset's."""
   workdir: str | None = None
-  """Where the run is kept; runs/TARGET-ARCH-transfer-sSEED by default."""
+  """Folder of the run; runs/TARGET-ARCH-transfer-sSEED by default."""
 
 
 def pretrain(config: Config) -> Path:
   """Run, or go on with, a supervised pre-training; returns its workdir."""
-  check_bounds(config)
   codes = sources.codes_of(config)
   workdir = default_workdir(config, f'{config.target}-{config.arch}-transfer-s{config.seed}')
   model = make_network(config)
@@ -101,7 +100,7 @@ def pretrain(config: Config) -> Path:
   state = MetaState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
   lengths = ('pretrain_epochs', 'pretrain_steps')
   free = ('sources', *lengths) if config.pretrain_schedule == 'constant' else ('sources',)
-  require_not_shorter(workdir, num_steps, '--pretrain-steps')
+  require_not_shorter(workdir, num_steps, 'pretrain_steps')
   with (
     opened_workdir(workdir, config, facts, free=free),
     Checkpoints(workdir / 'checkpoints', describe(config, facts)) as checkpoints,
@@ -121,7 +120,9 @@ def pretrain(config: Config) -> Path:
 
 
 def _train(config, state, num_steps, data, model, optimizer, checkpoints, workdir) -> None:
-  apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
+  def apply(params: Params, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return model.apply({'params': params}, images)
+
   pixel_loss = PIXEL_LOSSES[config.loss]
   recipe = Recipe(optimizer, config.crop_size, pixel_loss, make_augment(config.augmentation))
   train = make_train(apply, recipe)
@@ -130,7 +131,7 @@ def _train(config, state, num_steps, data, model, optimizer, checkpoints, workdi
   stream = _training_stream(data.training, config, num_steps)
   step = int(state.step)
   with (
-    FigureLog(workdir, ('loss', 'validation_loss'), first_step=step) as log,
+    TrainingLog(workdir, ('loss', 'validation_loss'), first_step=step) as log,
     progress_bar('steps', num_steps, step) as advance,
   ):
     while step < num_steps:
@@ -145,13 +146,15 @@ def _train(config, state, num_steps, data, model, optimizer, checkpoints, workdi
         raise InputError(
           f'the segmentation loss became non-finite in step {step + 1 + np.argmin(finite)} on'
           f' {" ".join(data.names)}; the last good checkpoint is in {workdir / "checkpoints"}.'
-          ' Lower --pretrain-lr'
+          ' Lower the learning rate',
+          arguments=('pretrain_lr',),
         )
       validation = float(validation_loss(params, data.validation, validation_stream))
       if not np.isfinite(validation):
         raise InputError(
           f'the validation loss became non-finite after step {step + len(block)}; the last good'
-          f' checkpoint is in {workdir / "checkpoints"}. Lower --pretrain-lr'
+          f' checkpoint is in {workdir / "checkpoints"}. Lower the learning rate',
+          arguments=('pretrain_lr',),
         )
       step += len(block)
       state = MetaState(jnp.int32(step), params, opt_state)

@@ -10,28 +10,24 @@ from pathlib import Path
 
 import fscs
 from experiments.common.options import run
-from fscs.errors import InputError
-from fscs.io.initialisations import SHIPPED, ship
-from fscs.io.starting import load_start
+from fscs.io.initialisations import SHIPPED, load_initialisation, write_shipped
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
   """Options of shipping."""
 
-  init: str = ''
+  init: str
   """Workdir of a training run."""
 
 
 def main(config: Config) -> Path:
   """Write the file; returns its path."""
-  if not config.init:
-    raise InputError('--init is missing: the workdir of a training run')
   path = Path(fscs.__file__).parent / SHIPPED
-  ship(path, load_start(config.init))
+  write_shipped(path, load_initialisation(config.init))
   print(f'{path}: {path.stat().st_size / 1e6:.2f} MB')
   return path
 
 
 if __name__ == '__main__':
-  run(main, Config, lambda _: Config())
+  run(main, Config)

@@ -1,4 +1,4 @@
-"""How independent tasks run: at once or in turn on a device, and shared out over devices."""
+"""Independent tasks: at once or in turn on one device, and shared out over several."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -12,14 +12,17 @@ from fscs.errors import InputError
 
 TaskAxis = Literal['auto', 'vmap', 'map']
 
-TASKS = 'tasks'  # the mesh's only axis
+TASKS = 'tasks'  # the only axis of the mesh
 
 
-def over_tasks(function: Callable, axis: TaskAxis, *arguments):
-  """`function` for every task, along the arguments' leading axis.
+def over_tasks(function: Callable, axis: TaskAxis, *arguments: Any) -> Any:
+  """Apply a function to every task, along the leading axis of the arguments.
 
-  'vmap' runs all tasks at once, 'map' one after another with the same result; 'auto' is 'map' on
-  CPU, where a single task already fills the cores and smaller arrays stay in the caches.
+  Args:
+    function: of one task.
+    axis: 'vmap' runs all tasks at once, 'map' one after the other, with the same result. 'auto' is
+      'map' on a CPU, where one task fills the cores and smaller arrays stay in the caches.
+    *arguments: trees with a leading task axis.
   """
   if axis == 'auto':
     axis = 'map' if jax.default_backend() == 'cpu' else 'vmap'
@@ -29,32 +32,38 @@ def over_tasks(function: Callable, axis: TaskAxis, *arguments):
 
 
 def task_mesh(num_tasks: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
-  """A mesh of all devices of all hosts, or of those given, for so many tasks at a time.
+  """A mesh for a number of tasks at a time.
+
+  Args:
+    num_tasks: tasks that are shared out.
+    devices: all devices of all hosts by default.
 
   Raises:
-    InputError: the devices do not share the tasks out evenly.
+    InputError: the tasks cannot be shared out evenly.
   """
   devices = jax.devices() if devices is None else devices
   if num_tasks % len(devices):
     raise InputError(
-      f'{num_tasks} tasks cannot be shared out evenly over {len(devices)} devices: choose a'
-      f' --task-batch that makes them a multiple of {len(devices)}, or --devices that divides them'
+      f'{num_tasks} tasks cannot be shared out evenly over {len(devices)} devices: choose a task'
+      f' batch that makes them a multiple of {len(devices)}, or a number of devices that divides'
+      ' them',
+      arguments=('task_batch', 'devices'),
     )
   return Mesh(np.asarray(devices), (TASKS,))
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-  """A copy of every array on every device of the mesh; each process must give the same values."""
+  """A copy of every array on every device of the mesh; all processes must give equal values."""
   sharding = NamedSharding(mesh, P())
   if jax.process_count() == 1:
     return jax.device_put(tree, sharding)
-  return jax.tree.map(lambda leaf: _of_all_processes(leaf, sharding), tree)
+  return jax.tree.map(lambda leaf: _replicate_over_processes(leaf, sharding), tree)
 
 
-def _of_all_processes(array: jax.Array, sharding: NamedSharding) -> jax.Array:
-  """The array as one that all processes hold, which `device_put` cannot make of all kinds."""
+def _replicate_over_processes(array: jax.Array, sharding: NamedSharding) -> jax.Array:
+  """`device_put` cannot make every kind of array that all processes hold."""
   if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
-    data = _of_all_processes(jax.random.key_data(array), sharding)
+    data = _replicate_over_processes(jax.random.key_data(array), sharding)
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
   if array.sharding.is_equivalent_to(sharding, array.ndim):
     return array

@@ -1,4 +1,4 @@
-"""What results depend on beside code and options: versions of packages, and the machine."""
+"""What results depend on besides code and options: package versions and the machine."""
 
 import importlib.metadata
 import os
@@ -20,8 +20,8 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> str:
-  """What computes here: JAX's accelerators, if any, and the cores that this process may use."""
-  import jax  # here, since importing it takes a second that benchmarks count
+  """The accelerators, if any, and the cores that this process may use."""
+  import jax  # takes a second to import
 
   cores = f'{num_cores()} x {processor()}'
   devices = jax.devices()
@@ -31,7 +31,7 @@ def machine() -> str:
 
 
 def processor() -> str:
-  """The processor's name, as the system gives it, and its model, since names may be of many."""
+  """The processor's name, with family and model, since processors may share a name."""
   try:
     lines = Path('/proc/cpuinfo').read_text().splitlines()
   except OSError:
@@ -48,7 +48,13 @@ def processor() -> str:
 
 
 def num_cores() -> int:
-  """How many cores this process may use."""
+  """Number of cores that this process may use."""
   if hasattr(os, 'sched_getaffinity'):  # Linux
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
+
+
+def default_data_dir(data_dir: str | os.PathLike | None = None) -> Path:
+  """The folder given, or else the variable FSCS_DATA_DIR, or else ~/.cache/fscs; absolute."""
+  chosen = data_dir or os.environ.get('FSCS_DATA_DIR') or '~/.cache/fscs'
+  return Path(chosen).expanduser().absolute()

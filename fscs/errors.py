@@ -7,15 +7,39 @@ T = TypeVar('T')
 
 
 class InputError(ValueError):
-  """A file, option or data set that cannot be used as given.
+  """A file, argument or data set that cannot be used as given.
 
-  The message is one line: it names the file or option, what was found, what was expected and what
+  The message is one line. It names the file or argument, what was found, what was expected and what
   to do about it. Commands print it without a traceback and exit with status 2.
+
+  Attributes:
+    arguments: names of the arguments to change. A command adds the options of these names.
+
+  >>> str(InputError('crop_size is 300: larger than the images', arguments=('crop_size',)))
+  'crop_size is 300: larger than the images'
   """
 
+  def __init__(self, message: str, *, arguments: tuple[str, ...] = ()):
+    super().__init__(message)
+    self.arguments = arguments
 
-def named(table: Mapping[str, T], name: str, what: str) -> T:
-  """What a table has under a name; raises InputError, which names what there is, for others."""
+
+def lookup(table: Mapping[str, T], name: str, argument: str) -> T:
+  """The entry of a table of choices.
+
+  Args:
+    table: the choices by name.
+    name: the one wanted.
+    argument: what the choice is called in the message.
+
+  Raises:
+    InputError: there is no such choice. The message lists those that there are.
+
+  >>> lookup({'adam': 1, 'muon': 2}, 'muon', 'optimizer')
+  2
+  """
   if name not in table:
-    raise InputError(f'{what} {name!r}: expected one of {", ".join(table)}')
+    raise InputError(
+      f'{argument} {name!r}: expected one of {", ".join(table)}', arguments=(argument,)
+    )
   return table[name]

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fscs.errors import InputError, named
+from fscs.errors import InputError, lookup
 from fscs.typing import Episode, Params
 
 Objective = Literal['bce', 'bce_entropy', 'bce_distillation', 'combined']
@@ -54,8 +54,8 @@ def weighted_bce(logits: jax.Array, masks: jax.Array) -> jax.Array:
 def bce_dice(logits: jax.Array, masks: jax.Array) -> jax.Array:
   """Cross-entropy, unweighted, plus one minus the Dice coefficient of the probabilities.
 
-  Dice counts foreground as it is scored, so rare foreground needs no weight; over the whole batch,
-  with one pixel added to both sides, so that crops without foreground are defined.
+  Dice measures foreground as it is scored, so rare foreground needs no weight. It is taken over the
+  whole batch, smoothed by one pixel, so that crops without foreground are defined.
 
   Args:
     logits: (B, H, W, 1), unnormalised.
@@ -67,10 +67,8 @@ def bce_dice(logits: jax.Array, masks: jax.Array) -> jax.Array:
   References:
     Milletari, Navab and Ahmadi, 3DV 2016 (arXiv 1606.04797), for Dice as a loss.
   """
-  probability = jax.nn.sigmoid(logits)
-  overlap = 2 * jnp.sum(probability * masks) + 1
-  dice = overlap / (jnp.sum(probability) + jnp.sum(masks) + 1)
-  return optax.losses.sigmoid_binary_cross_entropy(logits, masks).mean() + 1 - dice
+  cross_entropy = optax.losses.sigmoid_binary_cross_entropy(logits, masks).mean()
+  return cross_entropy + optax.losses.dice_loss(logits, masks, smooth=0.5, axis=(0, 1, 2))
 
 
 PIXEL_LOSSES: dict[PixelLossName, PixelLoss] = {
@@ -136,12 +134,12 @@ def objective_loss(
     pixel_loss: of the segmentation.
 
   Returns:
-    The scalar loss, and every term of `TERMS` unweighted (0 where the objective has it not).
+    The scalar loss, and every term of `TERMS` unweighted (zero if unused).
 
   Raises:
     InputError: there is no such objective, or `apply` gives other than logits and features.
   """
-  used = named(_USED, objective, 'objective')
+  used = lookup(_USED, objective, 'objective')
   logits, features = apply(params, episode.images)
   _check_logits(logits, episode.masks)
   terms = {name: jnp.zeros(()) for name in TERMS}

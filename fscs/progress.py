@@ -1,26 +1,35 @@
-"""Progress of long work: a bar with time left on a terminal, a line now and then elsewhere."""
+"""Progress of long work: a bar on a terminal, a line now and then elsewhere."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import (
-  BarColumn,
-  MofNCompleteColumn,
-  Progress,
-  TextColumn,
-  TimeElapsedColumn,
-  TimeRemainingColumn,
-)
-
-SECONDS_BETWEEN_LINES = 30.0  # where output goes to a file
+SECONDS_BETWEEN_LINES = 30.0  # when output goes to a file
 
 
 @contextmanager
 def progress_bar(title: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
-  """Yields `advance(count, **figures)`; the figures stand beside the bar."""
+  """A progress bar with the time left.
+
+  Args:
+    title: what is counted.
+    total: units of work.
+    done: units that were done before.
+
+  Yields:
+    A function `advance(count, **figures)`. The figures are shown beside the bar.
+  """
+  from rich.console import Console
+  from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+  )
+
   console = Console(stderr=True)
   if not console.is_terminal:
     yield _line_printer(title, total, done)
@@ -36,7 +45,11 @@ def progress_bar(title: str, total: int, done: int = 0) -> Iterator[Callable[...
   )
   with Progress(*columns, console=console, speed_estimate_period=600) as progress:
     task = progress.add_task(title, total=total, completed=done, figures='')
-    yield lambda count=1, **figures: progress.update(task, advance=count, figures=_show(figures))
+
+    def advance(count: int = 1, **figures: float) -> None:
+      progress.update(task, advance=count, figures=_format(figures))
+
+    yield advance
 
 
 def _line_printer(title: str, total: int, done: int) -> Callable[..., None]:
@@ -51,7 +64,7 @@ def _line_printer(title: str, total: int, done: int) -> Callable[..., None]:
     last = now
     left = (now - begin) / (done - first) * (total - done)
     print(
-      f'{title}: {done}/{total}, {now - begin:.0f} s, {left:.0f} s left {_show(figures)}',
+      f'{title}: {done}/{total}, {now - begin:.0f} s, {left:.0f} s left {_format(figures)}',
       file=sys.stderr,
       flush=True,
     )
@@ -59,5 +72,5 @@ def _line_printer(title: str, total: int, done: int) -> Callable[..., None]:
   return advance
 
 
-def _show(figures: dict[str, float]) -> str:
+def _format(figures: dict[str, float]) -> str:
   return ' '.join(f'{name} {value:.4f}' for name, value in figures.items())

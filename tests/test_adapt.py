@@ -11,12 +11,13 @@ import pytest
 from toys import WIDTHS, disk_set
 
 from fscs.augmentation import augment, make_augment
-from fscs.data.bank import make_bank, sample_episode
+from fscs.data.bank import make_bank
+from fscs.meta.episodes import sample_episode
 from fscs.data.preprocessing import prepare
 from fscs.errors import InputError
 from fscs.losses import bce_dice, weighted_bce
+from fscs.meta.inner_loop import InnerLoop
 from fscs.meta.reptile import (
-  InnerLoop,
   init_state,
   make_meta_block,
   make_validation,

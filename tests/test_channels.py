@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fscs.data.channels import LUMA, SHRINKAGE, choose, learn, weighted, without_alpha
+from fscs.data.channels import LUMA, SHRINKAGE, choose, learn, weighted, drop_alpha
 from fscs.errors import InputError
 
 SQUARE = np.array([(1, 1), (1, -1), (-1, 1), (-1, -1)], float)  # covariance: the identity
@@ -109,9 +109,9 @@ def test_weighted_sums_of_regions_are_those_of_the_whole():
 def test_alpha_does_not_count():
   image, mask = stained(0)
   rgba = np.concatenate([image, np.full((*mask.shape, 1), 255, np.uint8)], axis=-1)
-  weights = choose([without_alpha(rgba)], [mask])
+  weights = choose([drop_alpha(rgba)], [mask])
   np.testing.assert_array_equal(weighted(rgba, weights), weighted(image, weights))
-  assert without_alpha(mask) is mask
+  assert drop_alpha(mask) is mask
 
 
 @pytest.mark.parametrize('channels', [1, 2, 5])

@@ -18,7 +18,7 @@ from toys import WIDTHS, disk_set, use_toy_data
 import fscs
 from experiments import finetune_eval, meta_train, pretrain
 from experiments.common import data, evaluation_options, initialisations, options
-from experiments.common.presets import PRESETS
+from experiments.configs import PRESETS
 from fscs.errors import InputError
 from fscs.io.checkpoints import Checkpoints
 from fscs.meta.reptile import init_state, meta_step

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from toys import disk_set
 
-from fscs.data.bank import make_bank, normalise, sample_crops, sample_episode, take_crops
-from fscs.data.preprocessing import GreySet, prepare
+from fscs.data.bank import make_bank, sample_crops, take_crops
+from fscs.data.intensity import normalise
+from fscs.meta.episodes import sample_episode
+from fscs.data.image_sets import GreySet
+from fscs.data.preprocessing import prepare
 from fscs.errors import InputError
 
 

@@ -11,17 +11,19 @@ import pytest
 from skimage.draw import disk
 
 from fscs import metrics
-from fscs.data.scaling import stretch
+from fscs.data.intensity import stretch
 from fscs.errors import InputError
 from fscs.io.initialisations import Initialisation
 from fscs.models import init_params, make_model
-from fscs.segmentation import crops as annotated_crops
-from fscs.segmentation import finetuning, tiles
+from fscs.data import crops as annotated_crops
+from fscs.segmentation import finetuning
+from fscs.segmentation.tiling import tiles
 from fscs.segmentation.annotations import annotate, annotate_all
 from fscs.segmentation.cross_validation import try_folds, with_statistics
 from fscs.segmentation.finetuning import Settings, finetune_with_trials, num_steps
 from fscs.segmentation.folds import Piece
-from fscs.segmentation.segmenter import Segmenter, predict_grey, statistics_of
+from fscs.segmentation.segmenter import Segmenter, statistics_of
+from fscs.segmentation.prediction import predict_grey
 
 SETTINGS = Settings(60, 8, learning_rate=2e-2, crop_size=32, optimizer='adam', orientations=1)
 
@@ -103,7 +105,7 @@ def test_tiles_agree_with_the_whole_under_kept_statistics(result, monkeypatch):
   segmenter = result.segmenter
   image, _ = cells(5, shape=(256, 384), count=30)
   if segmenter.statistics is None:
-    pieces = tiles.sample(tiles.fill_up(stretch(image)), 4, 128)
+    pieces = tiles.sample(tiles.pad_to_crops(stretch(image)), 4, 128)
     statistics = statistics_of(segmenter, pieces)
     segmenter = dataclasses.replace(segmenter, statistics=statistics)
   whole = segmenter.predict(image)

@@ -18,7 +18,7 @@ from test_finetuning import cells
 NOTEBOOK = REPOSITORY / 'notebooks' / 'quickstart.ipynb'
 QUICK = """
 import fscs
-from fscs.starting_points import random_initialisation
+from fscs.initialisations import random_initialisation
 
 STEPS, ORIENTATIONS = 1, 1
 small = fscs.pretrained()._replace(widths=(4, 4, 8, 8))

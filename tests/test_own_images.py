@@ -5,22 +5,22 @@ import pytest
 from skimage.draw import disk
 
 from fscs.data import scaling as own_images
-from fscs.data.preprocessing import GreySet
+from fscs.data.image_sets import GreySet
 from fscs.data.scaling import (
   choose_scale,
   objects_of,
   rescale_labels,
   resize_set,
   scaled_shape,
-  stretch,
-  to_grey,
   typical_diameter,
   typical_thickness,
 )
+from fscs.data.intensity import stretch, to_grey
 from fscs.errors import InputError
-from fscs.segmentation import tiles
+from fscs.segmentation.tiling import tiles
 from fscs.segmentation.annotations import annotate, at_scale
-from fscs.segmentation.folds import crops_outside, make_folds, num_folds, usable_folds
+from fscs.segmentation.cross_validation import crops_outside, make_folds, usable_folds
+from fscs.segmentation.config import num_folds
 from fscs.segmentation.instances import Splitting, find_objects, learn_splitting
 from fscs.segmentation.tiling import one_tile
 

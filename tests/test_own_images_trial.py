@@ -16,7 +16,7 @@ from experiments.own_images_trial import Config, trial
 from fscs.errors import InputError
 from fscs.segmentation.finetuning import Settings
 from fscs.segmentation.instances import Splitting
-from fscs.typing import ImageSet
+from fscs.data.image_sets import ImageSet
 
 
 @pytest.fixture

@@ -12,12 +12,15 @@ from experiments.common import baselines
 from experiments.common.bounds import check_bounds
 from experiments.common.evaluation_options import Config
 from experiments.common.finetuning import Adapted, FineTuning, make_finetune, predict_adapted
-from fscs.data.preprocessing import GreySet, prepare, split
+from fscs.data.image_sets import GreySet
+from fscs.data.preprocessing import prepare
+from experiments.study.targets import split
 from fscs.errors import InputError
 from fscs.models import init_params, make_model
 from fscs.optimizers import inner_optimizer
-from fscs.segmentation.pixel_forest import forest, held_out_iou, mix, trust
-from fscs.segmentation.prediction import make_predict
+from experiments.common.pixel_forest import forest
+from fscs.segmentation.pixel_forest import held_out_iou, mix, trust
+from experiments.common.finetuning import make_predict
 
 
 @pytest.fixture(scope='module')

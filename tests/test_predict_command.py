@@ -15,7 +15,7 @@ from tiny_segmenter import tiny_segmenter
 
 from fscs.cli import predict
 from fscs.data.channels import LUMA
-from fscs.data.scaling import stretch
+from fscs.data.intensity import stretch
 from fscs.errors import InputError
 from fscs.io import files
 from fscs.io.checkpoints import save_init

@@ -5,15 +5,10 @@ import pytest
 from toys import disk_set
 
 from fscs.data import datasets
-from fscs.data.preprocessing import (
-  SOURCE_STRIDES,
-  crop_corners,
-  grey,
-  prepare,
-  shrink,
-  some_crops,
-  split,
-)
+from experiments.common.data import SOURCE_STRIDES
+from fscs.data.preprocessing import grey, prepare, shrink, some_crops
+from fscs.data.crops import crop_corners
+from experiments.study.targets import split
 from fscs.errors import InputError
 
 

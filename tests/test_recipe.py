@@ -12,7 +12,7 @@ from toys import use_toy_data
 from experiments import finetune_eval, meta_train
 from experiments.common import evaluation_options, initialisations
 from experiments.common.options import NetworkOptions, from_preset
-from experiments.common.presets import PRESETS
+from experiments.configs import PRESETS
 from fscs.cli import finetune, predict
 from fscs.segmentation.segmenter import Segmenter
 

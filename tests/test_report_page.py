@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from skimage.draw import disk
 
-from fscs.segmentation.report_page import Case, _outlines, curve, write_page
+from fscs.segmentation.report import Case, _outlines
+from experiments.study.tables import curve
+from fscs.segmentation.report_page import write_page
 
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'chrome'))), None)
 

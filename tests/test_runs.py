@@ -10,7 +10,8 @@ import pytest
 
 from fscs.errors import InputError
 from fscs.io import workdirs as runs
-from fscs.io.workdirs import CONFIG_FILE, opened_workdir, require_not_shorter
+from fscs.io.workdirs import CONFIG_FILE, opened_workdir
+from experiments.common.runs import require_not_shorter
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,9 @@ from tiny_segmenter import WIDTHS, tiny_segmenter
 
 from fscs.errors import InputError
 from fscs.segmentation import segmenter as module
-from fscs.segmentation import tiles
-from fscs.segmentation.segmenter import Segmenter, predict_grey
+from fscs.segmentation.tiling import tiles
+from fscs.segmentation.segmenter import Segmenter
+from fscs.segmentation.prediction import predict_grey
 
 
 def noise(shape):

@@ -7,7 +7,7 @@ from skimage.filters import threshold_otsu
 
 from fscs.data.synthetic import simulate
 from fscs.errors import InputError
-from fscs.typing import ImageSet
+from fscs.data.image_sets import ImageSet
 
 CODES = ('B5', 'B39', 'ssTEM', 'EM', 'TNBC')
 SHAPE = (260, 348)

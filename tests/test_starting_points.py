@@ -6,10 +6,10 @@ import pytest
 
 import fscs
 from experiments import ship
-from experiments.common.presets import PRESETS
+from experiments.configs import PRESETS
 from fscs.errors import InputError
-from fscs.io import initialisations as starting_points
-from fscs.io.initialisations import widths_of
+from fscs.io import initialisations as initialisations
+from fscs.models.factory import widths_of
 from fscs.io.starting import load_start
 from fscs.models import init_params, make_model
 
@@ -22,7 +22,7 @@ def test_the_shipped_initialisation_is_the_recipes_network_in_under_two_megabyte
   wanted = jax.eval_shape(lambda: init_params(make_model('deep_unet'), jax.random.key(0)))
   shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), initialisation.params)
   assert shapes == jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), wanted)
-  path = starting_points.resources.files('fscs') / starting_points.SHIPPED
+  path = initialisations.resources.files('fscs') / initialisations.SHIPPED
   assert path.stat().st_size < 2e6
 
 
@@ -32,13 +32,13 @@ def test_what_is_shipped_is_what_was_trained_but_for_half_precision(tmp_path, mo
   fscs.save_init(tmp_path / 'run', params, {'architecture': 'unet', 'diameter_range': (31.0, 40.0)})
   monkeypatch.setattr(ship.fscs, '__file__', str(tmp_path / '__init__.py'))
   ship.main(ship.Config(str(tmp_path / 'run')))
-  monkeypatch.setattr(starting_points.resources, 'files', lambda _: tmp_path)
+  monkeypatch.setattr(initialisations.resources, 'files', lambda _: tmp_path)
   found = fscs.pretrained()
   assert (found.architecture, found.widths, found.diameter_range) == ('unet', (4, 4, 8), (31, 40))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), found.params, params
   )
-  (tmp_path / starting_points.SHIPPED).unlink()
+  (tmp_path / initialisations.SHIPPED).unlink()
   with pytest.raises(InputError, match='has no pretrained initialisation: give --init'):
     fscs.pretrained()
 

@@ -30,7 +30,7 @@ from experiments.study.cells import Cell
 from experiments.study.contestants import COLOURED, CONTESTANTS, FOLLOWED, OURS, TRAININGS
 from experiments.study.protocols import PROTOCOLS, tuning_of
 from experiments.study.targets import Split, Target
-from fscs.data.preprocessing import GreySet
+from fscs.data.image_sets import GreySet
 from fscs.data.support_sets import random_selections
 from fscs.errors import InputError
 from fscs.segmentation.instances import Splitting, usual_splitting

@@ -27,7 +27,7 @@ from experiments.study import (
 from experiments.study.contestants import COMPARED, CONTESTANTS, FOLLOWED, OURS
 from experiments.study.document import Table
 from experiments.study.targets import Target
-from fscs.data.preprocessing import GreySet
+from fscs.data.image_sets import GreySet
 from fscs.errors import InputError
 
 

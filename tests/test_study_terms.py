@@ -8,7 +8,7 @@ import json
 import pytest
 from study_results import keep, result
 
-from experiments.common.presets import PRESETS
+from experiments.configs import PRESETS
 from experiments.study import archive, cells, copies, networks, protocols, terms
 from experiments.study.contestants import CONTESTANTS, OURS
 from experiments.study.protocols import PROTOCOLS

@@ -19,13 +19,17 @@ from fscs import devices
 from fscs import training as supervised
 from fscs.augmentation import augment
 from fscs.data.bank import make_bank
-from fscs.data.preprocessing import crop_corners, prepare, split
-from fscs.data.scaling import resize_set, stretch, typical_thickness
+from fscs.data.crops import crop_corners
+from fscs.data.preprocessing import prepare
+from experiments.study.targets import split
+from fscs.data.scaling import resize_set, typical_thickness
+from fscs.data.intensity import stretch
 from fscs.errors import InputError
 from fscs.losses import bce_dice
 from fscs.models import init_params, make_model, with_affine_norms
 from fscs.optimizers import inner_optimizer
-from fscs.segmentation.prediction import averaged, batch_statistics, make_predict, predict_resized
+from fscs.segmentation.prediction import averaged, batch_statistics, predict_resized
+from experiments.common.finetuning import make_predict
 from fscs.training import (
   STEPS_PER_CALL,
   Recipe,

@@ -4,7 +4,7 @@ import numpy as np
 from skimage.draw import disk
 
 from experiments.common import data
-from fscs.typing import ImageSet
+from fscs.data.image_sets import ImageSet
 
 WIDTHS = {'fcrn': (4, 4, 8, 8), 'unet': (4, 4, 8)}
 

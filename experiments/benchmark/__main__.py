@@ -26,7 +26,7 @@ from experiments.common.options import run
 from experiments.common.results import read_rows, write_table
 from fscs.environment import num_cores, processor, versions
 from fscs.errors import InputError
-from fscs.io.workdirs import write_text
+from fscs.io.atomic import write_text
 from fscs.progress import progress_bar
 
 

@@ -10,14 +10,15 @@ from jax.sharding import Mesh
 
 from experiments.benchmark import jobs
 from experiments.benchmark.jobs import Job
+from experiments.common.finetuning import make_predict
 from fscs.data.bank import make_bank
-from fscs.data.preprocessing import GreySet
+from fscs.data.image_sets import GreySet
 from fscs.devices import over_tasks
 from fscs.io.pytorch import params_from_torch
-from fscs.meta.reptile import InnerLoop, init_state, make_meta_block
+from fscs.meta.inner_loop import InnerLoop
+from fscs.meta.reptile import init_state, make_meta_block
 from fscs.models import make_model
 from fscs.optimizers import inner_optimizer
-from fscs.segmentation.prediction import make_predict
 from fscs.training import Recipe, crop_stream, make_train
 from fscs.typing import Episode, Params
 

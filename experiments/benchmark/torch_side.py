@@ -184,7 +184,7 @@ def finetune(
 
 
 def _corners(masks: np.ndarray, crop_size: int) -> np.ndarray:
-  from fscs.data.preprocessing import crop_corners
+  from fscs.data.crops import crop_corners
 
   return crop_corners(masks, crop_size, (32, 32), 1)
 

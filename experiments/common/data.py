@@ -1,4 +1,4 @@
-"""From options to prepared sets: the same for every command."""
+"""From options to prepared data sets, the same for every command."""
 
 import functools
 import sys
@@ -8,45 +8,61 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.common import own_sources
+from experiments.common import source_folders
 from experiments.common.options import DataOptions
 from fscs.data import datasets
-from fscs.data.preprocessing import FINETUNE_STRIDES, SOURCE_STRIDES, GreySet, prepare, split
+from fscs.data.image_sets import GreySet, ImageSet
+from fscs.data.preprocessing import prepare, select_images
 from fscs.errors import InputError
-from fscs.typing import ImageSet
 
-VALIDATION_SHARE = 10  # one image in so many of a source is held out for validation
+VALIDATION_SHARE = 10  # one image in so many of a source is held out
+
+# Distance between crops at full resolution in (rows, columns), as published.
+SOURCE_STRIDES = {
+  'B5': (140, 140),
+  'B39': (55, 55),
+  'EM': (85, 85),
+  'TNBC': (20, 20),
+  'ssTEM': (32, 32),
+}
+FINETUNE_STRIDES = {
+  'B5': (30, 30),
+  'B39': (50, 26),
+  'EM': (30, 30),
+  'TNBC': (28, 28),
+  'ssTEM': (30, 30),
+}
 
 
 class Loaded(NamedTuple):
-  """A data set, prepared."""
+  """A prepared data set."""
 
   grey_set: GreySet
   fingerprint: str  # of its files
-  objects: list[np.ndarray] | None = None  # (H, W) labels of its images, where they are own ones
+  objects: list[np.ndarray] | None = None  # (H, W) labels of its images, of folders only
 
 
 def load_set(code: str, options: DataOptions) -> ImageSet:
-  """One of the published data sets, real or simulated, as it is on disk."""
-  sys.stderr.write(f'data: {code} ({options.data})\n')  # in one piece, as sets load at once
+  """A published data set, real or simulated, as it is on disk."""
+  sys.stderr.write(f'data: {code} ({options.data})\n')  # one write, as sets load in threads
   if options.data == 'simulated':
-    return _simulated(code, options.simulated_images, options.data_seed)
+    return _simulated(code, options.simulated_images or 1, options.data_seed)
   return datasets.load(code, data_dir=options.data_dir, raw_dir=options.raw_dir)
 
 
 @functools.lru_cache(maxsize=2 * len(datasets.CODES))
 def _simulated(code: str, num_images: int, seed: int) -> ImageSet:
-  """Drawn once in a process: a set takes seconds, and commands that call others ask again."""
+  """Cached: drawing a set takes seconds, and commands that call others ask again."""
   from fscs.data.synthetic import simulate
 
   return simulate(code, num_images=num_images, seed=seed)
 
 
 def load_prepared(codes: Sequence[str], options: DataOptions) -> list[Loaded]:
-  """Prepared sets in the order of `codes`, folders of own images among them.
+  """Prepared sets in the order of `codes`, folders of annotated images among them.
 
-  Simulated ones are drawn at once, each in a thread; real ones load in turn, as they may have to be
-  downloaded first, which must be seen and can be interrupted.
+  Simulated sets are drawn in threads. Real ones load in turn, since downloads are shown and can be
+  interrupted.
   """
 
   def load_one(code: str) -> Loaded:
@@ -55,14 +71,16 @@ def load_prepared(codes: Sequence[str], options: DataOptions) -> list[Loaded]:
   with ThreadPoolExecutor() as threads:
     load = threads.map if options.data == 'simulated' else map
     published = load(load_one, [code for code in codes if code in datasets.CODES])
-    return [next(published) if c in datasets.CODES else _load_own(c, options) for c in codes]
+    return [
+      next(published) if code in datasets.CODES else _load_folder(code, options) for code in codes
+    ]
 
 
-def _load_own(folder: str, options: DataOptions) -> Loaded:
+def _load_folder(folder: str, options: DataOptions) -> Loaded:
   sys.stderr.write(f'data: {folder}\n')
-  image_set = own_sources.read(folder, options.crop_size * options.downscale)
+  image_set = source_folders.read_folder(folder, options.crop_size * options.downscale)
   loaded = _prepared(image_set, options)
-  return loaded._replace(objects=own_sources.objects(image_set, options.downscale))
+  return loaded._replace(objects=source_folders.shrunk_labels(image_set, options.downscale))
 
 
 def _prepared(image_set: ImageSet, options: DataOptions) -> Loaded:
@@ -71,21 +89,26 @@ def _prepared(image_set: ImageSet, options: DataOptions) -> Loaded:
 
 
 def hold_out(grey_set: GreySet, seed: int) -> tuple[GreySet, GreySet]:
-  """Split a source by images into the part to train on and the part to validate on (a tenth)."""
+  """Split a source by images: one part to train on, and a tenth to validate on.
+
+  Raises:
+    InputError: there is one image only.
+  """
   if len(grey_set.images) < 2:
     raise InputError(
-      f'{grey_set.code}: 1 image is there, and a source needs two at least, one of them to validate'
-      ' on: add images (to --raw-dir, if it is published), or leave it out of --sources'
+      f'{grey_set.code}: found 1 image, and a source needs two at least, one of them to validate'
+      ' on: add images, or leave the source out',
+      arguments=('raw_dir', 'sources'),
     )
   order = np.random.default_rng(seed).permutation(len(grey_set.images))
   num_held_out = max(1, len(order) // VALIDATION_SHARE)
   held_out, kept = np.sort(order[:num_held_out]), np.sort(order[num_held_out:])
-  return split(grey_set, kept), split(grey_set, held_out)
+  return select_images(grey_set, kept), select_images(grey_set, held_out)
 
 
 def source_stride(code: str, downscale: int) -> tuple[int, int]:
   """(rows, columns) between the crops of a source, after shrinking."""
-  return _shrunk(SOURCE_STRIDES.get(code, own_sources.STRIDE), downscale)
+  return _shrunk(SOURCE_STRIDES.get(code, source_folders.STRIDE), downscale)
 
 
 def finetune_stride(code: str, downscale: int) -> tuple[int, int]:

@@ -1,7 +1,6 @@
-"""Pictures of runs: sampled crops, loss curves, IoU over shots, overlays. All are PNG files."""
+"""Pictures of runs as PNG files: sampled crops, loss curves, IoU over shots, overlays."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -9,19 +8,20 @@ import matplotlib
 matplotlib.use('Agg')  # no screen is needed
 
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
 
-from experiments.common.figure_log import read_figures
+from experiments.common.training_log import read_log
+from fscs.io.atomic import atomic_path
 
 TRUTH_COLOUR, PREDICTION_COLOUR = '#ffb000', '#00a8e8'
 
 
 def save(figure: plt.Figure, path: Path, dpi: int = 110) -> None:
   """Write a PNG, whole or not at all, and close the figure."""
-  temporary = path.with_name(f'.{path.stem}.{os.getpid()}.partial.png')
-  figure.savefig(temporary, dpi=dpi)
+  with atomic_path(path) as temporary:
+    figure.savefig(temporary, dpi=dpi)
   plt.close(figure)
-  temporary.replace(path)
 
 
 def draw_outline(axes: plt.Axes, mask: np.ndarray, colour: str) -> None:
@@ -31,7 +31,7 @@ def draw_outline(axes: plt.Axes, mask: np.ndarray, colour: str) -> None:
 
 
 def _plain(name: str) -> str:
-  """A name of the user's that is no formula."""
+  """A name without the dollar signs that would begin a formula."""
   return name.replace('$', r'\$')
 
 
@@ -56,9 +56,9 @@ def draw_crops(
   save(figure, path)
 
 
-def draw_losses(path: Path, figures_path: Path) -> None:
-  """Curves of every source's loss and validation loss over the steps of a figures file."""
-  rows = read_figures(figures_path)
+def draw_losses(path: Path, log: Path) -> None:
+  """Curves of every source's loss and validation loss over the steps of a figures.csv."""
+  rows = read_log(log)
   if not rows:
     return
   figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout='constrained')
@@ -75,24 +75,29 @@ def draw_losses(path: Path, figures_path: Path) -> None:
   save(figure, path)
 
 
-def draw_iou_bars(
-  path: Path, title: str, scores: Mapping[str, Mapping[int, tuple[float, float]]]
-) -> None:
+def draw_iou_bars(path: Path, title: str, scores: pd.DataFrame) -> None:
   """IoU over the number of shots: a bar per initialisation, its deviation as error bar.
 
   Args:
     path: PNG to write.
     title: above the bars.
-    scores: {initialisation: {shots: (mean, standard deviation over selections)}}.
+    scores: columns name, shots, iou_mean and iou_std (NaN for a single support set).
   """
-  shots = sorted({k for by_shots in scores.values() for k in by_shots})
-  figure, axes = plt.subplots(figsize=(1.8 + 1.1 * len(shots) * max(1, len(scores) / 3), 3.8))
-  width = 0.8 / len(scores)
-  for index, (name, by_shots) in enumerate(scores.items()):
-    present = [i for i, k in enumerate(shots) if k in by_shots]
-    means, deviations = zip(*(by_shots[shots[i]] for i in present), strict=True)
-    positions = np.array(present) + (index - (len(scores) - 1) / 2) * width
-    axes.bar(positions, means, width * 0.92, yerr=deviations, capsize=3, label=_plain(name))
+  shots = sorted(scores['shots'].unique())
+  names = list(scores['name'].unique())
+  figure, axes = plt.subplots(figsize=(1.8 + 1.1 * len(shots) * max(1, len(names) / 3), 3.8))
+  width = 0.8 / len(names)
+  for index, name in enumerate(names):
+    of_name = scores[scores['name'] == name]
+    positions = of_name['shots'].map(shots.index) + (index - (len(names) - 1) / 2) * width
+    axes.bar(
+      positions,
+      of_name['iou_mean'],
+      width * 0.92,
+      yerr=of_name['iou_std'].fillna(0.0),
+      capsize=3,
+      label=_plain(name),
+    )
   axes.set(
     xticks=range(len(shots)),
     xticklabels=shots,

@@ -1,4 +1,4 @@
-"""Initialisations to fine-tune: random parameters, or the checkpoint of a training run."""
+"""Initialisations to evaluate: random parameters, or the checkpoint of a training run."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,12 @@ import jax
 import numpy as np
 
 from experiments.common.options import NetworkOptions, make_network
+from experiments.common.runs import has_begun
+from fscs.data.scaling import DiameterRange
 from fscs.errors import InputError
 from fscs.io.checkpoints import Checkpoints, load_init
-from fscs.io.workdirs import CONFIG_FILE, begun, read_config
+from fscs.io.initialisations import diameter_range_of
+from fscs.io.workdirs import CONFIG_FILE, read_config
 from fscs.models import init_params
 from fscs.typing import Params
 
@@ -20,18 +23,19 @@ RANDOM = 'random'
 TRAINING_COMMANDS = ('meta_train', 'pretrain')
 
 
-class Initialisation(NamedTuple):
-  """Parameters to start fine-tuning from."""
+class Candidate(NamedTuple):
+  """An initialisation to evaluate."""
 
   name: str  # 'random-normal-s0', or the name of the folder
   objective: str  # of the training: 'none', 'transfer', one of meta-training's, or 'unknown'
   step: int  # of the checkpoint
   digest: str  # of the parameters, 8 hexadecimal digits
   params: Params
+  diameter_range: DiameterRange | None  # of the objects it learned from; None if unknown
 
 
 def run_of(init: str) -> dict[str, Any] | None:
-  """The configuration of a run's folder; None for 'random' and for folders of `fscs.save_init`.
+  """The configuration of a run; None for 'random' and for folders of `fscs.io.save_init`.
 
   Raises:
     InputError: `init` is none of these.
@@ -49,7 +53,7 @@ def run_of(init: str) -> dict[str, Any] | None:
 
 def load_all(
   inits: Sequence[str], network: NetworkOptions, *, target: str, which: Which
-) -> list[Initialisation]:
+) -> list[Candidate]:
   """Read, or draw, all initialisations; see `load`.
 
   Raises:
@@ -59,17 +63,17 @@ def load_all(
   names = [init.name for init in loaded]
   for name in names:
     if names.count(name) > 1:
-      raise InputError(f'--init has two initialisations named {name}: rename one of their folders')
+      raise InputError(
+        f'two initialisations are named {name}: rename one of their folders', arguments=('init',)
+      )
   return loaded
 
 
-def load(
-  init: str, network: NetworkOptions, *, target: str, which: Which = 'latest'
-) -> Initialisation:
+def load(init: str, network: NetworkOptions, *, target: str, which: Which = 'latest') -> Candidate:
   """Read, or draw, an initialisation.
 
   Args:
-    init: 'random', the workdir of a run, or a folder that `fscs.save_init` wrote.
+    init: 'random', the workdir of a run, or a folder that `fscs.io.save_init` wrote.
     network: the network that is wanted; its seed is that of random parameters.
     target: code of the data set to adapt to; a run must not have learned from it.
     which: checkpoint of a meta-trained run; supervised runs always give their best.
@@ -82,27 +86,34 @@ def load(
   name = Path(init).resolve().name
   if init == RANDOM:
     name = f'{RANDOM}-{network.kernel_init}-s{network.seed}'
-    return Initialisation(name, 'none', 0, _digest(params), params)
+    return Candidate(name, 'none', 0, _digest(params), params, None)
   run = run_of(init)
   if run is None:
     objective, step, (found, metadata) = 'unknown', 0, load_init(init)
     seen, arch = _learned_from(metadata), metadata.get('architecture', network.arch)
+    known = diameter_range_of(metadata)
   else:
     objective, step, found = _read_run(Path(init), run, which)
     seen, arch = _learned_from(run), run['config']['arch']
+    known = diameter_range_of(run['config'])
   if target in seen:
-    raise InputError(f'{init} has learned from {target}: choose another --target or run')
+    raise InputError(
+      f'{init} has learned from {target}: choose another target or run',
+      arguments=('target', 'init'),
+    )
   if arch != network.arch:
-    raise InputError(f'{init} holds another network: {arch}, not {network.arch}: see --arch')
+    raise InputError(
+      f'{init} holds another network: {arch}, not {network.arch}', arguments=('arch',)
+    )
   _check_network(init, found, params, model)
-  return Initialisation(name, objective, step, _digest(found), found)
+  return Candidate(name, objective, step, _digest(found), found, known)
 
 
 def learned_before(start: str | None, workdir: Path) -> dict[str, list[str]]:
-  """A fact of a run that begins from another: the sources of that one, which may be gone later."""
+  """The sources of the run that another begins from, kept since that run may be gone later."""
   if start in (None, RANDOM):
     return {}
-  if begun(workdir):
+  if has_begun(workdir):
     return {name: found for name, found in read_config(workdir).items() if name == 'learned_before'}
   run = run_of(start)
   return {'learned_before': _learned_from(load_init(start)[1] if run is None else run)}
@@ -127,14 +138,15 @@ def _read_run(workdir: Path, run: dict[str, Any], which: Which) -> tuple[str, in
 
 
 def _check_network(init: str, found: Params, wanted: Params, model) -> None:
-  """Every parameter of the network must be there in its shape; batch-norm scales may be besides."""
+  """Raises InputError unless every parameter of the network is there, in its shape."""
   shapes = {jax.tree_util.keystr(p): x.shape for p, x in jax.tree_util.tree_leaves_with_path(found)}
   for path, leaf in jax.tree_util.tree_leaves_with_path(wanted):
     name = jax.tree_util.keystr(path)
     if shapes.get(name) != leaf.shape:
       raise InputError(
         f'{init} holds another network: {name} is {shapes.get(name, "missing")} there and'
-        f' {leaf.shape} in {type(model).__name__} of widths {model.widths}: see --arch and --widths'
+        f' {leaf.shape} in {type(model).__name__} of widths {model.widths}',
+        arguments=('arch', 'widths'),
       )
 
 

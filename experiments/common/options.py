@@ -1,22 +1,17 @@
-"""Options of the commands: frozen dataclasses, filled from a preset, then the command line."""
+"""Options of the commands: frozen dataclasses whose unset fields take the preset's values."""
 
-import contextlib
 import dataclasses
-import io
-import os
-import re
 import sys
-import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NoReturn, TypeVar
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 import jax
 import optax
 import tyro
 
-from experiments.common.presets import PRESETS, Preset
+from experiments.configs import PRESETS, Preset
 from fscs.augmentation import AugmentationName
-from fscs.data.datasets import default_data_dir
+from fscs.cli.console import RESUMES, run_command
 from fscs.data.preprocessing import Protocol
 from fscs.errors import InputError
 from fscs.losses import PixelLossName
@@ -28,94 +23,146 @@ from fscs.optimizers import OptimizerName
 Code = Literal['B5', 'B39', 'ssTEM', 'EM', 'TNBC']
 Schedule = Literal['constant', 'cosine']
 
+_AT_LEAST_0 = (
+  *('seed', 'data_seed', 'alpha', 'beta', 'weight_decay', 'norm_scale', 'finetune_steps'),
+)
+_AT_LEAST_1 = (
+  *('simulated_images', 'downscale', 'crop_size', 'min_foreground', 'meta_epochs', 'task_batch'),
+  *('num_inner_steps', 'num_crops', 'block_epochs', 'pretrain_epochs', 'pretrain_steps'),
+  *('pretrain_batch_size', 'pretrain_block_steps', 'validation_crops', 'finetune_epochs'),
+  *('finetune_batch_size', 'max_test_images', 'at_once', 'test_batch_size'),
+)
+_ABOVE_0 = ('inner_lr', 'meta_lr', 'pretrain_lr', 'finetune_lr')
+_SEEDS = ('seed', 'data_seed')
+_MAX_SEED = 2**32 - 1
+
 
 @dataclasses.dataclass(frozen=True)
-class DataOptions:
+class PresetOptions:
+  """Options of which the preset decides those that are not given."""
+
+  preset: Preset | None = 'paper'
+  """paper (GPU), cpu (two cores), recommended (the initialisations of the product), demo (minutes)
+  or smoke (under one); see experiments/configs."""
+
+  def __post_init__(self) -> None:
+    """Fill in the preset's values, then check all of them.
+
+    Raises:
+      InputError: a number is too small or too large to mean anything.
+    """
+    if self.preset is None:
+      return
+    for field in dataclasses.fields(self):
+      if getattr(self, field.name) is None and field.name in PRESETS[self.preset]:
+        object.__setattr__(self, field.name, PRESETS[self.preset][field.name])
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if value is not None:
+        _check(field.name, value)
+    if isinstance(self, NetworkOptions) and (crop_size := getattr(self, 'crop_size', None)):
+      stride = make_network(self).stride
+      if crop_size % stride:
+        raise InputError(
+          f'crop_size is {crop_size}: {self.arch} needs a multiple of {stride}',
+          arguments=('crop_size',),
+        )
+
+
+def _check(name: str, value: Any) -> None:
+  wrong = ''
+  if name in _AT_LEAST_0 and not value >= 0:
+    wrong = 'at least 0'
+  elif name in _AT_LEAST_1 and not value >= 1:
+    wrong = 'at least 1'
+  elif name in _ABOVE_0 and not value > 0:
+    wrong = 'a number above 0'
+  elif name in _SEEDS and value > _MAX_SEED:
+    wrong = f'at most {_MAX_SEED}'
+  elif name == 'diameter_range' and not 0 < value[0] <= value[1]:
+    wrong = 'two numbers above 0, the smaller one first'
+  if wrong:
+    raise InputError(f'{name} is {value}: expected {wrong}', arguments=(name,))
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions(PresetOptions):
   """Which images, and how they are prepared."""
 
-  preset: Preset = 'paper'
-  """Sizes of everything: paper (GPU), cpu (two cores), recommended (as cpu, a better
-  recipe than the paper's), demo (minutes) or smoke (under one)."""
   data: Literal['real', 'simulated'] = 'real'
-  """Published images, or simulated ones of the same five kinds, made from --data-seed."""
+  """Published images, or simulated ones of the same five kinds."""
   raw_dir: str | None = None
-  """Folder of already downloaded archives or unpacked folders; without it data is downloaded."""
+  """Folder of downloaded archives or unpacked folders; without it data is downloaded."""
   data_dir: str | None = None
-  """Where prepared data is kept; $FSCS_DATA_DIR or ~/.cache/fscs by default."""
+  """Folder for prepared data; $FSCS_DATA_DIR or ~/.cache/fscs by default."""
   data_seed: int = 0
   """Seed of the simulated images."""
-  simulated_images: int = 40
-  """Simulated images per kind."""
+  simulated_images: int | None = None
+  """Simulated images per kind; by default the preset's."""
   protocol: Protocol = 'corrected'
-  """corrected, or paper: with the published code's clipping of 16-bit images at 255."""
-  downscale: int = 1
-  """Whole factor by which images shrink."""
-  crop_size: int = 256
-  """Side of the crops in pixels, after shrinking."""
-  min_foreground: int = 360
-  """Foreground pixels that a crop needs at least."""
+  """corrected, or paper: 16-bit images are clipped at 255, as in the published code."""
+  downscale: int | None = None
+  """Whole factor by which images shrink; by default the preset's."""
+  crop_size: int | None = None
+  """Side of the crops in pixels, after shrinking; by default the preset's."""
+  min_foreground: int | None = None
+  """Least number of foreground pixels in a crop; by default the preset's."""
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkOptions:
   """Which network."""
 
-  arch: Architecture = 'fcrn'
-  """fcrn or unet, the paper's, or deep_unet: a level more and half the channels."""
-  kernel_init: KernelInit = 'normal'
-  """Initial kernels: normal, the paper's N(0, 1), or he."""
+  arch: Architecture | None = None
+  """fcrn or unet, the paper's networks, or deep_unet: one more level, half the channels. By default
+  the preset's."""
+  kernel_init: KernelInit | None = None
+  """Initial kernels: normal, the paper's N(0, 1), or he; by default the preset's."""
   widths: tuple[int, ...] | None = None
-  """Channels of the levels: four for fcrn, two or more for others; the network's own by default."""
+  """Channels of the levels; the network's own by default."""
   lowering: Lowering = 'auto'
-  """How convolutions run: auto chooses what the platform does best."""
+  """How convolutions run; auto chooses what is fastest on the platform."""
   precision: Precision = 'float32'
   """Of convolutions: float32 (multiplied in TF32 on GPUs that can, unless
-  JAX_DEFAULT_MATMUL_PRECISION=highest is set), or bfloat16 for GPUs and TPUs that run it faster."""
+  JAX_DEFAULT_MATMUL_PRECISION=highest is set), or bfloat16."""
   seed: int = 0
   """Seed of initial parameters and of everything drawn."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LearningOptions:
-  """What training minimises, how, and what it does to crops."""
+  """What training minimises, with which optimizer, and how crops are augmented."""
 
-  loss: PixelLossName = 'weighted_bce'
-  """Segmentation loss: the paper's weighted_bce, or bce_dice, which keeps rare foreground small."""
-  optimizer: OptimizerName = 'adam'
-  """The paper's adam, or muon, which needs fewer steps, at ten times the learning rate."""
-  augmentation: AugmentationName = 'none'
-  """Of crops at every step: none, mild (like the images themselves) or strong (other kinds)."""
+  loss: PixelLossName | None = None
+  """Segmentation loss: weighted_bce, the paper's, or bce_dice; by default the preset's."""
+  optimizer: OptimizerName | None = None
+  """adam, the paper's, or muon, which needs fewer steps at ten times the learning rate; by default
+  the preset's."""
+  augmentation: AugmentationName | None = None
+  """Of crops at every step: none or mild; by default the preset's."""
+  weight_decay: float | None = None
+  """Weight decay, added to the gradient; by default the preset's."""
 
 
 def learning_rate(highest: float, schedule: Schedule, num_steps: int) -> optax.ScalarOrSchedule:
-  """Constant, or from its highest value to 0 along half a cosine."""
+  """Constant, or falling to 0 along half a cosine."""
   return highest if schedule == 'constant' else optax.cosine_decay_schedule(highest, num_steps)
 
 
-Config = TypeVar('Config')
-
-
-def from_preset(config_class: type[Config], preset: str) -> Config:
-  """The configuration of a preset: the class's defaults with the preset's values over them."""
-  names = {field.name for field in dataclasses.fields(config_class)}
-  values = {name: value for name, value in PRESETS[preset].items() if name in names}
-  return config_class(preset=preset, **values)
-
-
 def make_network(options: NetworkOptions, **attributes) -> FCRN | UNet:
-  """The network that the options describe, with further attributes of `fscs.make_model`."""
+  """The network of the options, with further attributes of `fscs.models.make_model`."""
   return make_model(
-    options.arch,
+    options.arch or 'fcrn',
     widths=options.widths,
-    kernel_init=options.kernel_init,
+    kernel_init=options.kernel_init or 'normal',
     lowering=options.lowering,
     precision=options.precision,
     **attributes,
   )
 
 
-def warn_without_accelerator(config: DataOptions) -> None:
-  """Say so where the paper's sizes meet a machine without a GPU or TPU."""
+def warn_without_accelerator(config: PresetOptions) -> None:
+  """A note if the paper's sizes meet a machine without a GPU or TPU."""
   if config.preset == 'paper' and jax.default_backend() == 'cpu':
     print(
       'note: no GPU or TPU was found, and --preset=paper would take days on a CPU;'
@@ -124,80 +171,16 @@ def warn_without_accelerator(config: DataOptions) -> None:
     )
 
 
-def preset_defaults(config_class: type[Config]) -> Callable[[Sequence[str]], Config]:
-  """A function from the command line to the configuration of the preset that it names."""
-
-  @dataclasses.dataclass(frozen=True)
-  class Where:
-    preset: Preset = config_class.preset
-
-  def defaults(arguments: Sequence[str]) -> Config:
-    where, _ = tyro.cli(Where, args=arguments, return_unknown_args=True, add_help=False)
-    return from_preset(config_class, where.preset)
-
-  return defaults
+Config = TypeVar('Config')
 
 
 def run(
-  main: Callable[[Config], Any],
-  config_class: type[Config],
-  defaults: Callable[[Sequence[str]], Config] | None = None,
-  interrupted: str = 'the same command goes on from where it was saved last',
+  command: Callable[[Config], Any], config_class: type[Config], interrupted: str = RESUMES
 ) -> None:
-  """Parse the command line over `defaults` (those of --preset if none are given) and run `main`.
-
-  `interrupted` is what to say where the user interrupts it.
-  Whatever a user can mend ends the program with one line and exit status 2: wrong options, an
-  `InputError`, a file that cannot be read or written.
-  """
-  arguments = sys.argv[1:]
-  warnings.showwarning = _show_warning
-  keep_compiled_programs()
+  """Parse the command line and run a command; see `fscs.cli.console.run_command`."""
   try:
-    config = _parse(config_class, arguments, defaults or preset_defaults(config_class), main)
-    main(config)
+    config = tyro.cli(config_class, description=sys.modules[command.__module__].__doc__)
   except InputError as error:
-    _stop(f'error: {error}', 2)
-  except BrokenPipeError:  # the reader of the output has seen enough, as `--help | head` has
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(1) from None
-  except OSError as error:
-    _stop(f'error: {error.filename or "a file"}: {error.strerror or error}', 2)
-  except KeyboardInterrupt:
-    _stop(f'interrupted: {interrupted}', 130)
-
-
-def keep_compiled_programs() -> None:
-  """A command that compiles what an earlier one compiled reads it from disk, in a second."""
-  if jax.config.jax_compilation_cache_dir is None:  # $JAX_COMPILATION_CACHE_DIR comes first
-    jax.config.update('jax_compilation_cache_dir', str(default_data_dir(None) / 'compiled'))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
-
-
-def _parse(config_class, arguments: Sequence[str], defaults, main) -> Any:
-  explanation = io.StringIO()
-  try:
-    with contextlib.redirect_stderr(explanation):
-      return tyro.cli(
-        config_class,
-        args=arguments,
-        default=defaults(arguments),
-        description=sys.modules[main.__module__].__doc__,
-      )
-  except SystemExit as stop:
-    if stop.code in (0, None):
-      raise
-    lines = explanation.getvalue().partition('For full helptext')[0].splitlines()[1:]  # no title
-    text = re.sub(r'[^\x20-\x7e]+', ' ', ' '.join(lines))  # without the box around it
-    raise InputError(' '.join(text.split()).rstrip('- ')) from stop
-
-
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-  """Our own warnings are for the user, in one line; a library's keep saying where they are from."""
-  where = '' if category is UserWarning else f' ({category.__name__}, {filename}:{lineno})'
-  print(f'warning: {message}{where}', file=file or sys.stderr)
-
-
-def _stop(line: str, status: int) -> NoReturn:
-  print(line, file=sys.stderr)
-  raise SystemExit(status) from None
+    print(f'error: {error}', file=sys.stderr)
+    raise SystemExit(2) from None
+  run_command(command, config, interrupted=interrupted)

@@ -1,21 +1,22 @@
-"""Tables of scores: one row per fine-tuning in `results.csv`, means over selections beside it."""
+"""Tables of scores: one row per fine-tuning in results.csv, means over support sets beside it."""
 
-import csv
-import io
 import re
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import pandas as pd
+
 from fscs.errors import InputError
-from fscs.io.workdirs import write_text
+from fscs.io.atomic import write_csv, write_text
 
 RowClass = TypeVar('RowClass', bound=NamedTuple)
 
+SCORES = ('iou', 'dice', 'foreground_accuracy')
+
 
 class Row(NamedTuple):
-  """One initialisation fine-tuned on one selection, scored on the other images."""
+  """One initialisation, fine-tuned on one support set and scored on the other images."""
 
   target: str
   arch: str
@@ -28,7 +29,7 @@ class Row(NamedTuple):
   iou: float  # mean over test images, as are the next two
   dice: float
   foreground_accuracy: float
-  num_steps: int  # of fine-tuning; 0 where no support image has an admissible crop
+  num_steps: int  # of fine-tuning; 0 if no support image has an admissible crop
   num_test_images: int
   seconds: float  # fine-tuning, scoring and drawing, compilation included
 
@@ -38,27 +39,11 @@ class Row(NamedTuple):
     return tuple(self)[: Row._fields.index('iou')]
 
 
-class Summary(NamedTuple):
-  """Mean and standard deviation over selections; the deviation of one selection is 0."""
-
-  target: str
-  arch: str
-  initialisation: str
-  objective: str
-  step: int
-  digest: str
-  shots: int
-  num_selections: int
-  iou_mean: float
-  iou_std: float
-  dice_mean: float
-  dice_std: float
-  foreground_accuracy_mean: float
-  foreground_accuracy_std: float
+KEY = Row._fields[: Row._fields.index('iou')]
 
 
 def read_rows(path: Path, row_class: type[RowClass] = Row) -> list[RowClass]:
-  """Rows of a table that `write_table` wrote, none if it is not there.
+  """Rows of a table that `write_csv` wrote; none if it is not there.
 
   Raises:
     InputError: the file is damaged.
@@ -66,15 +51,19 @@ def read_rows(path: Path, row_class: type[RowClass] = Row) -> list[RowClass]:
   if not path.exists():
     return []
   types = row_class.__annotations__
-  names = row_class._fields
   try:
-    with path.open(newline='') as file:
-      records = list(csv.DictReader(file))
-    return [row_class(**{name: types[name](record[name]) for name in names}) for record in records]
-  except KeyError as error:
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+  except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
+    raise InputError(f'{path} is damaged ({error}): mend it, or remove it to start over') from error
+  missing = [name for name in row_class._fields if name not in table]
+  if missing:
     raise InputError(
-      f'{path} has no column {error}, as an earlier version wrote it: choose another --workdir'
-    ) from error
+      f'{path} has no column {missing[0]}, as an earlier version wrote it: choose another workdir',
+      arguments=('workdir',),
+    )
+  records = table[list(row_class._fields)].to_dict('records')
+  try:
+    return [row_class(**{name: types[name](r[name]) for name in types}) for r in records]
   except (ValueError, TypeError) as error:
     raise InputError(f'{path} is damaged ({error}): mend it, or remove it to start over') from error
 
@@ -83,14 +72,19 @@ def shard_of(shard: str | None) -> tuple[int, int]:
   """(i, n) of 'i/n', counted from 1; (1, 1) for None.
 
   Raises:
-    InputError: it is none.
+    InputError: it is of another form.
+
+  >>> shard_of('2/4')
+  (2, 4)
   """
   match = re.fullmatch(r'(\d+)/(\d+)', '1/1' if shard is None else shard)
   if match:
     index, count = int(match[1]), int(match[2])
     if 1 <= index <= count:
       return index, count
-  raise InputError(f'--shard is {shard}: i/n with i from 1 to n is expected, such as 1/4')
+  raise InputError(
+    f'shard is {shard}: expected i/n with i from 1 to n, such as 1/4', arguments=('shard',)
+  )
 
 
 def table_path(workdir: Path, shard: str | None) -> Path:
@@ -109,56 +103,44 @@ def read_all(workdir: Path) -> list[Row]:
   return list({row.key: row for row in rows}.values())
 
 
-def write_table(path: Path, rows: Sequence[NamedTuple], fields: Sequence[str]) -> None:
-  """Write rows as CSV, whole or not at all."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(fields)
-  writer.writerows([[f'{v:.6g}' if isinstance(v, float) else v for v in row] for row in rows])
-  write_text(path, text.getvalue())
+def write_summary(workdir: Path, rows: Sequence[Row], title: str) -> pd.DataFrame:
+  """Write summary.csv and summary.md: means and standard deviations over support sets.
 
-
-def summarise(rows: Iterable[Row]) -> list[Summary]:
-  """Means over selections, in the order in which the experiments first appear."""
-  groups: dict[tuple, list[Row]] = {}
-  for row in rows:
-    groups.setdefault(row.key[:-1], []).append(row)
-  summaries = []
-  for key, group in groups.items():
-    figures = []
-    for name in ('iou', 'dice', 'foreground_accuracy'):
-      values = [getattr(row, name) for row in group]
-      figures += [statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0]
-    summaries.append(Summary(*key, len(group), *figures))
-  return summaries
-
-
-def by_initialisation(
-  summaries: Iterable[Summary],
-) -> dict[str, dict[int, tuple[float, float]]]:
-  """{initialisation: {shots: (mean IoU, standard deviation)}}.
-
-  Where several checkpoints of one name were evaluated, the step and digest tell them apart.
+  Returns:
+    The mean IoU and its deviation, with a row per initialisation and number of shots.
   """
-  summaries = list(summaries)
-  versions: dict[str, set] = {}
-  for s in summaries:
-    versions.setdefault(s.initialisation, set()).add((s.step, s.digest))
-  table: dict[str, dict[int, tuple[float, float]]] = {}
-  for s in summaries:
-    several = len(versions[s.initialisation]) > 1
-    name = f'{s.initialisation}, step {s.step} ({s.digest})' if several else s.initialisation
-    table.setdefault(name, {})[s.shots] = (s.iou_mean, s.iou_std)
-  return table
+  table = pd.DataFrame(rows, columns=list(Row._fields))
+  groups = table.groupby(list(KEY[:-1]), sort=False)
+  summary = groups[list(SCORES)].agg(['mean', 'std'])
+  summary.columns = [f'{score}_{statistic}' for score, statistic in summary.columns]
+  summary.insert(0, 'num_selections', groups.size())
+  summary = summary.reset_index()
+  values = summary.astype(object).where(summary.notna(), '')  # no deviation of a single support set
+  write_csv(workdir / 'summary.csv', values.values.tolist(), list(summary.columns))
+  summary['name'] = _unique_names(summary)
+  text = '{:.3f}'.format
+  summary['cell'] = [
+    text(mean) if pd.isna(std) else f'{text(mean)} ± {text(std)}'
+    for mean, std in zip(summary['iou_mean'], summary['iou_std'], strict=True)
+  ]
+  page = summary.pivot(index='name', columns='shots', values='cell').fillna('')
+  page = page.reindex(summary['name'].unique())
+  page.columns = [f'K = {shots}' for shots in page.columns]
+  page.index.name = 'initialisation'
+  caption = 'Foreground IoU, mean ± standard deviation over support sets.'
+  write_text(workdir / 'summary.md', f'# {title}\n\n{caption}\n\n{page.to_markdown()}\n')
+  return summary[['name', 'shots', 'iou_mean', 'iou_std']]
 
 
-def markdown(title: str, table: Mapping[str, Mapping[int, tuple[float, float]]]) -> str:
-  """A table of mean IoU and deviation, a line per initialisation and a column per shots."""
-  shots = sorted({k for by_shots in table.values() for k in by_shots})
-  lines = [f'# {title}', '', 'Foreground IoU, mean ± standard deviation over selections.', '']
-  lines += ['| initialisation | ' + ' | '.join(f'K = {k}' for k in shots) + ' |']
-  lines += ['|---|' + '---|' * len(shots)]
-  for name, by_shots in table.items():
-    cells = [f'{by_shots[k][0]:.3f} ± {by_shots[k][1]:.3f}' if k in by_shots else '' for k in shots]
-    lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
-  return '\n'.join(lines) + '\n'
+def _unique_names(summary: pd.DataFrame) -> pd.Series:
+  """Names of the initialisations, with step and digest if several checkpoints share a name."""
+  versions = summary.groupby('initialisation')['digest'].transform('nunique')
+  detailed = (
+    summary['initialisation']
+    + ', step '
+    + summary['step'].astype(str)
+    + ' ('
+    + summary['digest']
+    + ')'
+  )
+  return summary['initialisation'].where(versions == 1, detailed)

@@ -1,4 +1,4 @@
-"""What both ways of training on sources share: their options, their images, their pictures."""
+"""Sources of both ways of training: options, images, pictures."""
 
 import dataclasses
 from pathlib import Path
@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from skimage.measure import label
 
-from experiments.common import data, figures, own_sources
+from experiments.common import data, figures, source_folders
 from experiments.common.data import Loaded
 from experiments.common.options import Code
 from fscs.data.bank import Bank, make_bank, sample_crops
@@ -32,14 +32,13 @@ class SourceOptions:
   """Which data sets to learn from."""
 
   target: Code | Literal['none'] = 'B5'
-  """The data set that is left out, to adapt to later; none where that is to own images."""
+  """The data set that is left out, to adapt to later; none to leave out none."""
   sources: tuple[str, ...] = ()
-  """Data sets to learn from: B5, B39, ssTEM, EM, TNBC, or folders of your own annotated images, in
-  which masks lie beside the images or all are in images/ and masks/. By default the published ones
-  but the target."""
+  """Data sets to learn from: B5, B39, ssTEM, EM, TNBC, or folders of annotated images, with masks
+  beside the images or in images/ and masks/. By default the published ones but the target."""
   diameter_range: tuple[float, float] | None = None
-  """Sources are resized where their objects are typically narrower or wider than these, in pixels;
-  they stay as they are by default."""
+  """Resize sources whose typical objects are narrower or wider than these, in pixels; by default
+  the preset's (none in paper)."""
 
 
 class Sources(NamedTuple):
@@ -48,7 +47,7 @@ class Sources(NamedTuple):
   training: Bank
   validation: Bank
   fingerprints: dict[str, str]  # of the files, by name
-  diameter_range: DiameterRange  # of the objects to expect, see `own_images.choose_scale`
+  diameter_range: DiameterRange  # of the objects learned from, see `fscs.data.choose_scale`
 
   @property
   def names(self) -> tuple[str, ...]:
@@ -70,28 +69,32 @@ def codes_of(config: SourceOptions) -> tuple[str, ...]:
   codes = config.sources or tuple(code for code in CODES if code != config.target)
   if config.target in codes and config.target != NO_TARGET:
     raise InputError(
-      f'--sources has {config.target}, which is the --target: an initialisation must not have'
-      ' seen its target'
+      f'the sources have {config.target}, which is the target: an initialisation must not have'
+      ' seen its target',
+      arguments=('sources', 'target'),
     )
   folders = [code for code in codes if code not in CODES]
   for folder in folders:
     if not Path(folder).is_dir():
       raise InputError(
-        f'--sources has {folder}: one of {" ".join(CODES)}, or a folder of annotated images, is'
-        ' expected'
+        f'source {folder}: expected one of {" ".join(CODES)}, or a folder of annotated images',
+        arguments=('sources',),
       )
-    if own_sources.name_of(folder) in CODES:
-      raise InputError(f'--sources has {folder}: a published data set has that name; rename it')
+    if source_folders.name_of(folder) in CODES:
+      raise InputError(
+        f'source {folder}: a published data set has that name; rename it', arguments=('sources',)
+      )
   named: dict[str, list[str]] = {}
   for code in codes:
-    named.setdefault(own_sources.name_of(code) if code in folders else code, []).append(code)
+    named.setdefault(source_folders.name_of(code) if code in folders else code, []).append(code)
   for name, same in named.items():
     if len(same) > 1 and len(set(same)) == 1:
-      raise InputError(f'--sources has {same[0]} twice')
+      raise InputError(f'source {same[0]} is given twice', arguments=('sources',))
     if len(same) > 1:
       raise InputError(
-        f'--sources has {" and ".join(same)}, which are of one name, {name}: rename one of them, or'
-        ' leave it out'
+        f'sources {" and ".join(same)} have the same name, {name}: rename one of them, or leave it'
+        ' out',
+        arguments=('sources',),
       )
   return codes
 
@@ -104,8 +107,11 @@ def load(config, codes: tuple[str, ...]) -> Sources:
   objects = [_objects(one) for one in loaded]
   for code, labels in zip(codes, objects, strict=True):
     if not any(image.any() for image in labels):
-      raise InputError(f'{code}: no foreground is left: choose a smaller --downscale')
-  found = config.diameter_range or 2 * (float(np.median(list(map(typical_diameter, objects)))),)
+      raise InputError(
+        f'{code}: no foreground is left: shrink the images less', arguments=('downscale',)
+      )
+  typical = float(np.median([typical_diameter(labels) for labels in objects]))
+  found = config.diameter_range or (typical, typical)
   strides = [data.source_stride(code, config.downscale) for code in codes]
   if config.diameter_range is not None:
     scales = [choose_scale(labels, found) for labels in objects]
@@ -122,13 +128,13 @@ def load(config, codes: tuple[str, ...]) -> Sources:
         sets, crop_size=config.crop_size, strides=strides, min_foreground=config.min_foreground
       )
     except InputError as error:
-      raise InputError(f'images for {purpose}: {error}') from error
+      raise InputError(f'images for {purpose}: {error}', arguments=error.arguments) from error
     banks.append(bank)
   return Sources(*banks, fingerprints, found)
 
 
 def _objects(loaded: Loaded) -> list[np.ndarray]:
-  """The objects of a few images of a source, (H, W) labels each; regions, of published ones."""
+  """Objects of a few images of a source, (H, W) labels each; of published sets, components."""
   masks = loaded.grey_set.masks
   chosen = sorted(set(np.linspace(0, len(masks) - 1, IMAGES_MEASURED).astype(int)))
   if loaded.objects is not None:

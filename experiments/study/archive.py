@@ -17,7 +17,7 @@ from experiments.study.cells import Cell, Result
 from experiments.study.contestants import CONTESTANTS
 from experiments.study.protocols import PROTOCOLS
 from fscs.errors import InputError
-from fscs.io.workdirs import write_text
+from fscs.io.atomic import write_text
 
 
 def pack(workdir: Path, results: Mapping[protocols.Name, Iterable[Result]], path: Path) -> None:

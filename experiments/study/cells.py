@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fscs.errors import InputError
-from fscs.io.workdirs import write_text
+from fscs.io.atomic import write_text
 
 FOLDER = 'cells'
 

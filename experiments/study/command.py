@@ -17,16 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.common.options import Code, DataOptions, keep_compiled_programs
+from experiments.common.options import Code, DataOptions
 from experiments.common.results import shard_of
-from experiments.common.selection_files import PAPER, choose_selections
+from experiments.common.runs import RUNS
+from experiments.common.support_set_files import PAPER, choose_selections
 from experiments.study import archive, cells, copies, predicted, protocols, targets, terms
 from experiments.study.cells import Cell
 from experiments.study.contestants import COLOUR_TARGETS, CONTESTANTS, FOLLOWED
 from experiments.study.protocols import PROTOCOLS, Protocol
 from experiments.study.rounds import do_cell
+from fscs.compilation import keep_compiled_programs
 from fscs.errors import InputError
-from fscs.io.workdirs import RUNS
 from fscs.progress import progress_bar
 
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from experiments.common.options import Schedule
-from experiments.common.presets import PRESETS
+from experiments.configs import PRESETS
 from fscs.augmentation import AugmentationName
 from fscs.data.scaling import DiameterRange
 from fscs.losses import PixelLossName
 from fscs.models import Architecture, KernelInit
 from fscs.optimizers import OptimizerName
-from fscs.segmentation.prediction import Orientations
+from fscs.segmentation.config import Orientations
 
 Threshold = Literal['half', 'annotated']
 

@@ -11,7 +11,7 @@ from experiments.study.contestants import CONTESTANTS
 from fscs.data import datasets
 from fscs.data.datasets import CODES
 from fscs.errors import InputError
-from fscs.io.workdirs import write_text
+from fscs.io.atomic import write_text
 
 FILE = 'copies.json'
 

@@ -11,8 +11,13 @@ import numpy as np
 from experiments import meta_train, pretrain
 from experiments.common import initialisations
 from experiments.common.data import finetune_stride
-from experiments.common.finetuning import Adapted, FineTuning, make_finetune, predict_adapted
-from experiments.common.initialisations import Initialisation
+from experiments.common.finetuning import (
+  Adapted,
+  FineTuning,
+  make_finetune,
+  make_predict,
+  predict_adapted,
+)
 from experiments.common.options import (
   DataOptions,
   NetworkOptions,
@@ -25,13 +30,13 @@ from experiments.study.contestants import CONTESTANTS, TRAININGS
 from experiments.study.protocols import Protocol, tuning_of
 from fscs.augmentation import make_augment
 from fscs.data.datasets import CODES
-from fscs.data.preprocessing import GreySet
+from fscs.data.image_sets import GreySet
 from fscs.errors import InputError
+from fscs.io.initialisations import Initialisation
 from fscs.io.workdirs import read_config, require_config
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import FCRN, UNet, with_affine_norms
 from fscs.optimizers import inner_optimizer
-from fscs.segmentation.prediction import make_predict
 from fscs.typing import Params
 
 _COMMANDS = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.study.cells import Cell
 from fscs.errors import InputError
-from fscs.io.workdirs import write_bytes
+from fscs.io.atomic import write_bytes
 
 PUBLISHED = 'predictions.zip'  # beside the results.jsonl that they belong to
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal, NamedTuple
 
 from experiments.common.options import Code, DataOptions, from_preset
-from experiments.common.presets import PRESETS
+from experiments.configs import PRESETS
 from experiments.study.contestants import COLOURED, COMPARED, CONTESTANTS, OURS, VARIANTS, Tuning
 
 Name = Literal['cpu-small', 'rehearsal', 'paper', 'smoke']

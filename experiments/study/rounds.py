@@ -11,7 +11,6 @@ import numpy as np
 
 from experiments.common import thresholds
 from experiments.common.baselines import BASELINES
-from experiments.common.initialisations import Initialisation
 from experiments.common.options import DataOptions
 from experiments.study import cells, networks, targets
 from experiments.study.cells import Cell, Result
@@ -23,6 +22,7 @@ from fscs.data import preprocessing
 from fscs.data.support_sets import Selections
 from fscs.environment import machine
 from fscs.errors import InputError
+from fscs.io.initialisations import Initialisation
 from fscs.metrics import objects as instances
 from fscs.segmentation.instances import find_objects, usual_splitting
 from fscs.typing import Params

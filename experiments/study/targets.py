@@ -10,8 +10,10 @@ from experiments.common import data
 from experiments.common.options import DataOptions
 from experiments.study.protocols import PROTOCOLS, REPORTED, Protocol
 from fscs.data.channels import choose, weighted
-from fscs.data.preprocessing import GreySet, prepare, shrink
-from fscs.data.scaling import rescale_labels, stretch
+from fscs.data.image_sets import GreySet
+from fscs.data.intensity import stretch
+from fscs.data.preprocessing import prepare, shrink
+from fscs.data.scaling import rescale_labels
 from fscs.data.support_sets import Selections, support_indices, support_names
 from fscs.errors import InputError
 

@@ -11,7 +11,8 @@ from experiments.study import cells, networks, protocols
 from experiments.study.contestants import CONTESTANTS, TRAININGS, Tuning
 from experiments.study.protocols import PROTOCOLS
 from fscs.errors import InputError
-from fscs.io.workdirs import PLACES, write_text
+from fscs.io.atomic import write_text
+from fscs.io.workdirs import PLACES
 
 FOLDER = 'terms'
 VERSION = 1  # to be raised where code, and no option, changes what comes out

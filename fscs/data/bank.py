@@ -1,8 +1,8 @@
-"""Banks of images on the device, and episodes drawn from them inside jit.
+"""Banks: the images of all sources on the device, from which crops are cut inside jit.
 
-All sources lie in one flat array of pixels, whatever the sizes of their images; a table says where
-each admissible crop begins and how long its image's rows are. So one dynamic index names a source,
-and drawing crops is the same code for one task, for `vmap` and for `lax.map`.
+All images lie in one flat array of pixels, whatever their sizes. A table says where each admissible
+crop begins and how long the rows of its image are. One dynamic index then names a source, and the
+same code cuts crops for one task, under `vmap` and in loops.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fscs.data.preprocessing import GreySet, crop_corners
+from fscs.data.crops import crop_corners
+from fscs.data.image_sets import GreySet
+from fscs.data.intensity import normalise
 from fscs.errors import InputError
-from fscs.typing import Episode
 
 
 class Bank(NamedTuple):
@@ -23,9 +24,9 @@ class Bank(NamedTuple):
   pixels: jax.Array  # (P,) uint8: grey values of all images, row by row
   masks: jax.Array  # (P,) uint8 in {0, 1}
   corner: jax.Array  # (C,) int32: index into pixels of the crop's upper left pixel
-  pitch: jax.Array  # (C,) int32: length of a row of the crop's image
-  first: jax.Array  # (S,) int32: the source's first crop
-  count: jax.Array  # (S,) int32: how many crops it has
+  pitch: jax.Array  # (C,) int32: row length of the crop's image
+  first: jax.Array  # (S,) int32: number of the source's first crop
+  count: jax.Array  # (S,) int32: number of its crops
 
 
 def make_bank(
@@ -35,13 +36,13 @@ def make_bank(
   strides: Sequence[tuple[int, int]],
   min_foreground: int,
 ) -> Bank:
-  """Put the sets on the device, one source each, with tables of their admissible crops.
+  """A bank of the sets, one source each.
 
   Args:
     grey_sets: the sources.
     crop_size: side of the crops in pixels.
     strides: (rows, columns) between crops, one pair per source.
-    min_foreground: foreground pixels that a crop needs at least.
+    min_foreground: least number of foreground pixels in a crop.
 
   Raises:
     InputError: a source has no admissible crop, or crops are larger than its images.
@@ -51,91 +52,97 @@ def make_bank(
     try:
       table = crop_corners(grey_set.masks, crop_size, stride, min_foreground)
     except InputError as error:
-      raise InputError(f'{grey_set.code}: {error}') from error
+      raise InputError(f'{grey_set.code}: {error}', arguments=error.arguments) from error
     if not len(table):
       raise InputError(
         f'{grey_set.code}: no crop of {crop_size} x {crop_size} pixels has {min_foreground}'
-        ' foreground pixels: lower --min-foreground'
+        ' foreground pixels: lower min_foreground',
+        arguments=('min_foreground',),
       )
     tables.append(table)
-  return bank_of(grey_sets, tables)
+  return bank_from_corners(grey_sets, tables)
 
 
-def bank_of(grey_sets: Sequence[GreySet], tables: Sequence[np.ndarray]) -> Bank:
-  """Put the sets on the device, one source each, with a table (C, 3) of crops for each.
+def bank_from_corners(grey_sets: Sequence[GreySet], corners: Sequence[np.ndarray]) -> Bank:
+  """A bank of the sets, one source each, with the crops given.
+
+  Args:
+    grey_sets: the sources.
+    corners: (C, 3) image, row, column of the crops of each source.
 
   Raises:
-    InputError: the sets are too large.
+    InputError: the sources have 2**31 pixels or more.
   """
-  offset, corners, pitches, counts = 0, [], [], []
-  for grey_set, table in zip(grey_sets, tables, strict=True):
+  offset, starts, pitches, counts = 0, [], [], []
+  for grey_set, table in zip(grey_sets, corners, strict=True):
     _, height, width = grey_set.masks.shape
     image, row, column = table.T.astype(np.int64)
-    corners.append(offset + (image * height + row) * width + column)
+    starts.append(offset + (image * height + row) * width + column)
     pitches.append(np.full(len(table), width))
     counts.append(len(table))
     offset += grey_set.masks.size
   if offset > np.iinfo(np.int32).max:
-    raise InputError(f'the sources have {offset:,} pixels, more than 2**31: raise --downscale')
+    raise InputError(
+      f'the sources have {offset:,} pixels, more than 2**31: shrink the images',
+      arguments=('downscale',),
+    )
   counts = np.array(counts)
   return Bank(
     pixels=jnp.asarray(np.concatenate([s.images.ravel() for s in grey_sets])),
     masks=jnp.asarray(np.concatenate([s.masks.ravel() for s in grey_sets])),
-    corner=jnp.asarray(np.concatenate(corners), jnp.int32),
+    corner=jnp.asarray(np.concatenate(starts), jnp.int32),
     pitch=jnp.asarray(np.concatenate(pitches), jnp.int32),
     first=jnp.asarray(counts.cumsum() - counts, jnp.int32),
     count=jnp.asarray(counts, jnp.int32),
   )
 
 
-def normalise(pixels: jax.Array) -> jax.Array:
-  """uint8 grey values to float32 in [-1, 1]: (x / 255 - 0.5) / 0.5."""
-  return pixels.astype(jnp.float32) / 127.5 - 1.0
+def pad_bank(bank: Bank) -> Bank:
+  """The bank with every array padded to a power of two, so that similar banks share programs."""
+
+  def pad(array: jax.Array) -> jax.Array:
+    size = 1 << max(len(array) - 1, 0).bit_length()
+    return jnp.pad(array, (0, size - len(array)))
+
+  return jax.tree.map(pad, bank)
 
 
 def take_crops(bank: Bank, crops: jax.Array, crop_size: int) -> tuple[jax.Array, jax.Array]:
-  """Crops of the table by number.
+  """Crops by their numbers.
 
   Args:
     bank: the images.
     crops: (B,) int32, rows of the bank's table.
-    crop_size: side of the crops; the one the bank was made for.
+    crop_size: side of the crops, as the bank was made for.
 
   Returns:
-    images (B, crop_size, crop_size, 1) float32 in [-1, 1] and masks alike in {0, 1}.
+    images (B, crop_size, crop_size, 1) float32 in [-1, 1], and masks of that shape in {0, 1}.
   """
   starts = bank.corner[crops][:, None] + bank.pitch[crops][:, None] * jnp.arange(crop_size)
 
-  def rows_of(flat: jax.Array) -> jax.Array:
-    row = lambda start: jax.lax.dynamic_slice(flat, (start,), (crop_size,))  # noqa: E731
+  def cut(flat: jax.Array) -> jax.Array:
+    def row(start: jax.Array) -> jax.Array:
+      return jax.lax.dynamic_slice(flat, (start,), (crop_size,))
+
     return jax.vmap(jax.vmap(row))(starts)[..., None]
 
-  return normalise(rows_of(bank.pixels)), rows_of(bank.masks).astype(jnp.float32)
+  return normalise(cut(bank.pixels)), cut(bank.masks).astype(jnp.float32)
 
 
 def sample_crops(
   key: jax.Array, bank: Bank, source: jax.Array, num_crops: int, crop_size: int
 ) -> tuple[jax.Array, jax.Array]:
-  """`num_crops` crops of one source, drawn uniformly with replacement; shapes as `take_crops`."""
+  """Crops of one source, drawn uniformly with replacement.
+
+  Args:
+    key: random key.
+    bank: the images.
+    source: number of the source; may be traced.
+    num_crops: crops to draw.
+    crop_size: side of the crops, as the bank was made for.
+
+  Returns:
+    images and masks, as `take_crops`.
+  """
   number = jax.random.randint(key, (num_crops,), 0, bank.count[source])
   return take_crops(bank, bank.first[source] + number, crop_size)
-
-
-def sample_episode(
-  key: jax.Array, bank: Bank, source: jax.Array, *, num_crops: int, crop_size: int
-) -> Episode:
-  """An episode of one source, with crops of two other sources, drawn independently, beside it.
-
-  The two may coincide but are never `source` itself, unless the bank has no other.
-  """
-  own_key, *other_keys = jax.random.split(key, 3)
-  images, masks = sample_crops(own_key, bank, source, num_crops, crop_size)
-
-  def crops_of_another(key: jax.Array) -> jax.Array:
-    num_sources = bank.first.shape[0]
-    source_key, crop_key = jax.random.split(key)
-    shift = jax.random.randint(source_key, (), 1, max(num_sources, 2))
-    other = (source + shift) % num_sources
-    return sample_crops(crop_key, bank, other, num_crops, crop_size)[0]
-
-  return Episode(images, masks, *map(crops_of_another, other_keys))

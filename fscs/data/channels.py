@@ -1,8 +1,8 @@
-"""One value per pixel of an image with several channels. NumPy only.
+"""From several channels to one grey value per pixel.
 
-Colours tell stained nuclei from pink tissue that is as dark, which no single channel and no luma
-does. Which weighted sum of the channels tells best is learned from the annotated images, in closed
-form.
+In colour images a single channel, or the luma, may not separate objects from background: stained
+nuclei can be as dark as the tissue around them. The weighted sum of the channels that separates
+them best is learned from the annotated pixels by linear discriminant analysis.
 """
 
 from collections.abc import Sequence
@@ -13,120 +13,130 @@ import numpy as np
 
 from fscs.errors import InputError
 
-Weights = tuple[float, ...]  # of the channels, their absolute values sum to 1
-Channel = int | Weights | None  # one of them, a weighted sum, or None: luma of colours
-Choice = int | Sequence[float] | Literal['learned', 'luma']  # see `choose`
+Weights = tuple[float, ...]  # one per channel; their absolute values sum to 1
+Channel = int | Weights | None  # a channel, a weighted sum of all, or None: the luma of RGB
+ChannelChoice = int | Sequence[float] | Literal['learned', 'luma']  # see `choose_channel`
 
-# ITU-R BT.601 weights of red, green and blue.
-LUMA = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 
-LEAST_GAIN = 1.2  # in Fisher's criterion, over what is taken without learning
-LEAST_CRITERION = 0.25  # below, the means differ by less than half a standard deviation
-SHRINKAGE = 0.01  # of the covariance towards a multiple of the identity
-MAX_PIXELS = 1_000_000  # per image, that are learned from
+MIN_GAIN = 1.2  # in Fisher's criterion, over the channel that is taken without learning
+MIN_CRITERION = 0.25  # at this value the class means are half a standard deviation apart
+SHRINKAGE = 0.01  # of the covariance matrix; keeps nearly equal channels from being subtracted
+MAX_PIXELS = 1_000_000  # per image
 
 
-def without_alpha(image: np.ndarray) -> np.ndarray:
+def drop_alpha(image: np.ndarray) -> np.ndarray:
   """(H, W) or (H, W, channels) without the fourth of four channels."""
   return image[..., :3] if image.ndim == 3 and image.shape[2] == 4 else image
 
 
-def choose(
+def choose_channel(
   images: Sequence[np.ndarray],
   masks: Sequence[np.ndarray],
-  choice: Choice = 'learned',
+  choice: ChannelChoice = 'learned',
   *,
-  colour: bool = True,
+  rgb: bool = True,
 ) -> Channel:
   """What becomes the grey value of a pixel.
 
   Args:
-    images: (H, W) or (H, W, channels) each, of any numbers.
-    masks: (H, W) each, above 0 is foreground.
-    choice: a channel from 0 or weights, which are given back; 'luma' (of colours, and else the
-      first channel); or 'learned': the weighted sum of `learn`, where it tells foreground clearly
-      better than that. Where images differ in their number of channels, nothing is learned.
-    colour: whether 3 channels are red, green and blue.
+    images: (H, W) or (H, W, channels) each, any numbers.
+    masks: (H, W) each; above 0 is foreground.
+    choice: a channel counted from 0, or weights of all channels, which are returned as they are;
+      'luma' for the luma of RGB and the first channel of others; or 'learned' for the weights of
+      `learn_weights`. If the images differ in their number of channels, nothing is learned.
+    rgb: whether three channels are red, green and blue.
 
   Raises:
     InputError: the choice is none of these.
+
+  >>> choose_channel([np.zeros((4, 4, 3))], [np.zeros((4, 4))], 'luma') is None
+  True
   """
   if choice is None or isinstance(choice, Integral):
     return None if choice is None else int(choice)
   if not isinstance(choice, str):
     return tuple(float(weight) for weight in choice)
   if choice not in ('learned', 'luma'):
-    raise InputError(f"channel={choice!r}: a number from 0, weights, 'learned' or 'luma' is needed")
+    raise InputError(
+      f"channel={choice!r}: expected a number from 0, weights, 'learned' or 'luma'",
+      arguments=('channel',),
+    )
   counts = {image.shape[2] if image.ndim == 3 else 1 for image in images}
-  plain = None if counts == {1} or (colour and counts <= {1, 3}) else 0
+  default = None if counts == {1} or (rgb and counts <= {1, 3}) else 0
   if choice == 'luma' or len(counts) > 1 or counts == {1}:
-    return plain
-  return learn(images, masks, plain)
+    return default
+  return learn_weights(images, masks, default)
 
 
-def learn(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], plain: Channel) -> Channel:
-  """Weights of the channels by which foreground is bright and differs most from background.
+def learn_weights(
+  images: Sequence[np.ndarray], masks: Sequence[np.ndarray], default: Channel
+) -> Channel:
+  """Weights of the channels by which foreground is bright and best separated from background.
 
-  They maximise Fisher's criterion, the squared difference of the two means over the mean of the two
-  variances (Fisher, Annals of Eugenics 7, 1936), with a covariance that is shrunk a little, so that
-  channels which are nearly copies of each other are not subtracted.
+  The weights maximise Fisher's criterion: the squared difference of the class means over the mean
+  of the class variances.
 
   Args:
-    images: (H, W, channels) each, as many channels in all.
-    masks: (H, W) each, above 0 is foreground.
-    plain: what is taken unless weights have `LEAST_GAIN` times its criterion, and tell anything.
+    images: (H, W, channels) each, equally many channels.
+    masks: (H, W) each; above 0 is foreground.
+    default: returned unless the weights reach `MIN_CRITERION` and `MIN_GAIN` times the criterion of
+      the default.
+
+  References:
+    Fisher, Annals of Eugenics 7, 1936.
   """
-  pixels, truth = _pixels(images, masks)
-  if not truth.any() or truth.all():
-    return plain
-  inside, outside = pixels[truth], pixels[~truth]
-  difference = inside.mean(0) - outside.mean(0)
-  covariance = (_covariance(inside) + _covariance(outside)) / 2
-  count = len(difference)
-  covariance += SHRINKAGE * max(np.trace(covariance) / count, 1e-12) * np.eye(count)
-  weights = np.linalg.solve(covariance, difference)
+  from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # takes a second to import
+
+  pixels, foreground = _sample_pixels(images, masks)
+  if not foreground.any() or foreground.all():
+    return default
+  analysis = LinearDiscriminantAnalysis(solver='lsqr', shrinkage=SHRINKAGE, priors=[0.5, 0.5])
+  analysis.fit(pixels, foreground)
+  weights = analysis.coef_[0]
+  difference = analysis.means_[1] - analysis.means_[0]
 
   def criterion(weights: np.ndarray) -> float:
-    return float((weights @ difference) ** 2 / (weights @ covariance @ weights))
+    variance = float(weights @ analysis.covariance_ @ weights)
+    return float(weights @ difference) ** 2 / variance if variance else 0.0
 
-  if not weights.any():
-    return plain
-  if criterion(weights) < max(LEAST_CRITERION, LEAST_GAIN * criterion(_as_weights(plain, count))):
-    return plain
+  required = max(MIN_CRITERION, MIN_GAIN * criterion(_as_weights(default, len(weights))))
+  if not weights.any() or criterion(weights) < required:
+    return default
   return tuple(float(f'{weight:.6g}') for weight in weights / np.abs(weights).sum())
 
 
-def weighted(values: np.ndarray, weights: Weights) -> np.ndarray:
-  """(..., channels) to (...) float32 (float64 of float64): the weighted sum.
+def weighted_sum(values: np.ndarray, weights: Weights) -> np.ndarray:
+  """(..., channels) to (...), float32, or float64 of float64.
 
   Raises:
-    InputError: another number of channels than weights; alpha, a fourth, may be besides.
+    InputError: as many channels as there are no weights for; a fourth channel (alpha) is ignored.
+
+  >>> float(weighted_sum(np.array([1.0, 3.0]), (0.5, 0.5)))
+  2.0
   """
   count = values.shape[-1]
   if count != len(weights) and (count, len(weights)) != (4, 3):
     raise InputError(
-      f'an image has {count} channel(s), and the annotated ones had {len(weights)}: give images of'
-      ' the same kind'
+      f'image has {count} channel(s), the annotated images had {len(weights)}: give images of the'
+      ' same kind',
+      arguments=('channel',),
     )
-  # Term by term, because the rounding of a matrix product may depend on the size of the region.
+  # Term by term: a matrix product may round differently for regions of different sizes.
   dtype = np.result_type(values.dtype, np.float32)
   return sum(weight * values[..., i].astype(dtype) for i, weight in enumerate(weights))
 
 
-def _pixels(images, masks) -> tuple[np.ndarray, np.ndarray]:
-  """(N, channels) float64 of some pixels of all images, and (N,) whether they are foreground."""
-  values, truth = [], []
+def _sample_pixels(
+  images: Sequence[np.ndarray], masks: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+  """(N, channels) float64 of at most `MAX_PIXELS` pixels per image, and (N,) foreground."""
+  values, foreground = [], []
   for image, mask in zip(images, masks, strict=True):
     step = -(-mask.size // MAX_PIXELS)
     values.append(image.reshape(mask.size, -1)[::step].astype(np.float64))
-    truth.append(np.ravel(mask)[::step] > 0)
-  return np.concatenate(values), np.concatenate(truth)
-
-
-def _covariance(pixels: np.ndarray) -> np.ndarray:
-  """(channels, channels)."""
-  centred = pixels - pixels.mean(0)
-  return centred.T @ centred / len(pixels)
+    foreground.append(np.ravel(mask)[::step] > 0)
+  return np.concatenate(values), np.concatenate(foreground)
 
 
 def _as_weights(channel: Channel, count: int) -> np.ndarray:

@@ -1,177 +1,75 @@
-"""From a user's arrays to what the network sees: grey values of 8 bits at the scale it knows."""
+"""Resampling of images and labels, and the scale at which objects have a size the network knows."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
-from skimage.measure import label, regionprops_table
+from skimage.measure import regionprops_table
 from skimage.transform import resize
 
-from fscs.data.channels import LUMA, Channel, weighted
-from fscs.data.preprocessing import GreySet
+from fscs.data.crops import pad_to_crops
+from fscs.data.image_sets import GreySet
 from fscs.errors import InputError
 
-DiameterRange = tuple[float, float]  # least and most of typical objects, in pixels
+DiameterRange = tuple[float, float]  # smallest and largest typical diameter, in pixels
 
-PERCENTILES = (0.1, 99.9)  # of grey values, which become 0 and 255
-SCALES = (1 / 8, 8.0)  # smallest and largest factor that object sizes may ask for
-TOLERANCE = 1.25  # beyond a range of diameters that is not worth resampling
-
-
-def to_grey(image: np.ndarray, channel: Channel = None) -> np.ndarray:
-  """(H, W) or (H, W, channels) to (H, W), in the range of its own values.
-
-  Args:
-    image: bool, integers or floats.
-    channel: which channel to take, from 0, or weights of all; luma of RGB(A) by default.
-
-  Raises:
-    InputError: another shape, no such channel, another number of them than weights, or values that
-      are not finite.
-  """
-  image = np.asarray(image)
-  if image.dtype.kind not in 'buif' or image.ndim not in (2, 3) or not image.size:
-    raise InputError(
-      f'an image of shape {image.shape} and type {image.dtype}: (H, W) or (H, W, channels) of'
-      ' numbers is needed'
-    )
-  if image.dtype.kind == 'f' and not np.isfinite(image).all():
-    count = np.count_nonzero(~np.isfinite(image))
-    raise InputError(f'an image has {count} pixels that are NaN or infinite: replace them')
-  if image.ndim == 2:
-    return image
-  channels = image.shape[-1]
-  if isinstance(channel, tuple):
-    return weighted(image, channel)
-  if channel is not None:
-    if not 0 <= channel < channels:
-      raise InputError(f'channel {channel}: an image has {channels}, counted from 0')
-    return image[..., channel]
-  if channels == 1:
-    return image[..., 0]
-  if channels not in (3, 4):
-    raise InputError(f'an image has {channels} channels: say which to take (channel=0, ...)')
-  return image[..., :3].astype(np.float32) @ np.array(LUMA, np.float32)
-
-
-def grey_limits(grey: np.ndarray) -> tuple[float, float]:
-  """The grey values that become 0 and 255; equal where the image is constant."""
-  low, high = np.percentile(_floats(grey), PERCENTILES)
-  if high <= low:  # fewer than a thousandth of the pixels differ
-    low, high = grey.min(), grey.max()
-  return float(low), float(high)
-
-
-def stretch(grey: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
-  """Grey values of any range to uint8: the limits (the image's own by default) to 0 and 255."""
-  low, high = limits or grey_limits(grey)
-  if high <= low:
-    return np.zeros(grey.shape, np.uint8)
-  scaled = (_floats(grey) - low) * (255.0 / (high - low))
-  return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
-
-
-def _floats(values: np.ndarray) -> np.ndarray:
-  """float32, or float64 where that would round them."""
-  return values.astype(np.result_type(values.dtype, np.float32), copy=False)
+SCALE_LIMITS = (1 / 8, 8.0)
+TOLERANCE = 1.25  # images are not resampled for objects that are out of range by less than this
 
 
 def scaled_shape(shape: Sequence[int], scale: float) -> tuple[int, int]:
-  """The size of an image after scaling, at least one pixel."""
-  return tuple(max(1, round(size * scale)) for size in shape)
+  """(height, width) after scaling, at least one pixel each."""
+  height, width = (max(1, round(size * scale)) for size in shape)
+  return height, width
 
 
 def scaled_stride(stride: tuple[int, int], scale: float) -> tuple[int, int]:
-  """The distances between crops of an image, in rows and in columns, after scaling."""
-  rows, columns = (max(1, round(distance * scale)) for distance in stride)
-  return rows, columns
+  """(rows, columns) between crops after scaling, at least one pixel each."""
+  return scaled_shape(stride, scale)
 
 
 def rescale(grey: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-  """(H, W) uint8 at another size, smoothed before it shrinks."""
+  """(H, W) uint8 to another size; bilinear, smoothed before it shrinks."""
   if grey.shape == tuple(shape):
     return grey
-  return np.rint(rescale_probability(grey.astype(np.float32), shape)).astype(np.uint8)
+  return np.rint(rescale_float(grey.astype(np.float32), shape)).astype(np.uint8)
 
 
-def rescale_probability(probability: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-  """(H, W) float at another size, smoothed before it shrinks."""
-  if probability.shape == tuple(shape):
-    return probability
-  smaller = shape[0] < probability.shape[0] or shape[1] < probability.shape[1]
-  return resize(probability, shape, order=1, anti_aliasing=smaller)
+def rescale_float(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+  """(H, W) float to another size; bilinear, smoothed before it shrinks."""
+  if values.shape == tuple(shape):
+    return values
+  shrinks = shape[0] < values.shape[0] or shape[1] < values.shape[1]
+  return resize(values, shape, order=1, anti_aliasing=shrinks)
 
 
 def rescale_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-  """(H, W) labels at another size: the nearest pixel's."""
+  """(H, W) labels to another size, by the nearest neighbour."""
   if labels.shape == tuple(shape):
     return labels
-  rows, columns = (
-    np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
-    for new, old in zip(shape, labels.shape, strict=True)
+  return resize(labels, shape, order=0, anti_aliasing=False, preserve_range=True).astype(
+    labels.dtype
   )
-  return labels[np.ix_(rows, columns)]
 
 
 def resize_set(grey_set: GreySet, scale: float, crop_size: int = 1) -> GreySet:
-  """All images and masks of a set resampled; sides that shrink below a crop's are filled up."""
+  """All images and masks of a set resampled; sides below `crop_size` are reflected up to it."""
   if scale == 1:
     return grey_set
   shape = scaled_shape(grey_set.images.shape[1:], scale)
-  resized = (
-    [rescale(image, shape) for image in grey_set.images],
-    [rescale_labels(mask, shape) for mask in grey_set.masks],
-  )
-  images, masks = (np.stack([fill_up(x, crop_size) for x in part]) for part in resized)
-  return grey_set._replace(images=images, masks=masks)
-
-
-def fill_up(image: np.ndarray, size: int, stride: int | None = None) -> np.ndarray:
-  """(H, W) mirrored at bottom and right to `size` at least, and to whole strides beyond it."""
-  missing = []
-  for length in image.shape:
-    beyond = max(0, length - size)
-    wanted = size + (beyond if stride is None else -(-beyond // stride) * stride)
-    missing.append((0, wanted - length))
-  return np.pad(image, missing, mode='symmetric')
-
-
-def objects_of(mask: np.ndarray) -> tuple[np.ndarray, bool]:
-  """Labels (H, W) int32 of a mask, and whether the mask itself told objects apart.
-
-  Integer masks of several positive values hold a value per object; all others are foreground and
-  background, and their connected regions are the objects.
-
-  Raises:
-    InputError: the mask is no array of whole numbers from 0, or all foreground or all background.
-  """
-  mask = np.asarray(mask)
-  if mask.ndim != 2 or mask.dtype.kind not in 'bui':
-    raise InputError(
-      f'a mask of shape {mask.shape} and type {mask.dtype}: (H, W) of bool or whole numbers is'
-      ' needed, 0 for background'
-    )
-  values = np.unique(mask)
-  if values[0] < 0:
-    raise InputError(
-      f'a mask has negative values, {values[0]} the least: mark objects by numbers above 0, and 0'
-      ' elsewhere'
-    )
-  if values[0] != 0 or len(values) == 1:
-    raise InputError('a mask is all foreground or all background: mark objects, and 0 elsewhere')
-  if len(values) > 2:
-    return np.searchsorted(values, mask).astype(np.int32), True
-  return label(mask > 0, connectivity=1).astype(np.int32), False
+  images = [pad_to_crops(rescale(image, shape), crop_size) for image in grey_set.images]
+  masks = [pad_to_crops(rescale_labels(mask, shape), crop_size) for mask in grey_set.masks]
+  return grey_set._replace(images=np.stack(images), masks=np.stack(masks))
 
 
 def object_diameters(labels: np.ndarray) -> np.ndarray:
-  """Diameters in pixels of the disks that have the objects' areas."""
+  """Diameters in pixels of the disks whose areas are those of the objects, (N,)."""
   table = regionprops_table(labels, properties=('equivalent_diameter_area',))
   return table['equivalent_diameter_area']
 
 
 def typical_diameter(labels: Sequence[np.ndarray]) -> float:
-  """The median diameter of the objects, each counted by its area, so that specks hardly count.
+  """Median diameter of the objects in pixels, weighted by area, so that specks hardly count.
 
   Raises:
     InputError: there is no object.
@@ -184,29 +82,36 @@ def typical_diameter(labels: Sequence[np.ndarray]) -> float:
 
 
 def typical_thickness(labels: Sequence[np.ndarray]) -> float:
-  """The diameter of disks as thick as the foreground: six times its mean distance to background.
+  """Diameter of disks that are as thick as the foreground, in pixels.
 
-  Objects that touch without being told apart hardly change it. At the border of an image what lies
-  beyond counts as no background.
+  A disk's diameter is six times its mean distance to the background. Touching objects that share a
+  label hardly change the estimate. The image border does not count as background.
   """
   distances = [distance_transform_edt(image > 0)[image > 0] for image in labels]
-  return 6 * float(np.concatenate(distances).mean() - 0.5)  # from centres of pixels to an edge
+  # Distances are from pixel centres; edges are half a pixel nearer.
+  return 6 * float(np.concatenate(distances).mean() - 0.5)
 
 
 def choose_scale(labels: Sequence[np.ndarray], diameter_range: DiameterRange) -> float:
-  """The factor that brings the typical object to the nearest diameter that an initialisation knows.
+  """The factor that brings the typical object to the nearest diameter the network knows.
 
-  Small objects grow, for the network's pooling to leave enough of them; large ones shrink, to fit
-  into its context, but no further than needed, since outlines lose by shrinking: what looks large
-  may be a clump of touching objects, and shrinks only as far as its thickness asks for. Without
-  objects there is nothing to go by, and it is 1.
+  Small objects are enlarged so that enough of them is left after pooling. Large ones are shrunk to
+  fit into the receptive field, but no further than their thickness asks for: a large object may be
+  a clump of touching ones, and outlines lose by shrinking.
+
+  Args:
+    labels: (H, W) each, 0 is background.
+    diameter_range: smallest and largest typical diameter that need no scaling, in pixels.
+
+  Returns:
+    A factor within `SCALE_LIMITS`; 1 without objects, or if the objects are within `TOLERANCE`.
   """
   if not any(image.any() for image in labels):
     return 1.0
-  least, most = diameter_range
+  smallest, largest = diameter_range
   typical = typical_diameter(labels)
-  if typical > most:
-    typical = min(typical, max(typical_thickness(labels), most))
-  if least / TOLERANCE <= typical <= most * TOLERANCE:
+  if typical > largest:
+    typical = min(typical, max(typical_thickness(labels), largest))
+  if smallest / TOLERANCE <= typical <= largest * TOLERANCE:
     return 1.0
-  return float(np.clip((least if typical < least else most) / typical, *SCALES))
+  return float(np.clip((smallest if typical < smallest else largest) / typical, *SCALE_LIMITS))

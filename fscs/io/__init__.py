@@ -1,30 +1,10 @@
-"""Reads images and masks as microscopists have them: formats, dtypes, axes, names.
+"""Files: images, masks, ROIs and how they belong together; checkpoints and initialisations.
 
 `find_files` lists a folder, `separate` tells masks from images, `match` pairs them, `open_image`
-reads grey values region by region and `read_mask` tells which pixels are objects. What cannot be
-used raises `fscs.errors.InputError` with one line.
+reads grey values region by region and `read_mask` reads objects. Files that cannot be used raise
+`fscs.InputError`.
 """
 
-from fscs.io.files import IMAGE_SUFFIXES, find_files
-from fscs.io.images import ImageFile, open_image, require_finite
-from fscs.io.masks import MASK_SUFFIXES, Mask, read_mask, require_pages
-from fscs.io.pairing import IMAGE_ENDINGS, MASK_ENDINGS, Pair, match, separate
-from fscs.io.pixel_size import PixelSize
+import lazy_loader as _lazy
 
-__all__ = [
-  'IMAGE_ENDINGS',
-  'IMAGE_SUFFIXES',
-  'MASK_ENDINGS',
-  'MASK_SUFFIXES',
-  'ImageFile',
-  'Mask',
-  'Pair',
-  'PixelSize',
-  'find_files',
-  'match',
-  'open_image',
-  'read_mask',
-  'require_finite',
-  'require_pages',
-  'separate',
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

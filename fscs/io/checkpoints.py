@@ -1,10 +1,10 @@
-"""Saving and restoring parameters and training states; the only module that imports Orbax.
+"""Checkpoints of parameters and training states; the only module that imports Orbax.
 
-A checkpoint carries its description (configuration, data fingerprint, ...) as JSON metadata. It can
-be restored on another device or number of devices than it was saved on.
+A checkpoint carries a description (configuration, data fingerprint, ...) as JSON metadata. It can
+be restored on other devices, and another number of devices, than it was saved on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,56 +15,81 @@ from orbax.checkpoint import v1 as ocp
 from fscs.errors import InputError
 from fscs.typing import Params
 
+_MAX_REASON = 150  # characters of an Orbax error that are shown
+_MARKERS = ('_CHECKPOINT_METADATA', 'orbax.checkpoint')  # files in every folder Orbax writes
+
 
 def save_init(path: str | Path, params: Params, metadata: Mapping[str, Any]) -> None:
-  """Write an initialisation; an existing one at `path` is replaced.
+  """Write an initialisation; an existing one is replaced.
 
   Args:
     path: folder to write.
     params: parameters of a network.
-    metadata: JSON values. Who reads it wants 'architecture' (see `fscs.make_model`),
-      'diameter_range' (least and most of the objects it knows, in pixels) and 'sources' (codes of
-      the data sets it has learned from, on which it is not evaluated).
+    metadata: JSON values. Readers use 'architecture' (see `fscs.models.make_model`),
+      'diameter_range' (smallest and largest typical diameter of the objects it learned from, in
+      pixels) and 'sources' (data sets it learned from, on which it is not evaluated).
 
   Raises:
-    InputError: `path` holds other files, which would be lost.
+    InputError: the folder holds other files, which would be lost.
   """
-  path = Path(path).absolute()
-  require_replaceable(path)
-  ocp.save(path, params, overwrite=True, custom_metadata=dict(metadata))
-
-
-def require_replaceable(path: Path) -> None:
-  """Raises InputError unless nothing is at `path`, or an empty folder, or one written here."""
-  if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-    return
-  if not any((path / name).exists() for name in _MARKS):
-    raise InputError(f'{path} holds other files, which would be lost: give another folder')
+  save_arrays(path, params, metadata)
 
 
 def load_init(path: str | Path) -> tuple[Params, dict[str, Any]]:
-  """Read an initialisation that `save_init` wrote: (parameters as NumPy arrays, metadata).
+  """Read an initialisation that `save_init` wrote.
+
+  Returns:
+    Parameters as NumPy arrays, and the metadata.
 
   Raises:
-    InputError: there is no checkpoint at `path`, or it is damaged.
+    InputError: the folder has no checkpoint, or it is damaged.
+  """
+  return load_arrays(path)
+
+
+def save_arrays(path: str | Path, arrays: Any, metadata: Mapping[str, Any]) -> None:
+  """Write a tree of arrays with JSON metadata; an existing one is replaced.
+
+  Raises:
+    InputError: the folder holds other files, which would be lost.
+  """
+  path = Path(path).absolute()
+  _require_replaceable(path)
+  ocp.save(path, arrays, overwrite=True, custom_metadata=dict(metadata))
+
+
+def _require_replaceable(path: Path) -> None:
+  if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    return
+  if not any((path / name).exists() for name in _MARKERS):
+    raise InputError(f'{path} holds other files, which would be lost: give another folder')
+
+
+def load_arrays(path: str | Path) -> tuple[Any, dict[str, Any]]:
+  """Read a tree of arrays, as NumPy arrays, and its metadata.
+
+  Raises:
+    InputError: the folder has no checkpoint, or it is damaged.
   """
   path = Path(path).absolute()
   if not path.is_dir():
-    raise InputError(f'initialisation {path}: there is no such folder')
-  described = _readable(path, ocp.metadata, path)
-  abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), described.metadata)
-  return _readable(path, ocp.load, path, abstract), dict(described.custom_metadata or {})
+    raise InputError(f'{path}: no such folder, expected a checkpoint')
+  described = _read(path, ocp.metadata, path)
+  return _read(path, ocp.load, path, _numpy_like(described.metadata)), dict(
+    described.custom_metadata or {}
+  )
 
 
-_LONGEST_REASON = 150  # characters of what Orbax says
-_MARKS = ('_CHECKPOINT_METADATA', 'orbax.checkpoint')  # files of every folder that Orbax writes
+def _numpy_like(tree: Any) -> Any:
+  """NumPy leaves, so that what was saved on a GPU is restored on a CPU."""
+  return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
 
 
 class Checkpoints:
   """The latest and the best checkpoint of a run, in one folder; a context manager.
 
-  'Best' is the smallest `validation_loss`. A checkpoint appears whole or not at all. One process
-  writes; others open the folder with `read_only`, which touches nothing.
+  The best one has the smallest validation loss. A checkpoint appears whole or not at all. One
+  process writes; others open the folder with `read_only`, which changes nothing.
   """
 
   def __init__(
@@ -104,51 +129,49 @@ class Checkpoints:
 
   @property
   def latest_step(self) -> int | None:
-    """The newest step saved, or None."""
+    """The newest step, or None."""
     latest = self._checkpointer.latest
     return None if latest is None else latest.step
 
   @property
   def best_step(self) -> int | None:
-    """The step of the smallest validation loss, or None."""
+    """The step with the smallest validation loss, or None."""
     saved = self._checkpointer.checkpoints
     if not saved:
       return None
     return min(saved, key=lambda c: c.metrics['validation_loss']).step
 
   def restore(self, like: Any, step: int | None = None) -> Any:
-    """The state of a step (the latest by default) with the structure and placement of `like`.
+    """The state of a step (the latest by default), with the structure and placement of `like`.
 
     Raises:
-      InputError: the checkpoint is damaged or holds another structure.
+      InputError: the checkpoint is damaged or has another structure.
     """
-    return _readable(self._folder_of(step), self._checkpointer.load, step, like)
+    return _read(self._folder_of(step), self._checkpointer.load, step, like)
 
   def restore_params(self, step: int) -> Params:
-    """Only the parameters of a `MetaState` that was saved, as NumPy arrays.
+    """The parameters of a saved `MetaState`, as NumPy arrays.
 
     Raises:
       InputError: as `restore`.
     """
     folder = self._folder_of(step)
-    saved = _readable(folder, self._checkpointer.metadata, step).metadata
-    abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), saved)
-    return _readable(folder, self._checkpointer.load, step, abstract)['params']
+    saved = _read(folder, self._checkpointer.metadata, step).metadata
+    return _read(folder, self._checkpointer.load, step, _numpy_like(saved))['params']
 
   def _folder_of(self, step: int | None) -> Path:
-    """Of that step, or of the latest."""
     step = self.latest_step if step is None else step
     return Path(self._checkpointer.directory, str(step))
 
 
-def _readable(path: Path, read, *arguments: Any) -> Any:
-  """`read(*arguments)`; whatever Orbax raises becomes one line that names the path."""
+def _read(path: Path, read: Callable[..., Any], *arguments: Any) -> Any:
+  """`read(*arguments)`; errors of Orbax become an InputError that names the path."""
   try:
     return read(*arguments)
-  except Exception as error:  # many kinds for one thing: not a readable checkpoint
+  except Exception as error:  # Orbax raises many kinds for files it cannot read
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise InputError(
       f'checkpoint {path} cannot be read: it is damaged, or the folder of something else; remove'
       ' it, to go on from an earlier one or make it again, or give another folder'
-      f' ({reason[:_LONGEST_REASON]})'
+      f' ({reason[:_MAX_REASON]})'
     ) from error

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fscs.data.channels import LUMA, Channel, weighted
+from fscs.data.channels import LUMA, Channel, weighted_sum
 from fscs.errors import InputError
 from fscs.io.pixel_size import PixelSize
 from fscs.io.rasters import Raster, open_raster
@@ -42,7 +42,7 @@ class ImageFile:
       InputError: the file turns out to be damaged.
     """
     if isinstance(self._channel, tuple):
-      return weighted(self.read_channels(page, rows, columns), self._channel)
+      return weighted_sum(self.read_channels(page, rows, columns), self._channel)
     return self.read_stored(page, rows, columns)
 
   def read_stored(self, page: int, rows: slice, columns: slice) -> np.ndarray:

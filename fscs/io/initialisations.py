@@ -1,4 +1,4 @@
-"""What fine-tuning can start from: the shipped initialisation, a saved one, or random kernels."""
+"""Where fine-tuning starts: the shipped initialisation, a saved one, or random parameters."""
 
 import json
 from collections.abc import Mapping
@@ -12,107 +12,142 @@ import numpy as np
 from fscs.data.scaling import DiameterRange
 from fscs.errors import InputError
 from fscs.io.checkpoints import load_init
-from fscs.models import Architecture, init_params, make_model
+from fscs.io.pytorch import params_from_torch
+from fscs.io.workdirs import CONFIG_FILE
+from fscs.models import Architecture, init_params, make_model, widths_of
 from fscs.typing import Params
 
-DIAMETER_RANGE = (32.0, 32.0)  # where an initialisation does not say what it knows
+DEFAULT_DIAMETER_RANGE = (32.0, 32.0)  # if the initialisation does not say
 SHIPPED = 'pretrained.npz'
+TORCH_SUFFIXES = ('.pt', '.pth')
 
 
 class Initialisation(NamedTuple):
-  """Where fine-tuning starts."""
+  """Parameters to start fine-tuning from."""
 
   architecture: Architecture
-  widths: tuple[int, ...]
+  widths: tuple[int, ...]  # channels of the levels
   params: Params  # with or without batch-norm scales and biases
-  diameter_range: DiameterRange  # of the objects that it has learned from
+  diameter_range: DiameterRange  # of the objects it learned from, in pixels
   name: str = 'initialisation'
 
-
-def random_initialisation(like: Initialisation, seed: int = 0) -> Initialisation:
-  """The same network with He's kernels and nothing learned, for comparison."""
-  model = make_model(like.architecture, widths=like.widths, kernel_init='he')
-  return like._replace(params=init_params(model, jax.random.key(seed)), name='random')
-
-
-def read_initialisation(folder: str | Path) -> Initialisation:
-  """What `fscs.save_init` wrote, or the `init` folder of a training run.
-
-  Raises:
-    InputError: there is none, or it does not say which network it is of.
-  """
-  params, metadata = load_init(folder)
-  architecture = metadata.get('architecture')
-  if architecture not in get_args(Architecture):
-    raise InputError(f'{folder} does not say which network it is of: it cannot be used')
-  return Initialisation(
-    architecture,
-    widths_of(architecture, params),
-    params,
-    diameter_range_of(metadata) or DIAMETER_RANGE,
-    Path(folder).resolve().name,
-  )
+  def __repr__(self) -> str:
+    smallest, largest = self.diameter_range
+    count = sum(np.size(leaf) for leaf in jax.tree.leaves(self.params))
+    return (
+      f'Initialisation({self.name}: {self.architecture}, {count:,} parameters, objects of'
+      f' {smallest:g} to {largest:g} pixels)'
+    )
 
 
-def diameter_range_of(facts: Mapping[str, Any]) -> DiameterRange | None:
-  """The objects that an initialisation or a run knows, as its metadata or options say; or None."""
-  if (only := facts.get('object_diameter')) is not None:  # how it was written once
-    return float(only), float(only)
-  if (both := facts.get('diameter_range')) is None:
-    return None
-  return float(both[0]), float(both[1])
+def load_initialisation(init: str | Path, seed: int = 0) -> Initialisation:
+  """An initialisation by name or path.
 
-
-def widths_of(architecture: Architecture, params: Params) -> tuple[int, ...]:
-  """Channels of the levels, as the parameters' shapes tell.
+  Args:
+    init: 'pretrained'; 'random'; the folder of a training run or of `save_init`; or a PyTorch file
+      of the authors' networks (.pt, .pth).
+    seed: of random parameters.
 
   Raises:
-    InputError: a layer is missing.
+    InputError: there is none, or it cannot be read.
   """
-  if architecture == 'fcrn':
-    layers = [('conv1',), ('conv2',), ('conv3',), ('conv4',)]
-  else:
-    depth = sum(name.startswith('down') for name in params)
-    layers = [(f'down{level}', 'conv2') for level in range(1, max(depth, 1) + 1)]
-  try:
-    return tuple(_at(params, path)['kernel'].shape[-1] for path in layers)
-  except KeyError as error:
-    raise InputError(f'the parameters are not of {architecture}: {error} is missing') from error
-
-
-def _at(tree: Params, path: tuple[str, ...]) -> Params:
-  for name in path:
-    tree = tree[name]
-  return tree
+  if init == 'pretrained':
+    return pretrained()
+  if init == 'random':
+    return random_initialisation(pretrained(), seed)
+  path = Path(init)
+  if path.suffix in TORCH_SUFFIXES:
+    return _from_torch(path)
+  if not path.is_dir():
+    raise InputError(
+      f'{init}: expected pretrained, random, the folder of a training run, or a PyTorch file'
+      f' ({", ".join(TORCH_SUFFIXES)})',
+      arguments=('init',),
+    )
+  if (path / 'init').is_dir():
+    return _read_folder(path / 'init', path.resolve().name)
+  if (path / CONFIG_FILE).exists():
+    raise InputError(f'{init}: that run has not ended yet: run its command again')
+  return _read_folder(path, path.resolve().name)
 
 
 def pretrained() -> Initialisation:
-  """The initialisation that comes with the package; see `docs/model-card.md`.
+  """The initialisation that comes with the package; see the model card.
 
   Raises:
     InputError: this installation has none.
   """
   file = resources.files('fscs') / SHIPPED
   if not file.is_file():
-    raise InputError('this installation has no pretrained initialisation: give --init, or random')
+    raise InputError("this installation has no pretrained initialisation: give init='random'")
   with file.open('rb') as opened, np.load(opened) as arrays:
     facts = json.loads(str(arrays['facts']))
     params: Params = {}
     for name in arrays.files:
       if name != 'facts':
         *path, leaf = name.split('/')
-        _branch(params, path)[leaf] = arrays[name].astype(np.float32)
-  return Initialisation(
-    facts['architecture'],
-    widths_of(facts['architecture'], params),
-    params,
-    diameter_range_of(facts) or DIAMETER_RANGE,
-    'pretrained',
-  )
+        branch = params
+        for key in path:
+          branch = branch.setdefault(key, {})
+        branch[leaf] = arrays[name].astype(np.float32)
+  return _described(facts['architecture'], params, facts, 'pretrained')
 
 
-def ship(path: Path, initialisation: Initialisation) -> None:
-  """Write an initialisation as the package's, in half precision."""
+def random_initialisation(like: Initialisation, seed: int = 0) -> Initialisation:
+  """The same network with random parameters (He et al., 2015), for comparison."""
+  model = make_model(like.architecture, widths=like.widths, kernel_init='he')
+  return like._replace(params=init_params(model, jax.random.key(seed)), name='random')
+
+
+def _read_folder(folder: Path, name: str) -> Initialisation:
+  params, metadata = load_init(folder)
+  architecture = metadata.get('architecture')
+  if architecture not in get_args(Architecture):
+    raise InputError(f'{folder} does not say which network it is of: it cannot be used')
+  return _described(architecture, params, metadata, name)
+
+
+def _described(
+  architecture: Architecture, params: Params, metadata: Mapping[str, Any], name: str
+) -> Initialisation:
+  diameter_range = diameter_range_of(metadata) or DEFAULT_DIAMETER_RANGE
+  return Initialisation(architecture, widths_of(architecture, params), params, diameter_range, name)
+
+
+def diameter_range_of(metadata: Mapping[str, Any]) -> DiameterRange | None:
+  """The objects that an initialisation or a run has learned from, if its metadata say so."""
+  if (single := metadata.get('object_diameter')) is not None:  # of old runs
+    return float(single), float(single)
+  if (pair := metadata.get('diameter_range')) is None:
+    return None
+  return float(pair[0]), float(pair[1])
+
+
+def _from_torch(path: Path) -> Initialisation:
+  """The authors' parameters, with their batch-norm scales and biases if there are any."""
+  if not path.is_file():
+    raise InputError(f'{path}: there is no such file')
+  try:
+    import torch
+  except ImportError as error:
+    raise InputError(
+      f'{path} needs PyTorch: pip install torch, or convert it elsewhere with'
+      ' fscs.io.params_from_torch and keep it with fscs.io.save_init'
+    ) from error
+  try:
+    state = torch.load(path, map_location='cpu', weights_only=True)
+  except Exception as error:  # PyTorch raises many kinds for files it cannot read
+    raise InputError(
+      f'{path} is no PyTorch file of parameters alone'
+      f' ({str(error).splitlines()[0][:100]}): save model.state_dict()'
+    ) from error
+  architecture: Architecture = 'unet' if any('dconv' in name for name in state) else 'fcrn'
+  params = params_from_torch(state, architecture)
+  return _described(architecture, params, {}, path.stem)
+
+
+def write_shipped(path: Path, initialisation: Initialisation) -> None:
+  """Write an initialisation as the package's own, in half precision."""
   arrays = {
     '/'.join(key.key for key in place): np.asarray(leaf, np.float16)
     for place, leaf in jax.tree_util.tree_leaves_with_path(initialisation.params)
@@ -122,9 +157,3 @@ def ship(path: Path, initialisation: Initialisation) -> None:
     'diameter_range': initialisation.diameter_range,
   }
   np.savez_compressed(path, facts=json.dumps(facts), **arrays)
-
-
-def _branch(tree: Params, path: list[str]) -> Params:
-  for name in path:
-    tree = tree.setdefault(name, {})
-  return tree

@@ -1,22 +1,5 @@
 """Meta-learning: the inner loop, episodes, and Reptile's outer loop."""
 
-from fscs.meta.inner_loop import History, adapt
-from fscs.meta.reptile import (
-  InnerLoop,
-  init_state,
-  make_meta_block,
-  make_validation,
-  meta_step,
-  reptile_gradient,
-)
+import lazy_loader as _lazy
 
-__all__ = [
-  'History',
-  'InnerLoop',
-  'adapt',
-  'init_state',
-  'make_meta_block',
-  'make_validation',
-  'meta_step',
-  'reptile_gradient',
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

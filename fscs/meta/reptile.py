@@ -1,4 +1,4 @@
-"""The outer loop: Reptile over all sources, a block of meta-epochs in one compiled call."""
+"""The outer loop: Reptile over all sources; a block of meta-epochs is one compiled call."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,62 +9,18 @@ import optax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from fscs.augmentation import Augment
-from fscs.data.bank import Bank, sample_episode
+from fscs.data.bank import Bank
 from fscs.devices import TASKS, TaskAxis, over_tasks, replicate, task_mesh
-from fscs.losses import Apply, Objective, PixelLoss, objective_loss, weighted_bce
-from fscs.meta.inner_loop import History, adapt
-from fscs.typing import Episode, MetaState, Params
+from fscs.losses import objective_loss
+from fscs.meta.episodes import sample_episode
+from fscs.meta.inner_loop import History, InnerLoop
+from fscs.typing import MetaState, Params
 
-_AUGMENTATION = 3  # folded into a task's key, whose first three parts draw the episode
-
-
-@dataclasses.dataclass(frozen=True)
-class InnerLoop:
-  """What is the same for every task; a function of (params, episode, key) that can be jitted.
-
-  The key decides how crops are augmented, and is not needed without augmentation.
-
-  Attributes:
-    apply: (params, images) -> (logits, features).
-    objective: which terms of the loss count, see `fscs.losses.objective_loss`.
-    optimizer: begins anew in every episode; see `fscs.inner_optimizer`.
-    num_steps: optimiser steps per episode.
-    alpha: weight of the entropy regularisation.
-    beta: weight of the distillation.
-    pixel_loss: the segmentation loss, of logits and masks.
-    augment: a function of (key, images, masks), see `fscs.augmentation.make_augment`, or None.
-  """
-
-  apply: Apply
-  objective: Objective
-  optimizer: optax.GradientTransformation
-  num_steps: int
-  alpha: float = 0.01
-  beta: float = 0.01
-  pixel_loss: PixelLoss = weighted_bce
-  augment: Augment | None = None
-
-  def __call__(
-    self, params: Params, episode: Episode, key: jax.Array | None = None
-  ) -> tuple[Params, History]:
-    return adapt(
-      params,
-      episode,
-      apply=self.apply,
-      objective=self.objective,
-      optimizer=self.optimizer,
-      num_steps=self.num_steps,
-      alpha=self.alpha,
-      beta=self.beta,
-      pixel_loss=self.pixel_loss,
-      augment=self.augment,
-      key=key,
-    )
+_AUGMENTATION = 3  # folded into the key of a task, whose parts 0 to 2 draw the episode
 
 
 def reptile_gradient(params: Params, adapted: Params) -> Params:
-  """The pseudo-gradient of Reptile: params minus the mean over tasks of the adapted parameters.
+  """Pseudo-gradient of Reptile: parameters minus the mean of the adapted parameters.
 
   Args:
     params: the meta-parameters.
@@ -72,12 +28,22 @@ def reptile_gradient(params: Params, adapted: Params) -> Params:
 
   References:
     Nichol, Achiam and Schulman, arXiv 1803.02999, algorithm 2.
+
+  >>> reptile_gradient({'w': jnp.array(1.0)}, {'w': jnp.array([0.0, 1.0])})
+  {'w': Array(0.5, dtype=float32)}
   """
   return jax.tree.map(lambda start, end: start - end.mean(0), params, adapted)
 
 
 def init_state(params: Params, outer: optax.GradientTransformation) -> MetaState:
-  """The state before the first meta-epoch, with a copy of the parameters: blocks donate theirs."""
+  """The state before the first meta-epoch.
+
+  Parameters are copied, since blocks donate their state.
+
+  Args:
+    params: the meta-parameters.
+    outer: optimizer of the outer loop.
+  """
   params = jax.tree.map(jnp.array, params)
   return MetaState(jnp.zeros((), jnp.int32), params, outer.init(params))
 
@@ -85,39 +51,20 @@ def init_state(params: Params, outer: optax.GradientTransformation) -> MetaState
 def meta_step(
   state: MetaState, gradient: Params, *, outer: optax.GradientTransformation
 ) -> MetaState:
-  """One outer update along the pseudo-gradient of all tasks."""
+  """One outer update.
+
+  Args:
+    state: before the update.
+    gradient: of `reptile_gradient`, for all tasks.
+    outer: optimizer of the outer loop; the paper's is `optax.sgd(1.0)`.
+  """
   updates, opt_state = outer.update(gradient, state.opt_state, state.params)
   return MetaState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
 
 
-def _make_all_tasks(
-  inner: InnerLoop, mesh: Mesh, task_axis: TaskAxis, **shape: int
-) -> Callable[[Params, Bank, jax.Array, jax.Array], tuple[Params, History]]:
-  """A function from (params, bank, key, tasks) to their mean pseudo-gradient and histories."""
-
-  def tasks_of_device(params: Params, bank: Bank, key: jax.Array, tasks: jax.Array):
-    def task(index: jax.Array):
-      source = index % bank.first.shape[0]
-      task_key = jax.random.fold_in(key, index)
-      episode = sample_episode(task_key, bank, source, **shape)
-      return inner(params, episode, jax.random.fold_in(task_key, _AUGMENTATION))
-
-    adapted, history = over_tasks(task, task_axis, tasks)
-    gradient = jax.lax.pmean(reptile_gradient(params, adapted), TASKS)
-    return gradient, jax.lax.all_gather(history, TASKS, tiled=True)
-
-  return jax.shard_map(
-    tasks_of_device,
-    mesh=mesh,
-    in_specs=(P(), P(), P(), P(TASKS)),
-    out_specs=P(),
-    check_vma=False,  # what all_gather returns is the same everywhere, which is not seen
-  )
-
-
 @dataclasses.dataclass(frozen=True)
 class MetaBlock:
-  """A compiled block of meta-epochs; what it is given is put on all devices of its mesh."""
+  """A compiled block of meta-epochs. Its arguments are replicated over the devices of its mesh."""
 
   compiled: Callable
   mesh: Mesh
@@ -126,7 +73,7 @@ class MetaBlock:
     return self.compiled(*replicate((state, bank, key), self.mesh))
 
   def lower(self, state: MetaState, bank: Bank, key: jax.Array) -> jax.stages.Lowered:
-    """To compile before the first call, for arguments that are on all devices already."""
+    """For compilation ahead of the first call; the arguments must be replicated already."""
     return self.compiled.lower(state, bank, key)
 
 
@@ -141,55 +88,99 @@ def make_meta_block(
   task_batch: int = 1,
   mesh: Mesh | None = None,
 ) -> MetaBlock:
-  """A compiled function that runs `num_epochs` meta-epochs, drawing episodes on the device.
+  """A compiled function of several meta-epochs, which draws its episodes on the device.
 
-  It maps (state, bank, key) to the next state and the tasks' histories, every field
-  (num_epochs, task_batch * S, num_steps); task t is of source t modulo S. What it draws depends on
-  `key` and the state's step alone, so a run that is continued draws what the uninterrupted one
-  would have drawn. The state is donated.
+  It maps (state, bank, key) to the next state and the histories of all tasks, every field of shape
+  (num_epochs, task_batch * S, num_steps) for S sources; task t is of source t modulo S. The draws
+  depend on the key and the state's step alone, so a resumed run equals an uninterrupted one. The
+  state is donated.
 
-  Tasks are shared out over the devices of `mesh` (see `fscs.devices`; the default device alone if
-  there is none), and their pseudo-gradients averaged over all of them.
+  Args:
+    inner: the inner loop.
+    outer: optimizer of the outer loop.
+    num_crops: crops per episode.
+    crop_size: side of the crops, as the bank was made for.
+    num_epochs: meta-epochs per call.
+
+  Other args:
+    task_axis: tasks at once ('vmap') or in turn ('map'), see `fscs.devices.over_tasks`.
+    task_batch: episodes per source and meta-epoch.
+    mesh: devices over which tasks are shared out; the default device alone if None.
   """
   mesh = mesh or task_mesh(1, jax.devices()[:1])
-  shape = {'num_crops': num_crops, 'crop_size': crop_size}
-  all_tasks = _make_all_tasks(inner, mesh, task_axis, **shape)
+  all_tasks = _make_all_tasks(inner, mesh, task_axis, num_crops=num_crops, crop_size=crop_size)
 
-  def meta_epoch(state: MetaState, bank: Bank, key: jax.Array):
+  def meta_epoch(state: MetaState, bank: Bank, key: jax.Array) -> tuple[MetaState, History]:
     tasks = jnp.arange(task_batch * bank.first.shape[0])
     gradient, history = all_tasks(state.params, bank, jax.random.fold_in(key, state.step), tasks)
     return meta_step(state, gradient, outer=outer), history
 
-  def block(state: MetaState, bank: Bank, key: jax.Array):
-    body = lambda state, _: meta_epoch(state, bank, key)  # noqa: E731
+  def block(state: MetaState, bank: Bank, key: jax.Array) -> tuple[MetaState, History]:
+    def body(state: MetaState, _) -> tuple[MetaState, History]:
+      return meta_epoch(state, bank, key)
+
     return jax.lax.scan(body, state, None, length=num_epochs)
 
   return MetaBlock(jax.jit(block, donate_argnums=0), mesh)
 
 
+def _make_all_tasks(
+  inner: InnerLoop, mesh: Mesh, task_axis: TaskAxis, *, num_crops: int, crop_size: int
+) -> Callable[[Params, Bank, jax.Array, jax.Array], tuple[Params, History]]:
+  """A function from (params, bank, key, tasks) to the mean pseudo-gradient and the histories."""
+
+  def tasks_of_device(params: Params, bank: Bank, key: jax.Array, tasks: jax.Array):
+    def run_task(index: jax.Array) -> tuple[Params, History]:
+      source = index % bank.first.shape[0]
+      task_key = jax.random.fold_in(key, index)
+      episode = sample_episode(task_key, bank, source, num_crops=num_crops, crop_size=crop_size)
+      return inner(params, episode, jax.random.fold_in(task_key, _AUGMENTATION))
+
+    adapted, history = over_tasks(run_task, task_axis, tasks)
+    gradient = jax.lax.pmean(reptile_gradient(params, adapted), TASKS)
+    return gradient, jax.lax.all_gather(history, TASKS, tiled=True)
+
+  return jax.shard_map(
+    tasks_of_device,
+    mesh=mesh,
+    in_specs=(P(), P(), P(), P(TASKS)),
+    out_specs=P(),
+    check_vma=False,  # the checker does not see that all_gather gives the same everywhere
+  )
+
+
 def make_validation(
   inner: InnerLoop, *, num_crops: int, crop_size: int, task_axis: TaskAxis = 'auto'
 ) -> Callable[[Params, Bank, jax.Array], jax.Array]:
-  """A compiled function that rehearses adaptation on held-out images of the sources.
+  """A compiled function that measures adaptation on held-out images of the sources.
 
-  It maps (params, bank, key) to one loss per source: the segmentation loss on some crops, after the
-  inner loop on others with that loss alone, as in fine-tuning. The two are drawn independently from
-  the bank, which should hold images that meta-training has not seen.
+  It maps (params, bank, key) to one loss per source, (S,): the segmentation loss on a query episode
+  after the inner loop on a support episode with that loss alone, as in fine-tuning. The bank should
+  hold images that meta-training does not use.
+
+  Args:
+    inner: the inner loop; its objective is replaced by 'bce'.
+    num_crops: crops of support and of query.
+    crop_size: side of the crops, as the bank was made for.
+    task_axis: see `fscs.devices.over_tasks`.
   """
+  finetuning = dataclasses.replace(inner, objective='bce')
 
-  def rehearse(params: Params, bank: Bank, key: jax.Array, source: jax.Array) -> jax.Array:
-    keys = jax.random.split(jax.random.fold_in(key, source))
+  def validate_source(params: Params, bank: Bank, key: jax.Array, source: jax.Array) -> jax.Array:
+    support_key, query_key = jax.random.split(jax.random.fold_in(key, source))
     support, query = (
-      sample_episode(k, bank, source, num_crops=num_crops, crop_size=crop_size) for k in keys
+      sample_episode(k, bank, source, num_crops=num_crops, crop_size=crop_size)
+      for k in (support_key, query_key)
     )
-    finetuning = dataclasses.replace(inner, objective='bce')
-    adapted, _ = finetuning(params, support, jax.random.fold_in(keys[0], _AUGMENTATION))
-    return objective_loss(
+    augmentation_key = jax.random.fold_in(support_key, _AUGMENTATION)
+    adapted, _ = finetuning(params, support, augmentation_key)
+    loss, _ = objective_loss(
       inner.apply, adapted, query, objective='bce', pixel_loss=inner.pixel_loss
-    )[0]
+    )
+    return loss
 
   def validate(params: Params, bank: Bank, key: jax.Array) -> jax.Array:
-    task = lambda source: rehearse(params, bank, key, source)  # noqa: E731
-    return over_tasks(task, task_axis, jnp.arange(bank.first.shape[0]))
+    sources = jnp.arange(bank.first.shape[0])
+    return over_tasks(lambda source: validate_source(params, bank, key, source), task_axis, sources)
 
   return jax.jit(validate)

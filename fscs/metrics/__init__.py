@@ -1,35 +1,5 @@
-"""Agreement of predictions with the truth: of pixels and of objects."""
+"""Agreement of predictions with the truth: of pixels (IoU, Dice) and of objects (AP, PQ)."""
 
-from fscs.metrics.objects import (
-  Matching,
-  average_precision,
-  count_error,
-  f1,
-  match,
-  match_each,
-  object_accuracy,
-  overlaps,
-  panoptic_quality,
-  pool,
-  precision,
-  recall,
-)
-from fscs.metrics.pixels import dice, foreground_accuracy, iou
+import lazy_loader as _lazy
 
-__all__ = [
-  'Matching',
-  'average_precision',
-  'count_error',
-  'dice',
-  'f1',
-  'foreground_accuracy',
-  'iou',
-  'match',
-  'match_each',
-  'object_accuracy',
-  'overlaps',
-  'panoptic_quality',
-  'pool',
-  'precision',
-  'recall',
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

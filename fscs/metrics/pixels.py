@@ -1,7 +1,4 @@
-"""Agreement of a predicted foreground with the truth. Masks are (H, W) or (N, H, W), boolean.
-
-Scores of objects instead of pixels, `average_precision` and others, are from `fscs.metrics.objects`.
-"""
+"""Agreement of a predicted foreground with the truth. Masks are (H, W) or (N, H, W), boolean."""
 
 import numpy as np
 

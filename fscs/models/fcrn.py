@@ -35,7 +35,7 @@ class FCRN(nn.Module):
   precision: Precision = 'float32'
 
   stride = 8
-  reach = 24  # pixels that a pixel's logit sees to each side, or a little less
+  receptive_radius = 24  # distance in pixels to the farthest pixel that a logit depends on, at most
 
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fscs.errors import named
+from fscs.errors import lookup
 from fscs.models.convolution import Lowering, convolve, transposed_convolve
 
 NORM_EPSILON = 1e-5
@@ -27,7 +27,7 @@ def kernel_initialiser(name: str) -> nn.initializers.Initializer:
     InputError: there is no such initialisation.
   """
   known = {'normal': nn.initializers.normal(1.0), 'he': nn.initializers.he_normal()}
-  return named(known, name, 'kernel_init')
+  return lookup(known, name, 'kernel_init')
 
 
 class Convolution(nn.Module):
@@ -104,16 +104,6 @@ class BatchNorm(nn.Module):
     if self.affine:
       outputs += self.param('bias', nn.initializers.zeros, mean.shape)
     return outputs.astype(precision)
-
-
-class Upsampling(nn.Module):
-  """Bilinear x2 up-sampling, see `upsample_aligned` and `upsample`: a layer that can be named."""
-
-  aligned: bool
-
-  @nn.compact
-  def __call__(self, images: jax.Array) -> jax.Array:
-    return upsample_aligned(images) if self.aligned else upsample(images)
 
 
 def max_pool(images: jax.Array) -> jax.Array:

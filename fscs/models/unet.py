@@ -9,9 +9,10 @@ from fscs.models.layers import (
   BatchNorm,
   Convolution,
   Precision,
-  Upsampling,
   kernel_initialiser,
   max_pool,
+  upsample,
+  upsample_aligned,
 )
 
 
@@ -67,8 +68,8 @@ class UNet(nn.Module):
     return 2 ** (len(self.widths) - 1)
 
   @property
-  def reach(self) -> int:
-    """How many pixels to each side a pixel's logit sees."""
+  def receptive_radius(self) -> int:
+    """Distance in pixels to the farthest pixel that a logit depends on."""
     return 2 ** (len(self.widths) + 2) - 6
 
   @nn.compact
@@ -84,7 +85,8 @@ class UNet(nn.Module):
       x = max_pool(skipped[-1])
     features = x = block(f'down{len(self.widths)}', bottleneck, x)
     for level, width in reversed(list(enumerate(outer, start=1))):
-      x = block(f'up{level}', width, Upsampling(self.aligned)(x), skipped.pop())
+      enlarged = upsample_aligned(x) if self.aligned else upsample(x)
+      x = block(f'up{level}', width, enlarged, skipped.pop())
     logits = Pointwise(self.kernel_init, name='conv_last')(x.astype(jnp.float32))
     return logits, features.astype(jnp.float32)
 

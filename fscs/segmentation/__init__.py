@@ -1,0 +1,1 @@
+"""From a few annotated images to a segmenter, and from a segmenter to segmented images."""

@@ -1,121 +1,171 @@
-"""Reads a user's annotated images: pages with their masks, and the grey values to learn from."""
+"""Reads folders of annotated images: which files belong together, and what they hold."""
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from skimage.measure import label
 
-from fscs import io as files
-from fscs.data.channels import Channel, choose, weighted
+from fscs.data.channels import Channel, choose_channel, weighted_sum
 from fscs.errors import InputError
-from fscs.io import ImageFile, Pair
+from fscs.io import (
+  IMAGE_SUFFIXES,
+  MASK_SUFFIXES,
+  ImageFile,
+  Pair,
+  find_files,
+  match,
+  open_image,
+  read_mask,
+  require_finite,
+  require_pages,
+  separate,
+)
 from fscs.messages import note
 
-MOSTLY_MARKED = 0.75  # share of an image above which its mask may be inverted
-ChannelName = Literal['learned', 'luma']
+MOSTLY_FOREGROUND = 0.75  # share of an image above which its mask may be inverted
+ChannelOption = int | Literal['learned', 'luma']
+Log = Callable[[str], None]  # takes a line for the user
 
 
-def find_pairs(images: str, masks: str) -> list[Pair]:
-  """Images of a folder with their masks in another, or in the same; shown to the user."""
-  image_files, mask_files = files.separate(
-    files.find_files(Path(images), files.IMAGE_SUFFIXES),
-    files.find_files(Path(masks), files.MASK_SUFFIXES),
-  )
-  pairs, without_mask = files.match(image_files, mask_files)
-  for pair in pairs:
-    print(f'{pair.image.name} with {pair.mask.name}')
-  used = {pair.mask for pair in pairs}
-  note('images without a mask, left out', without_mask)
-  note('masks without an image, left out', [path for path in mask_files if path not in used])
-  return pairs
-
-
-class Page(NamedTuple):
-  """An annotated image."""
+class AnnotatedPage(NamedTuple):
+  """A page of an image file with its mask."""
 
   name: str
   grey: np.ndarray  # (H, W)
-  channels: np.ndarray  # (H, W, channels); of no account unless grey values are learned
-  mask: np.ndarray  # (H, W) labels, or booleans where objects are not told apart
+  channels: np.ndarray  # (H, W, channels); meaningful only if the channel is to be learned
+  mask: np.ndarray  # (H, W) labels, or bool if objects are not told apart
   rgb: bool  # the channels are red, green and blue
-  note: str  # how the grey values were made
+  note: str  # how the grey values were made, or ''
 
 
-def read_all(pairs: list[Pair], choice: int | ChannelName) -> tuple[list[Page], Channel]:
-  """Every page that can be used, and which channel its grey values are; others go to stderr.
+class AnnotatedFolder(NamedTuple):
+  """All pages that can be used."""
+
+  pages: list[AnnotatedPage]
+  channel: Channel  # what the grey values are
+
+
+def find_pairs(images: str | Path, masks: str | Path, log: Log = print) -> list[Pair]:
+  """The images of a folder with their masks in another folder or in the same.
 
   Raises:
-    InputError: there is none.
+    InputError: a folder is missing or empty, or no mask belongs to an image.
   """
-  usable: list[Page] = []
+  image_files, mask_files = separate(
+    find_files(Path(images), IMAGE_SUFFIXES), find_files(Path(masks), MASK_SUFFIXES)
+  )
+  pairs, without_mask = match(image_files, mask_files)
+  for pair in pairs:
+    log(f'{pair.image.name} with {pair.mask.name}')
+  used = {pair.mask for pair in pairs}
+  unused = [path for path in mask_files if path not in used]
+  _log_notes(
+    log,
+    note('images without a mask, left out', without_mask),
+    note('masks without an image, left out', unused),
+  )
+  return pairs
+
+
+def _log_notes(log: Log, *notes: str) -> None:
+  for line in notes:
+    if line:
+      log(line)
+
+
+def read_annotated_folder(
+  images: str | Path, masks: str | Path, choice: ChannelOption, log: Log = print
+) -> AnnotatedFolder:
+  """All annotated pages that can be used; the others are logged.
+
+  Args:
+    images: folder of the images.
+    masks: folder of the masks, which may be the same.
+    choice: a channel counted from 0, 'luma', or 'learned', see `fscs.data.choose_channel`.
+    log: called with what was found, left out and looks odd, a line each.
+
+  Raises:
+    InputError: no annotated image can be used.
+  """
+  pairs = find_pairs(images, masks, log)
+  pages: list[AnnotatedPage] = []
   for pair in pairs:
     try:
-      usable += _read_pages(pair, choice)
+      pages += _read_pages(pair, choice, log)
     except InputError as error:
-      print(f'left out: {error}', file=sys.stderr)
+      log(f'left out: {error}')
   folder = pairs[0].image.parent
-  if not usable:
+  if not pages:
     raise InputError(f'{folder}: no image with its mask can be used; see above')
-  _describe(usable)
-  channel = _channel(usable, choice)
+  _log_annotations(pages, log)
+  channel = _choose_channel(pages, choice)
   if isinstance(channel, tuple):
-    print('grey values: weighted sum of the channels,', *(f'{weight:+.2f}' for weight in channel))
-    usable = [page._replace(grey=weighted(page.channels, channel)) for page in usable]
+    weights = ' '.join(f'{weight:+.2f}' for weight in channel)
+    log(f'grey values: weighted sum of the channels, {weights}')
+    pages = [page._replace(grey=weighted_sum(page.channels, channel)) for page in pages]
   else:
-    for page in usable:
+    for page in pages:
       if page.note:
-        print(f'{page.name}: {page.note}')
-  return _varied(usable, folder), channel
+        log(f'{page.name}: {page.note}')
+  return AnnotatedFolder(_drop_constant(pages, folder, log), channel)
 
 
-def _describe(pages: list[Page]) -> None:
-  """What is marked, and on which pages it looks as if something else was meant."""
-  shares = [np.mean(page.mask > 0) for page in pages]
-  print(f'annotated: {len(pages)} images; objects cover {min(shares):.1%} to {max(shares):.1%}')
-  full = [page.name for page, share in zip(pages, shares, strict=True) if share > MOSTLY_MARKED]
-  note('most of the image is marked; are objects and background exchanged?', full)
-  in_pieces = [page.name for page in pages if page.mask.dtype != bool and _in_pieces(page.mask)]
-  note('objects are in several pieces; are their values classes, rather than numbers?', in_pieces)
+def _log_annotations(pages: Sequence[AnnotatedPage], log: Log) -> None:
+  """What is annotated, and which masks look as if something else was meant."""
+  shares = [float(np.mean(page.mask > 0)) for page in pages]
+  log(f'annotated: {len(pages)} images; objects cover {min(shares):.1%} to {max(shares):.1%}')
+  inverted = [
+    page.name for page, share in zip(pages, shares, strict=True) if share > MOSTLY_FOREGROUND
+  ]
+  classes = [page.name for page in pages if page.mask.dtype != bool and _in_pieces(page.mask)]
+  _log_notes(
+    log,
+    note('most of the image is marked; are objects and background exchanged?', inverted),
+    note('objects are in several pieces; are their values classes, rather than numbers?', classes),
+  )
 
 
 def _in_pieces(labels: np.ndarray) -> bool:
-  """Whether objects have two pieces on average, or more."""
-  return label(labels, connectivity=2, return_num=True)[1] >= 2 * len(np.unique(labels[labels > 0]))
+  """Whether objects have two connected components on average, or more."""
+  components = label(labels, connectivity=2, return_num=True)[1]
+  return components >= 2 * len(np.unique(labels[labels > 0]))
 
 
-def _varied(pages: list[Page], folder: Path) -> list[Page]:
-  """Those whose grey values tell anything; others are named on stderr.
+def _drop_constant(pages: list[AnnotatedPage], folder: Path, log: Log) -> list[AnnotatedPage]:
+  """The pages without those of a single grey value.
 
   Raises:
-    InputError: there is none.
+    InputError: none is left.
   """
-  flat = [page.name for page in pages if page.grey.min() == page.grey.max()]
-  for name in flat:
-    print(f'left out: {name}: all pixels have the same grey value', file=sys.stderr)
-  if len(flat) == len(pages):
+  constant = [page.name for page in pages if page.grey.min() == page.grey.max()]
+  for name in constant:
+    log(f'left out: {name}: all pixels have the same grey value')
+  if len(constant) == len(pages):
     raise InputError(
-      f'{folder}: no image with its mask can be used; see above. Another channel may show objects'
-      ' (--channel, of fscs.cli.finetune)'
+      f'{folder}: no image with its mask can be used; see above. Another channel may show objects',
+      arguments=('channel',),
     )
-  return [page for page in pages if page.name not in flat]
+  return [page for page in pages if page.name not in constant]
 
 
-def _channel(pages: list[Page], choice: int | ChannelName) -> Channel:
+def _choose_channel(pages: Sequence[AnnotatedPage], choice: ChannelOption) -> Channel:
   if choice != 'learned':
     return None if choice == 'luma' else choice
-  images, masks = ([getattr(page, of) for page in pages] for of in ('channels', 'mask'))
-  learned = choose(images, masks, colour=all(page.rgb for page in pages))
+  learned = choose_channel(
+    [page.channels for page in pages],
+    [page.mask for page in pages],
+    rgb=all(page.rgb for page in pages),
+  )
   return learned if isinstance(learned, tuple) else None
 
 
-def _read_pages(pair: Pair, choice: int | ChannelName) -> Iterator[Page]:
-  """Every page that can be used; others are named on stderr."""
-  with files.open_image(pair.image, None if isinstance(choice, str) else choice) as image:
+def _read_pages(pair: Pair, choice: ChannelOption, log: Log) -> Iterator[AnnotatedPage]:
+  """Every page that can be used; reasons why others cannot are logged once."""
+  with open_image(pair.image, None if isinstance(choice, str) else choice) as image:
     pages = image.shape[0]
-    files.require_pages(pair.mask, pages, pair.image.name)
+    require_pages(pair.mask, pages, pair.image.name)
     wrong: dict[str, list[int]] = {}
     for page in range(pages):
       try:
@@ -123,24 +173,26 @@ def _read_pages(pair: Pair, choice: int | ChannelName) -> Iterator[Page]:
       except InputError as error:
         wrong.setdefault(str(error), []).append(page + 1)
     for error, numbers in wrong.items():
-      which = f', page{"s" * (len(numbers) > 1)} {", ".join(map(str, numbers))}' * (pages > 1)
-      print(f'left out: {pair.image.name}{which}: {error}', file=sys.stderr)
+      where = ''
+      if pages > 1:
+        where = f', page{"s" if len(numbers) > 1 else ""} {", ".join(map(str, numbers))}'
+      log(f'left out: {pair.image.name}{where}: {error}')
 
 
-def _read_page(image: ImageFile, pair: Pair, page: int, *, learned: bool) -> Page:
-  """A page of an open image, with all its channels if grey values are to be learned.
+def _read_page(image: ImageFile, pair: Pair, page: int, *, learned: bool) -> AnnotatedPage:
+  """A page of an open image, with all its channels if the channel is to be learned.
 
   Raises:
     InputError: it cannot be used.
   """
   pages, height, width = image.shape
   name = pair.image.name if pages == 1 else f'{pair.image.name}, page {page + 1}'
-  whole = (page, slice(0, height), slice(0, width))
-  grey = image.read(*whole)
-  channels = image.read_channels(*whole) if learned and image.channels > 1 else grey[..., None]
-  files.require_finite(channels, pair.image)
-  mask = files.read_mask(pair.mask, (height, width), page, pages=pages, allow_empty=pages > 1)
+  region = (page, slice(0, height), slice(0, width))
+  grey = image.read(*region)
+  channels = image.read_channels(*region) if learned and image.channels > 1 else grey[..., None]
+  require_finite(channels, pair.image)
+  mask = read_mask(pair.mask, (height, width), page, pages=pages, allow_empty=pages > 1)
   if not mask.labels.any():
     raise InputError('nothing is marked')
   labels = mask.labels if mask.instances else mask.labels > 0
-  return Page(name, grey, channels, labels, image.colour, image.note)
+  return AnnotatedPage(name, grey, channels, labels, image.colour, image.note)

@@ -1,101 +1,158 @@
-"""What networks that have not seen a piece of the annotated images make of it."""
+"""Cross-validation on a few annotated images: folds, out-of-fold predictions and their scores.
 
-import dataclasses
+With three or more images whole images are held out. With one or two, halves of the images are.
+"""
+
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from fscs import metrics
-from fscs.data.scaling import typical_diameter
-from fscs.segmentation import instances as objects
-from fscs.segmentation.annotations import Annotated
-from fscs.segmentation.folds import Piece
-from fscs.segmentation.instances import Splitting
-from fscs.segmentation.prediction import Orientations
-from fscs.segmentation.segmenter import Segmenter, predict_grey, statistics_of
-from fscs.typing import Params
+from fscs.metrics.pixels import iou
+from fscs.segmentation.annotations import AnnotatedImage
+from fscs.segmentation.config import Orientations, num_folds
+from fscs.segmentation.prediction import Network, predict_grey
+
+MIN_FOREGROUND = 0.25  # share of an image's foreground in the smaller of its halves
 
 
-class Trial(NamedTuple):
-  """What was found on one annotated image, or half of one, at the working scale."""
+class ImagePart(NamedTuple):
+  """A region of an annotated image, at the working scale."""
+
+  image: int
+  rows: slice
+  columns: slice
+
+
+class Fold(NamedTuple):
+  """What is held out together, and what is left to train on."""
+
+  held_out: tuple[ImagePart, ...]
+  crops: np.ndarray  # (C,) int32, numbers of the crops that share no pixel with `held_out`
+
+
+def make_folds(labels: Sequence[np.ndarray]) -> list[tuple[ImagePart, ...]]:
+  """What is held out in turn: whole images if there are three or more, else halves of all images.
+
+  Args:
+    labels: (H, W) of the images; above 0 is foreground.
+  """
+  if len(labels) > 2:
+    whole = _whole_images(labels)
+    parts = np.array_split(np.arange(len(whole)), num_folds(len(whole)))
+    return [tuple(whole[i] for i in part) for part in parts]
+  halves = [_halves(i, image > 0) for i, image in enumerate(labels)]
+  return [tuple(pair[side] for pair in halves) for side in (0, 1)]
+
+
+def usable_folds(labels: Sequence[np.ndarray], corners: np.ndarray, crop_size: int) -> list[Fold]:
+  """Folds with foreground on both sides.
+
+  Parts without foreground are left out: a single false positive there makes an IoU of 0. If two
+  images give no usable halves, whole images are held out.
+
+  Args:
+    labels: (H, W) of the images; above 0 is foreground.
+    corners: (C, 3) image, row and column of every crop.
+    crop_size: side of the crops in pixels.
+  """
+  folds = _usable(make_folds(labels), labels, corners, crop_size)
+  if not folds and len(labels) == 2:
+    folds = _usable([(part,) for part in _whole_images(labels)], labels, corners, crop_size)
+  return folds
+
+
+def _usable(
+  candidates: Sequence[tuple[ImagePart, ...]],
+  labels: Sequence[np.ndarray],
+  corners: np.ndarray,
+  crop_size: int,
+) -> list[Fold]:
+  folds = []
+  for parts in candidates:
+    crops = crops_outside(parts, corners, crop_size)
+    seen = (labels[i][r : r + crop_size, c : c + crop_size] for i, r, c in corners[crops])
+    filled = tuple(p for p in parts if labels[p.image][p.rows, p.columns].any())
+    if filled and any(crop.any() for crop in seen):
+      folds.append(Fold(filled, crops))
+  return folds
+
+
+def _whole_images(labels: Sequence[np.ndarray]) -> list[ImagePart]:
+  return [
+    ImagePart(i, slice(0, height), slice(0, width))
+    for i, (height, width) in enumerate(image.shape for image in labels)
+  ]
+
+
+def _halves(image: int, foreground: np.ndarray) -> tuple[ImagePart, ImagePart]:
+  """Parts of the longer side, cut as near to its middle as leaves both enough foreground."""
+  axis = int(foreground.shape[0] < foreground.shape[1])
+  cumulative = np.cumsum(foreground.sum(axis=1 - axis))
+  least = 1 + np.searchsorted(cumulative, MIN_FOREGROUND * cumulative[-1])
+  most = np.searchsorted(cumulative, (1 - MIN_FOREGROUND) * cumulative[-1], side='right')
+  cut = max(1, int(np.clip(foreground.shape[axis] // 2, least, most)))
+  first, second = slice(0, cut), slice(cut, foreground.shape[axis])
+  other = slice(0, foreground.shape[1 - axis])
+  if axis == 0:
+    return ImagePart(image, first, other), ImagePart(image, second, other)
+  return ImagePart(image, other, first), ImagePart(image, other, second)
+
+
+def crops_outside(parts: Sequence[ImagePart], corners: np.ndarray, crop_size: int) -> np.ndarray:
+  """Numbers (C,) int32 of the crops that share no pixel with any of the parts."""
+  image, row, column = corners.T
+  outside = np.ones(len(corners), bool)
+  for part in parts:
+    apart_in_rows = _apart(row, crop_size, part.rows)
+    apart_in_columns = _apart(column, crop_size, part.columns)
+    outside &= (image != part.image) | apart_in_rows | apart_in_columns
+  return np.flatnonzero(outside).astype(np.int32)
+
+
+def _apart(begin: np.ndarray, size: int, span: slice) -> np.ndarray:
+  return (begin >= span.stop) | (begin + size <= span.start)
+
+
+class FoldResult(NamedTuple):
+  """The out-of-fold prediction of an annotated image, or of half of one, at the working scale."""
 
   name: str
   grey: np.ndarray  # (H, W) uint8
-  labels: np.ndarray  # (H, W) int32, the truth
-  probability: np.ndarray  # (H, W) float32, by a network that has not seen the piece
-  iou: float  # of the foreground, at the segmenter's threshold
+  labels: np.ndarray  # (H, W) int32, the annotation
+  probability: np.ndarray  # (H, W) float32
+  iou: float  # of the foreground
 
 
-def try_folds(
-  start: Segmenter,
-  images: Sequence[Annotated],
-  folds: Sequence[Sequence[Piece]],
-  params: Sequence[Params],
-  crops: Sequence[np.ndarray],
-) -> tuple[tuple[Trial, ...], bool]:
-  """The trials of all folds, and whether the annotated images' statistics are to be kept.
+def predict_fold(
+  network: Network,
+  images: Sequence[AnnotatedImage],
+  fold: Fold,
+  threshold: float,
+  orientations: Orientations,
+) -> list[FoldResult]:
+  """Out-of-fold predictions.
 
   Args:
-    start: what the networks of all folds have in common.
+    network: was not trained on what the fold holds out.
     images: the annotated images.
-    folds: what was held out in turn.
-    params: of the network that has not seen the fold, for each.
-    crops: (N, H, H) uint8 that stand for what this network has seen, for each.
+    fold: what is held out.
+    threshold: probability above which a pixel is foreground.
+    orientations: see `average_orientations`.
   """
-
-  def trials(keep: bool, orientations: Orientations) -> tuple[Trial, ...]:
-    found = []
-    for fold, of_fold, seen in zip(folds, params, crops, strict=True):
-      segmenter = dataclasses.replace(start, params=of_fold, orientations=orientations)
-      if keep:
-        segmenter = with_statistics(segmenter, seen)
-      found += [_try(segmenter, images[piece.image], piece) for piece in fold]
-    return tuple(found)
-
-  of_one = {keep: trials(keep, 1) for keep in (False, True)}  # enough to choose by
-  total = {keep: sum(trial.iou for trial in found) for keep, found in of_one.items()}
-  keep = total[True] > total[False]
-  if start.orientations == 1:
-    return of_one[keep], keep
-  return trials(keep, start.orientations), keep
+  results = []
+  for part in fold.held_out:
+    image = images[part.image]
+    grey, labels = image.grey[part.rows, part.columns], image.labels[part.rows, part.columns]
+    probability = predict_grey(network, grey, orientations)
+    score = float(iou(probability > threshold, labels > 0))
+    results.append(FoldResult(image.name, grey, labels, probability, score))
+  return results
 
 
-def with_statistics(segmenter: Segmenter, crops: np.ndarray) -> Segmenter:
-  """The segmenter with the batch-norm statistics of (N, H, W) uint8 crops kept.
-
-  Crops must be such as it has learned from: pieces that are spread evenly over an image hold less
-  foreground, and with their statistics too much is found.
-  """
-  return dataclasses.replace(segmenter, statistics=statistics_of(segmenter, crops))
-
-
-def learn_splitting(trials: Sequence[Trial], scale: float) -> Splitting:
-  """The best splitting of the trials, in pixels of the user's images."""
-  labels = [trial.labels for trial in trials]
-  diameter = typical_diameter(labels)
-  found = objects.learn_splitting([trial.probability for trial in trials], labels, diameter)
-  distance = None if found.distance is None else found.distance / scale
-  return Splitting(found.threshold, distance, max(1, round(found.min_area / scale**2)))
-
-
-def score_again(trials: Sequence[Trial], threshold: float) -> tuple[Trial, ...]:
-  """The trials at another threshold."""
-  return tuple(
-    trial._replace(iou=_iou(trial.probability, trial.labels, threshold)) for trial in trials
-  )
-
-
-def _try(segmenter: Segmenter, image: Annotated, piece: Piece) -> Trial:
-  grey, labels = _part(image.grey, piece), _part(image.labels, piece)
-  probability = predict_grey(segmenter, grey)
-  iou = _iou(probability, labels, segmenter.splitting.threshold)
-  return Trial(image.name, grey, labels, probability, iou)
-
-
-def _part(array: np.ndarray, piece: Piece) -> np.ndarray:
-  return array[piece.rows, piece.columns]
-
-
-def _iou(probability: np.ndarray, labels: np.ndarray, threshold: float) -> float:
-  return float(metrics.iou(probability > threshold, labels > 0))
+def rescore(results: Sequence[FoldResult], threshold: float) -> list[FoldResult]:
+  """The results with the IoU at another threshold."""
+  return [
+    result._replace(iou=float(iou(result.probability > threshold, result.labels > 0)))
+    for result in results
+  ]

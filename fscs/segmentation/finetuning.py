@@ -1,226 +1,252 @@
-"""Fine-tuning on a user's annotated images, with an estimate of how well it will do on others."""
+"""Fine-tuning: from a few annotated images to a `Segmenter`.
 
-import dataclasses
+This is the only adaptation of the package: `fscs.finetune`, the console command and the method
+'fscs' of the study call `finetune_and_validate`.
+"""
+
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import optax
 
 from fscs.augmentation import augment
-from fscs.data.channels import Channel, Choice
-from fscs.data.preprocessing import some_crops
+from fscs.data.channels import ChannelChoice
+from fscs.data.crops import sample_evenly
 from fscs.data.scaling import choose_scale, object_diameters, typical_diameter
-from fscs.io.initialisations import Initialisation
+from fscs.errors import InputError
+from fscs.io.initialisations import Initialisation, load_initialisation
 from fscs.losses import bce_dice
 from fscs.models import make_model, with_affine_norms
-from fscs.optimizers import OptimizerName, inner_optimizer
-from fscs.segmentation import instances as objects
-from fscs.segmentation.annotations import Annotated, annotate_all, at_scale
-from fscs.segmentation.crops import crop_bank
-from fscs.segmentation.cross_validation import (
-  Trial,
-  learn_splitting,
-  score_again,
-  try_folds,
-  with_statistics,
+from fscs.optimizers import inner_optimizer
+from fscs.segmentation.annotations import (
+  AnnotatedImage,
+  SupportCrops,
+  at_scale,
+  cut_crops,
+  read_annotations,
 )
-from fscs.segmentation.folds import Piece, num_folds, usable_folds
-from fscs.segmentation.prediction import Orientations, require_orientations
-from fscs.segmentation.segmenter import Segmenter, Support
+from fscs.segmentation.config import FineTuningConfig, Orientations
+from fscs.segmentation.cross_validation import (
+  Fold,
+  FoldResult,
+  predict_fold,
+  rescore,
+  usable_folds,
+)
+from fscs.segmentation.instances import (
+  Watershed,
+  default_watershed,
+  learn_watershed,
+  unsplit_watershed,
+)
+from fscs.segmentation.prediction import Network, with_batch_statistics
+from fscs.segmentation.segmenter import Segmenter, SupportSummary
 from fscs.training import Recipe, crop_stream, make_train_all
-from fscs.typing import Params
 
-LEARNING_RATES: dict[OptimizerName, float] = {'muon': 1e-2, 'adam': 3e-3}
+NORM_SCALE = 1.0  # of batch norms before the first step
+STATISTICS_CROPS = 64  # crops from which batch-norm statistics are taken
 
-
-class Settings(NamedTuple):
-  """How long and how fast; what a crop is; how what has learned predicts."""
-
-  num_steps: int = 120
-  batch_size: int = 4
-  learning_rate: float | None = None  # falls to 0 along half a cosine; see `LEARNING_RATES`
-  crop_size: int = 128
-  seed: int = 0
-  optimizer: OptimizerName = 'muon'
-  orientations: Orientations = 8  # of `Segmenter`
+_DEFAULT = FineTuningConfig()
 
 
-class Result(NamedTuple):
+class FineTuningResult(NamedTuple):
   """A segmenter with the evidence for it."""
 
   segmenter: Segmenter
-  losses: np.ndarray  # (num_steps,)
-  trials: tuple[Trial, ...]
-
-
-class _Network(NamedTuple):
-  """What gradients have made of some of the annotated images."""
-
-  params: Params
-  losses: np.ndarray  # (num_steps,)
-  crops: np.ndarray  # (N, H, H) uint8 that stand for what it has learned from
+  losses: np.ndarray  # (steps,) of the final network
+  folds: list[FoldResult]  # out-of-fold predictions; none if nothing could be held out
 
 
 def finetune(
-  initialisation: Initialisation,
   images: Sequence[np.ndarray],
   masks: Sequence[np.ndarray],
-  **options,
+  *,
+  init: str | Path | Initialisation = 'pretrained',
+  names: Sequence[str] | None = None,
+  channel: ChannelChoice = 'learned',
+  scale: float | None = None,
+  steps: int = _DEFAULT.steps,
+  batch_size: int = _DEFAULT.batch_size,
+  learning_rate: float = _DEFAULT.learning_rate,
+  crop_size: int = _DEFAULT.crop_size,
+  orientations: Orientations = _DEFAULT.orientations,
+  estimate: bool = _DEFAULT.estimate,
+  seed: int = _DEFAULT.seed,
+  on_steps: Callable[[int], None] | None = None,
 ) -> Segmenter:
-  """A segmenter that has learned from a few annotated images.
+  """Adapt a network to a few annotated images.
 
   Args:
-    initialisation: where to start; `fscs.pretrained()` is one.
-    images: (H, W) or (H, W, channels) each, any numbers, of any sizes.
-    masks: (H, W) each, 0 for background; several positive values tell objects apart.
-    **options: names, channel, scale, settings (a `fscs.segmentation.finetuning.Settings`: steps, crops, seed
-      and others) and advance, as `fscs.segmentation.finetuning.finetune_with_trials` takes them.
+    images: 1 to 10 arrays (H, W) or (H, W, channels), any numbers, any sizes.
+    masks: (H, W) each, 0 for background; several positive values tell touching objects apart. All
+      objects of an image must be annotated.
+    init: 'pretrained', 'random', the folder of a training run or of `fscs.io.save_init`, a PyTorch
+      file of the authors' networks (.pt, .pth), or an `Initialisation`.
+
+  Other args:
+    names: of the images, for messages.
+    channel: what becomes the grey value: a channel counted from 0, weights of all channels, 'luma',
+      or 'learned' for the weighted sum that separates the annotated objects best.
+    scale: factor by which images are resized; by default chosen so that objects have a size that
+      the initialisation knows.
+    steps: optimizer steps.
+    batch_size: crops per step.
+    learning_rate: at the first step; it falls to 0 along half a cosine.
+    crop_size: side of the crops in pixels after resizing, a multiple of 16.
+    orientations: predictions are means over 1, 4 or 8 flips and rotations.
+    estimate: whether to cross-validate on the annotated images, which takes up to three further
+      networks. It learns how touching objects are split, and `Segmenter.expected_iou`.
+    seed: of crops and augmentation.
+    on_steps: called with the number of steps done since the last call.
+
+  Returns:
+    A segmenter for images of this kind.
 
   Raises:
-    InputError: names the image and what is wrong with it or its mask.
+    InputError: names the image or argument, and what is wrong with it.
+
+  Examples:
+    segmenter = fscs.finetune(images, masks)
+    labels = segmenter.predict(image)
   """
-  return finetune_with_trials(initialisation, images, masks, **options).segmenter
+  config = FineTuningConfig(
+    steps=steps,
+    batch_size=batch_size,
+    learning_rate=learning_rate,
+    crop_size=crop_size,
+    orientations=orientations,
+    estimate=estimate,
+    seed=seed,
+  )
+  initialisation = init if isinstance(init, Initialisation) else load_initialisation(init, seed)
+  return finetune_and_validate(
+    images,
+    masks,
+    initialisation,
+    config,
+    names=names,
+    channel=channel,
+    scale=scale,
+    on_steps=on_steps,
+  ).segmenter
 
 
-def finetune_with_trials(
-  initialisation: Initialisation,
+def finetune_and_validate(
   images: Sequence[np.ndarray],
   masks: Sequence[np.ndarray],
+  initialisation: Initialisation,
+  config: FineTuningConfig = _DEFAULT,
   *,
   names: Sequence[str] | None = None,
-  channel: Choice = 'learned',
+  channel: ChannelChoice = 'learned',
   scale: float | None = None,
-  settings: Settings = Settings(),  # noqa: B008, a tuple
-  advance: Callable[[int], None] | None = None,
-) -> Result:
-  """Fine-tune, after a cross-validation that chooses what cannot be learned by gradients.
-
-  Args:
-    initialisation: where to start; `fscs.pretrained()` is one.
-    images: (H, W) or (H, W, channels) each, any numbers, of any sizes.
-    masks: (H, W) each, 0 for background; several positive values tell objects apart.
-    names: of the images, for messages.
-    channel: which channel counts, or 'luma' of colours, or weights of all; by default the weighted
-      sum that tells best what is annotated, see `fscs.data.channels.choose`.
-    scale: factor by which images are resized; by default such that objects get the size that the
-      initialisation knows.
-    settings: how long and how fast.
-    advance: called with the number of steps done, of `num_steps(len(images), settings)` in all.
+  on_steps: Callable[[int], None] | None = None,
+) -> FineTuningResult:
+  """Adapt a network and cross-validate it; arguments as `finetune`.
 
   Raises:
-    InputError: names the image and what is wrong with it or its mask; or the settings have a number
-      of orientations that there is not.
+    InputError: as `finetune`.
   """
-  require_orientations(settings.orientations)
-  annotated, instances, grey = annotate_all(images, masks, names, channel)
-  labels = [image.labels for image in annotated]
-  scale = choose_scale(labels, initialisation.diameter_range) if scale is None else scale
-  working = [at_scale(image, scale) for image in annotated]
-  start = _start(initialisation, annotated, scale, grey, settings.orientations, split=instances)
-  folds, networks = _train(start, working, settings, advance)
-  segmenter, trials = _choose(start, working, folds, networks, split=instances)
-  return Result(segmenter, networks[-1].losses, trials)
+  annotations = read_annotations(images, masks, names, channel)
+  labels = [image.labels for image in annotations.images]
+  if scale is None:
+    scale = choose_scale(labels, initialisation.diameter_range)
+  elif not 0 < scale < 100:
+    raise InputError(
+      f'scale is {scale}: expected a number above 0, such as 0.5', arguments=('scale',)
+    )
+  working = [at_scale(image, scale) for image in annotations.images]
+  crops = cut_crops(working, config.crop_size)
+  folds = _make_folds(working, crops, config)
+  networks, losses = _train(initialisation, crops, folds, config, on_steps)
 
-
-def num_steps(num_images: int, settings: Settings) -> int:
-  """Steps of a fine-tuning with its cross-validation, at most."""
-  return (num_folds(num_images) + 1) * settings.num_steps
-
-
-def _start(
-  initialisation: Initialisation,
-  images: Sequence[Annotated],
-  scale: float,
-  channel: Channel,
-  orientations: Orientations,
-  *,
-  split: bool,
-) -> Segmenter:
-  """The segmenter before it has learned anything."""
-  splitting = objects.usual_splitting if split else objects.whole_regions
-  model = make_model(
-    initialisation.architecture, widths=initialisation.widths, affine=True, norm_scale=1.0
-  )
-  return Segmenter(
-    architecture=initialisation.architecture,
-    widths=tuple(model.widths),
-    params=with_affine_norms(model, initialisation.params),
-    statistics=None,
+  initial = default_watershed if annotations.instances else unsplit_watershed
+  watershed = initial(labels)
+  results = [
+    result
+    for network, fold in zip(networks, folds, strict=False)
+    for result in predict_fold(network, working, fold, watershed.threshold, config.orientations)
+  ]
+  if results and annotations.instances:
+    watershed = _learn_watershed(results, scale)
+    results = rescore(results, watershed.threshold)
+  segmenter = Segmenter(
+    network=networks[-1],
     scale=scale,
-    channel=channel,
-    splitting=splitting([image.labels for image in images]),
-    support=_describe(images),
-    orientations=orientations,
+    channel=annotations.channel,
+    watershed=watershed,
+    support=_summarise(annotations.images),
+    expected_iou=float(np.mean([result.iou for result in results])) if results else None,
+    orientations=config.orientations,
   )
+  return FineTuningResult(segmenter, losses, results)
 
 
-def _describe(images: Sequence[Annotated]) -> Support:
+def _make_folds(
+  images: Sequence[AnnotatedImage], crops: SupportCrops, config: FineTuningConfig
+) -> list[Fold]:
+  if not config.estimate:
+    return []
+  return usable_folds([image.labels for image in images], crops.corners, config.crop_size)
+
+
+def _train(
+  initialisation: Initialisation,
+  crops: SupportCrops,
+  folds: Sequence[Fold],
+  config: FineTuningConfig,
+  on_steps: Callable[[int], None] | None,
+) -> tuple[list[Network], np.ndarray]:
+  """A network without each fold, then the final one; and the losses of the final one."""
+  model = make_model(
+    initialisation.architecture,
+    widths=initialisation.widths,
+    affine=True,
+    norm_scale=NORM_SCALE,
+  )
+  params = with_affine_norms(model, initialisation.params)
+  schedule = optax.cosine_decay_schedule(config.learning_rate, config.steps)
+  recipe = Recipe(
+    inner_optimizer(schedule, weight_decay=0.0, name='muon'),
+    config.crop_size,
+    bce_dice,
+    augment,
+  )
+  train_all = make_train_all(lambda params, x: model.apply({'params': params}, x), recipe)
+  every_crop = np.arange(len(crops.corners), dtype=np.int32)
+  seen = [*(fold.crops for fold in folds), every_crop]
+  streams = [crop_stream(config.seed, numbers, config.batch_size, config.steps) for numbers in seen]
+  trained = train_all(params, crops.bank, streams, on_steps, config.seed)
+  networks = [
+    with_batch_statistics(
+      initialisation.architecture,
+      tuple(model.widths),
+      params,
+      sample_evenly(crops.images, crops.corners[numbers], config.crop_size, STATISTICS_CROPS),
+    )
+    for (params, _), numbers in zip(trained, seen, strict=True)
+  ]
+  return networks, trained[-1][1]
+
+
+def _learn_watershed(results: Sequence[FoldResult], scale: float) -> Watershed:
+  """The best watershed of out-of-fold predictions, in pixels of the user's images."""
+  labels = [result.labels for result in results]
+  probabilities = [result.probability for result in results]
+  found = learn_watershed(probabilities, labels, typical_diameter(labels))
+  distance = None if found.min_distance is None else found.min_distance / scale
+  return Watershed(found.threshold, distance, max(1, round(found.min_area / scale**2)))
+
+
+def _summarise(images: Sequence[AnnotatedImage]) -> SupportSummary:
   diameters = np.concatenate([object_diameters(image.labels) for image in images])
   typical = typical_diameter([image.labels for image in images])
-  means, deviations = ([float(f(image.grey)) for image in images] for f in (np.mean, np.std))
-  return Support(
+  means = [float(image.grey.mean()) for image in images]
+  deviations = [float(image.grey.std()) for image in images]
+  return SupportSummary(
     (float(diameters.min()), typical, float(diameters.max())),
     (min(means), float(np.mean(means)), max(means)),
     (min(deviations), float(np.mean(deviations)), max(deviations)),
   )
-
-
-def _train(
-  start: Segmenter,
-  images: Sequence[Annotated],
-  settings: Settings,
-  advance: Callable[[int], None] | None,
-) -> tuple[list[tuple[Piece, ...]], list[_Network]]:
-  """The folds, and a network without each of them and one with all."""
-  bank, corners, greys = crop_bank(images, settings.crop_size)
-  labels = [image.labels for image in images]
-  folds, crops = usable_folds(labels, corners, settings.crop_size)
-  streams = [crop_stream(settings.seed, c, settings.batch_size, settings.num_steps) for c in crops]
-  model = make_model(start.architecture, widths=start.widths, affine=True)
-  rate = settings.learning_rate
-  if rate is None:
-    rate = LEARNING_RATES[settings.optimizer]
-  schedule = optax.cosine_decay_schedule(rate, settings.num_steps)
-  optimizer = optax.chain(
-    optax.clip_by_global_norm(1.0),
-    inner_optimizer(schedule, weight_decay=0.0, name=settings.optimizer),
-  )
-  recipe = Recipe(optimizer, settings.crop_size, bce_dice, augment)
-  train_all = make_train_all(lambda params, x: model.apply({'params': params}, x), recipe)
-  trained = train_all(start.params, bank, streams, advance, settings.seed)
-  seen = [some_crops(greys, corners[c], settings.crop_size) for c in crops]
-  return folds, [_Network(*one, of_it) for one, of_it in zip(trained, seen, strict=True)]
-
-
-def _choose(
-  start: Segmenter,
-  images: Sequence[Annotated],
-  folds: Sequence[Sequence[Piece]],
-  networks: Sequence[_Network],
-  *,
-  split: bool,
-) -> tuple[Segmenter, tuple[Trial, ...]]:
-  """What gradients do not learn: statistics, splitting if wanted, and the IoU to expect.
-
-  Args:
-    start: the segmenter before it has learned anything.
-    images: the annotated images, at the working scale.
-    folds: what was held out in turn.
-    networks: as `_train` returns them.
-    split: whether the images tell objects apart.
-  """
-  *of_folds, last = networks
-  trials, keep = try_folds(
-    start, images, folds, [one.params for one in of_folds], [one.crops for one in of_folds]
-  )
-  segmenter = dataclasses.replace(start, params=last.params)
-  if keep:
-    segmenter = with_statistics(segmenter, last.crops)
-  if not trials:
-    return segmenter, trials
-  if split:
-    segmenter = dataclasses.replace(segmenter, splitting=learn_splitting(trials, start.scale))
-    trials = score_again(trials, segmenter.splitting.threshold)
-  estimate = float(np.mean([trial.iou for trial in trials]))
-  return dataclasses.replace(segmenter, estimate=estimate), trials

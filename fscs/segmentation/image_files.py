@@ -1,7 +1,7 @@
-"""Segmentation of one file, page by page, in memory that does not grow with the file.
+"""Segments one image file, page by page, in memory that does not grow with the file.
 
-Pages are predicted whole, or block by block where they are large; what is found is kept in files
-until it is written, where it is large.
+Pages are predicted whole, or block by block if they are large. Large results are kept in scratch
+files until they are written.
 """
 
 import functools
@@ -13,22 +13,32 @@ from typing import Any, NamedTuple
 import numpy as np
 import roifile
 
-from fscs import io as files
-from fscs.data.scaling import stretch
-from fscs.io import ImageFile
+from fscs.data.intensity import stretch
+from fscs.io import ImageFile, open_image, require_finite
 from fscs.segmentation import measurements, outputs
-from fscs.segmentation import thumbnails as thinning
-from fscs.segmentation import tiling as blocks
-from fscs.segmentation.domain_shift import doubts
+from fscs.segmentation.blockwise import (
+  MAX_PIXELS_IN_MEMORY,
+  Block,
+  Read,
+  Region,
+  label_blocks,
+  predict_blocks,
+)
+from fscs.segmentation.domain_shift import domain_shift_warnings
 from fscs.segmentation.instances import find_objects
 from fscs.segmentation.segmenter import Segmenter
-from fscs.segmentation.tiling import Read, Region
+from fscs.segmentation.thumbnails import (
+  put_subsampled,
+  read_subsampled,
+  subsampled_shape,
+  subsampling_step,
+)
 
-MAX_DOUBTS = 5  # of a file, in words; the others are counted
-CHANNELS_AT_ONCE = 4  # that are measured together; one after the other takes longer
+MAX_WARNINGS = 5  # of a file that are written out; the others are counted
+CHANNELS_AT_ONCE = 4  # channels that are measured together, which is faster than one by one
 
 
-class Summary(NamedTuple):
+class FileSummary(NamedTuple):
   """What was found in a file."""
 
   file: str
@@ -37,17 +47,16 @@ class Summary(NamedTuple):
   width: int
   objects: int
   foreground: float  # share of the pixels
-  doubts: str  # why not to trust it; often empty
+  warnings: str  # domain-shift warnings, often empty
   sha256: str  # of the file, its first digits
 
 
 class _Part(NamedTuple):
   """A part of a page with its objects."""
 
-  seen: Region
-  labels: np.ndarray  # (h, w) int32 of what is seen
-  grey: np.ndarray  # alike
-  core: Region  # what no other part has for its core
+  block: Block
+  labels: np.ndarray  # (h, w) int32 of the halo
+  grey: np.ndarray  # (h, w) of the halo
 
 
 class _Page(NamedTuple):
@@ -56,40 +65,45 @@ class _Page(NamedTuple):
   rows: list[dict[str, Any]]  # of `measurements.columns`, one per object
   rois: list[roifile.ImagejRoi]
   foreground: int  # pixels
-  doubts: list[str]
+  warnings: list[str]
 
 
-def segment_file(segmenter: Segmenter, path: Path, out: Path) -> Summary:
-  """Segment all pages of a file and write everything about it, or nothing.
+def segment_file(segmenter: Segmenter, path: Path, out: Path) -> FileSummary:
+  """Segment all pages of a file and write all results, or nothing.
+
+  Args:
+    segmenter: predicts.
+    path: image file.
+    out: folder for the results.
 
   Raises:
-    InputError: the file cannot be read, holds pixels that are no numbers, or has too long a name.
+    InputError: the file cannot be read, holds values that are not finite, or has too long a name.
     OSError: the results cannot be written.
   """
   outputs.require_short_name(out, path)
   with (
-    files.open_image(path, segmenter.channel) as image,
+    open_image(path, segmenter.channel) as image,
     outputs.all_or_none(out, path.stem) as folder,
   ):
-    probability = outputs.scratch(folder / 'probability', image.shape, np.float32)
-    labels = outputs.scratch(folder / 'labels', image.shape, np.int32)
+    probability = outputs.scratch_array(folder / 'probability', image.shape, np.float32)
+    labels = outputs.scratch_array(folder / 'labels', image.shape, np.int32)
     pages = [
       _segment_page(segmenter, image, page, probability[page], labels[page])
       for page in range(image.shape[0])
     ]
-    _write(folder, image, pages, probability, labels, segmenter.splitting.threshold)
-  return Summary(
+    _write(folder, image, pages, probability, labels, segmenter.watershed.threshold)
+  return FileSummary(
     path.name,
     *image.shape,
     sum(len(page.rows) for page in pages),
     sum(page.foreground for page in pages) / probability.size,
-    _in_words([page.doubts for page in pages]),
+    _join_warnings([page.warnings for page in pages]),
     content_digest(path),
   )
 
 
 def content_digest(path: Path) -> str:
-  """16 hexadecimal digits that tell a file's content from that of others."""
+  """16 hexadecimal digits of the SHA-256 of a file."""
   with path.open('rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()[:16]
 
@@ -98,66 +112,72 @@ def _segment_page(
   segmenter: Segmenter, image: ImageFile, page: int, probability: np.ndarray, labels: np.ndarray
 ) -> _Page:
   """Fills in the page's (H, W) probability and labels."""
-  rows, rois, foreground = [], [], 0
-  step = thinning.step_for(labels.shape, outputs.OVERLAY_SIDE)
-  thin = np.zeros(thinning.thinned_shape(labels.shape, step), image.dtype)
+  rows: list[dict[str, Any]] = []
+  rois: list[roifile.ImagejRoi] = []
+  foreground = 0
+  step = subsampling_step(labels.shape, outputs.OVERLAY_SIDE)
+  thumbnail = np.zeros(subsampled_shape(labels.shape, step), image.dtype)
   for part in _parts(segmenter, functools.partial(_read, image, page), probability):
-    offset = (part.seen[0].start, part.seen[1].start)
-    target = labels[part.seen]
+    halo = part.block.halo
+    offset = (halo[0].start, halo[1].start)
+    target = labels[halo]
     new = (part.labels > 0) & (target == 0)
     target[new] = part.labels[new]
-    rows += _measured(segmenter, image, page, part)
+    rows += _measure(segmenter, image, page, part)
     rois += outputs.rois_of(part.labels, page, offset, image.place_of(page))
-    foreground += np.count_nonzero(probability[part.core] > segmenter.splitting.threshold)
-    thinning.put_thinned(thin, part.grey, offset, step)
-    outputs.release(probability)
-    outputs.release(labels)
-  found = doubts(segmenter, thin, [row['equivalent_diameter'] for row in rows])
-  return _Page(rows, rois, foreground, found)
+    threshold = segmenter.watershed.threshold
+    foreground += int(np.count_nonzero(probability[part.block.core] > threshold))
+    put_subsampled(thumbnail, part.grey, offset, step)
+    outputs.release_memory(probability)
+    outputs.release_memory(labels)
+  diameters = [row['equivalent_diameter'] for row in rows]
+  return _Page(rows, rois, foreground, domain_shift_warnings(segmenter, thumbnail, diameters))
 
 
-def _measured(
+def _measure(
   segmenter: Segmenter, image: ImageFile, page: int, part: _Part
 ) -> list[dict[str, Any]]:
-  """The rows of a part's objects, with every channel, of which some are in memory at a time."""
+  """The rows of a part's objects, with the intensities in every channel."""
   if not part.labels.any():
     return []
-  offset = (part.seen[0].start, part.seen[1].start)
-  weighted = isinstance(segmenter.channel, tuple)
-  grey = image.read_stored(page, *part.seen) if weighted else part.grey
+  halo = part.block.halo
+  offset = (halo[0].start, halo[1].start)
+  is_weighted = isinstance(segmenter.channel, tuple)
+  grey = image.read_stored(page, *halo) if is_weighted else part.grey
   rows = measurements.measure(image.path.name, page, part.labels, grey, offset)
   if image.channels > 1:
     for first in range(0, image.channels, CHANNELS_AT_ONCE):
       count = min(CHANNELS_AT_ONCE, image.channels - first)
-      channels = image.read_channels(page, *part.seen, first, count)
+      channels = image.read_channels(page, *halo, first, count)
       measurements.add_channels(rows, part.labels, channels, first)
   return rows
 
 
 def _read(image: ImageFile, page: int, region: Region) -> np.ndarray:
   grey = image.read(page, *region)
-  files.require_finite(grey, image.path)
+  require_finite(grey, image.path)
   return grey
 
 
 def _parts(segmenter: Segmenter, read: Read, probability: np.ndarray) -> Iterator[_Part]:
   """Predicts a page into `probability`, then finds its objects part by part."""
   height, width = probability.shape
-  if height * width * max(1, segmenter.scale) ** 2 <= blocks.LARGEST_WHOLE:
+  if height * width * max(1, segmenter.scale) ** 2 <= MAX_PIXELS_IN_MEMORY:
     whole = (slice(0, height), slice(0, width))
     grey = read(whole)
-    probability[:] = segmenter.predict(grey)
-    yield _Part(whole, find_objects(probability, segmenter.splitting), grey, whole)
+    probability[:] = segmenter.predict_proba(grey)
+    labels = find_objects(probability, segmenter.watershed)
+    yield _Part(Block(whole, whole), labels, grey)
     return
-  for region, predicted in blocks.predict_blocks(segmenter, read, probability.shape):
+  for region, predicted in predict_blocks(segmenter, read, (height, width)):
     probability[region] = predicted
-    outputs.release(probability)
+    outputs.release_memory(probability)
   largest = segmenter.support.diameters[2]
-  found = blocks.label_blocks(
-    lambda region: probability[region], probability.shape, segmenter.splitting, largest
+  found = label_blocks(
+    lambda region: probability[region], (height, width), segmenter.watershed, largest
   )
-  for seen, labels, core in found:
-    yield _Part(seen, labels, read(seen), core)
+  for block, labels in found:
+    yield _Part(block, labels, read(block.halo))
 
 
 def _write(
@@ -169,30 +189,35 @@ def _write(
   threshold: float,
 ) -> None:
   rows = [row for page in pages for row in page.rows]
-  kind = outputs.label_type(max((row['label'] for row in rows), default=0))
-  for ending, pixels, dtype, convert in (
-    ('probability.tif', probability, np.float32, lambda part: part),
-    ('mask.tif', probability, np.uint8, lambda part: np.where(part > threshold, 255, 0)),
-    ('labels.tif', labels, kind, lambda part: part),
-  ):
-    outputs.write_pages(folder / ending, pixels, dtype, convert, image.pixel_size)
-  step = thinning.step_for(labels.shape[1:], outputs.OVERLAY_SIDE)
-  picture = stretch(thinning.read_thinned(image, 0, outputs.OVERLAY_SIDE))
+  dtype = outputs.label_dtype(max((row['label'] for row in rows), default=0))
+
+  def unchanged(part: np.ndarray) -> np.ndarray:
+    return part
+
+  def binary(part: np.ndarray) -> np.ndarray:
+    return np.where(part > threshold, 255, 0)
+
+  size = image.pixel_size
+  outputs.write_pages(folder / 'probability.tif', probability, np.float32, unchanged, size)
+  outputs.write_pages(folder / 'mask.tif', probability, np.uint8, binary, size)
+  outputs.write_pages(folder / 'labels.tif', labels, dtype, unchanged, size)
+  step = subsampling_step(labels.shape[1:], outputs.OVERLAY_SIDE)
+  picture = stretch(read_subsampled(image, 0, outputs.OVERLAY_SIDE))
   outputs.write_overlay(folder / 'overlay.png', picture, labels[0, ::step, ::step])
   outputs.write_rois(folder / 'rois.zip', [roi for page in pages for roi in page.rois])
-  if image.pixel_size:
-    measurements.add_sizes(rows, image.pixel_size)
-  columns = measurements.columns(image.channels, sized=image.pixel_size is not None)
+  if size:
+    measurements.add_sizes(rows, size)
+  columns = measurements.columns(image.channels, sized=size is not None)
   measurements.write(folder / 'objects.csv', rows, columns)
 
 
-def _in_words(by_page: list[list[str]]) -> str:
-  """The doubts of all pages."""
+def _join_warnings(by_page: list[list[str]]) -> str:
+  """The warnings of all pages in one line."""
   several = len(by_page) > 1
   found = [
-    f'page {page}: {doubt}' if several else doubt
-    for page, doubts_of in enumerate(by_page, 1)
-    for doubt in doubts_of
+    f'page {page}: {warning}' if several else warning
+    for page, warnings in enumerate(by_page, 1)
+    for warning in warnings
   ]
-  more = [f'and {len(found) - MAX_DOUBTS} more'] if len(found) > MAX_DOUBTS else []
-  return '; '.join(found[:MAX_DOUBTS] + more)
+  more = [f'and {len(found) - MAX_WARNINGS} more'] if len(found) > MAX_WARNINGS else []
+  return '; '.join(found[:MAX_WARNINGS] + more)

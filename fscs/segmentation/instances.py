@@ -1,6 +1,6 @@
-"""From foreground probability to labelled objects, by the watershed of the distance transform.
+"""From foreground probability to labelled objects: watershed of the distance transform.
 
-Probabilities are (H, W) float32 in [0, 1], labels (H, W) int32 with 0 for background.
+Probabilities are (H, W) float32 in [0, 1]; labels are (H, W) int32, 0 is background.
 """
 
 import itertools
@@ -14,91 +14,102 @@ from skimage.measure import label
 from skimage.segmentation import watershed
 
 from fscs.data.scaling import object_diameters, typical_diameter
-from fscs.metrics import objects as instances
+from fscs.metrics.objects import average_precision
 
-# What is tried where annotated objects tell: thresholds, and distances between the centres of
-# touching objects as shares of the typical diameter (None: connected regions are objects).
+# Candidates of `learn_watershed`: thresholds, and least distances between the centres of touching
+# objects in units of the typical diameter (None: do not split).
 THRESHOLDS = (0.35, 0.5, 0.65)
-DISTANCES = (None, 0.25, 0.4, 0.6)
-USUAL_DISTANCE = 0.5  # alike, where nothing tells
-SMALLEST_SHARE = 0.25  # an object below this share of a small annotated one's area is dropped
+RELATIVE_DISTANCES = (None, 0.25, 0.4, 0.6)
+DEFAULT_RELATIVE_DISTANCE = 0.5
+MIN_RELATIVE_AREA = 0.25  # objects below this share of a small annotated one are dropped
 
 
-class Splitting(NamedTuple):
-  """How objects are found; lengths and areas in pixels."""
+class Watershed(NamedTuple):
+  """Parameters of the watershed; lengths and areas in pixels of the image."""
 
-  threshold: float = 0.5
-  distance: float | None = None  # least distance of two objects' centres; None: do not split
+  threshold: float = 0.5  # on the foreground probability
+  min_distance: float | None = None  # between the centres of objects; None: do not split
   min_area: int = 1
 
 
-def find_objects(probability: np.ndarray, splitting: Splitting) -> np.ndarray:
-  """Labels 1 to n of the objects: holes filled, small ones dropped, touching ones split."""
-  mask = ndimage.binary_fill_holes(probability > splitting.threshold)
+def find_objects(probability: np.ndarray, params: Watershed) -> np.ndarray:
+  """Labels 1 to n: holes are filled, touching objects split, small objects dropped.
+
+  Args:
+    probability: (H, W) in [0, 1].
+    params: of the watershed.
+
+  Returns:
+    (H, W) int32.
+
+  >>> find_objects(np.array([[0.9, 0.1, 0.8]]), Watershed())
+  array([[1, 0, 2]], dtype=int32)
+  """
+  mask = ndimage.binary_fill_holes(probability > params.threshold)
   labels = label(mask, connectivity=1)
-  if splitting.distance is not None:
-    labels = _split(mask, labels, splitting.distance)
+  if params.min_distance is not None:
+    labels = _split(mask, labels, params.min_distance)
   areas = np.bincount(labels.ravel())
-  kept = areas >= splitting.min_area
+  kept = areas >= params.min_area
   kept[0] = False
   numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
   return numbers[labels]
 
 
-def _split(mask: np.ndarray, regions: np.ndarray, distance: float) -> np.ndarray:
+def _split(mask: np.ndarray, regions: np.ndarray, min_distance: float) -> np.ndarray:
   depth = ndimage.distance_transform_edt(mask)
-  depth = ndimage.gaussian_filter(depth, distance / 8)  # plateaus and rough edges make no centres
+  depth = ndimage.gaussian_filter(depth, min_distance / 8)  # merges maxima of rough outlines
   centres = peak_local_max(
-    depth, min_distance=max(1, round(distance)), labels=regions, exclude_border=False
+    depth, min_distance=max(1, round(min_distance)), labels=regions, exclude_border=False
   )
   markers = np.zeros(mask.shape, np.int32)
   markers[tuple(centres.T)] = np.arange(1, len(centres) + 1)
   return watershed(-depth, markers, mask=mask)
 
 
-def whole_regions(labels: Sequence[np.ndarray]) -> Splitting:
-  """What to do where masks say nothing about touching objects: connected regions are objects."""
-  return Splitting(min_area=_smallest_area(labels))
+def unsplit_watershed(labels: Sequence[np.ndarray]) -> Watershed:
+  """Connected components as objects, for masks that do not tell touching objects apart."""
+  return Watershed(min_area=_smallest_area(labels))
 
 
-def usual_splitting(labels: Sequence[np.ndarray]) -> Splitting:
-  """How to split touching objects where nothing has been tried; not at all without annotated ones.
+def default_watershed(labels: Sequence[np.ndarray]) -> Watershed:
+  """Parameters from the size of the annotated objects alone.
 
   Args:
-    labels: of the annotated images, (H, W) each.
+    labels: (H, W) each; without any object nothing is split.
   """
   if not any(image.any() for image in labels):
-    return Splitting()
-  return whole_regions(labels)._replace(distance=USUAL_DISTANCE * typical_diameter(labels))
+    return Watershed()
+  distance = DEFAULT_RELATIVE_DISTANCE * typical_diameter(labels)
+  return unsplit_watershed(labels)._replace(min_distance=distance)
 
 
-def learn_splitting(
+def learn_watershed(
   probabilities: Sequence[np.ndarray], labels: Sequence[np.ndarray], diameter: float
-) -> Splitting:
-  """The splitting of highest mean average precision (IoU 0.5 to 0.95) on annotated objects.
+) -> Watershed:
+  """The parameters with the highest mean average precision (IoU 0.5 to 0.95).
 
   Args:
-    probabilities: predictions of images that the network has not learned from.
-    labels: their annotated objects.
-    diameter: typical diameter of the objects, in pixels.
+    probabilities: (H, W) each, of images that the network was not trained on.
+    labels: (H, W) each, their annotated objects.
+    diameter: typical diameter of the objects in pixels.
   """
   min_area = _smallest_area(labels)
-  choices = [
-    Splitting(threshold, None if share is None else share * diameter, min_area)
-    for threshold, share in itertools.product(THRESHOLDS, DISTANCES)
+  candidates = [
+    Watershed(threshold, None if distance is None else distance * diameter, min_area)
+    for threshold, distance in itertools.product(THRESHOLDS, RELATIVE_DISTANCES)
   ]
 
-  def score(splitting: Splitting) -> float:
+  def score(params: Watershed) -> float:
     pairs = zip(probabilities, labels, strict=True)
-    return float(
-      np.mean([instances.average_precision(find_objects(p, splitting), t) for p, t in pairs])
-    )
+    scores = [average_precision(find_objects(found, params), truth) for found, truth in pairs]
+    return float(np.mean(scores))
 
-  return max(choices, key=score)
+  return max(candidates, key=score)
 
 
 def _smallest_area(labels: Sequence[np.ndarray]) -> int:
-  """A share of the area that one annotated object in twenty falls short of, in pixels."""
+  """A share of the area at the 5th percentile of the annotated objects, in pixels."""
   diameters = np.concatenate([object_diameters(image) for image in labels])
   area = np.pi / 4 * np.quantile(diameters, 0.05) ** 2
-  return max(1, round(SMALLEST_SHARE * area))
+  return max(1, round(MIN_RELATIVE_AREA * area))

@@ -1,4 +1,4 @@
-"""Tables of objects: area, position, shape and intensities, a row per object."""
+"""Measurements of objects: area, position, shape and intensity, one row per object."""
 
 import csv
 import math
@@ -16,7 +16,7 @@ PROPERTIES = (
   *('label', 'area', 'centroid', 'bbox', 'equivalent_diameter_area', 'axis_major_length'),
   *('axis_minor_length', 'eccentricity', 'orientation', 'perimeter', 'solidity', *INTENSITIES),
 )
-COLUMNS = (  # of every table; those of files with several channels or known pixels have more
+COLUMNS = (  # of every table; channels and pixel sizes add further ones
   *('file', 'page', 'label', 'area', 'centroid_row', 'centroid_column'),
   *('top', 'left', 'bottom', 'right', 'equivalent_diameter', 'major_axis', 'minor_axis'),
   *('eccentricity', 'orientation', 'perimeter', 'solidity', *INTENSITIES),
@@ -28,11 +28,11 @@ SIZES = ('pixel_height_um', 'pixel_width_um', 'area_um2', 'equivalent_diameter_u
 def measure(
   file: str, page: int, labels: np.ndarray, grey: np.ndarray, offset: tuple[int, int] = (0, 0)
 ) -> list[dict[str, Any]]:
-  """A row of `COLUMNS` per object; lengths in pixels, positions from the image's upper left.
+  """One row of `COLUMNS` per object; lengths in pixels, positions from the upper left corner.
 
   Args:
     file: name of the image.
-    page: of the file, from 0; in the table it is counted from 1.
+    page: of the file, counted from 0; tables count from 1.
     labels: (h, w) int, a part of the page.
     grey: (h, w) of any type.
     offset: row and column of the page where the part begins.
@@ -51,13 +51,13 @@ def measure(
 def add_channels(
   rows: Sequence[dict[str, Any]], labels: np.ndarray, channels: np.ndarray, first: int
 ) -> None:
-  """Intensities in some channels, into the rows that `measure` has made of the same labels.
+  """Add intensities in some channels to the rows that `measure` made of the same labels.
 
   Args:
-    rows: get intensity_mean_2 and so on of channel 2.
+    rows: changed in place; channel 2 gives intensity_mean_2 and so on.
     labels: (h, w) int.
     channels: (h, w, n) of any type.
-    first: number of the first of the n channels, from 0.
+    first: number of the first of the n channels, counted from 0.
   """
   numbers = range(first, first + channels.shape[-1])
   names = [_of_channel(name, number) for name in INTENSITIES for number in numbers]
@@ -66,7 +66,7 @@ def add_channels(
 
 
 def add_sizes(rows: Sequence[dict[str, Any]], pixel_size: PixelSize) -> None:
-  """`SIZES`, in micrometres and their squares, into the rows of `measure`."""
+  """Add `SIZES`, in micrometres and square micrometres, to the rows of `measure`."""
   for row in rows:
     area = row['area'] * pixel_size.area
     row.update(zip(SIZES, (*pixel_size, area, 2 * math.sqrt(area / math.pi)), strict=True))
@@ -75,10 +75,10 @@ def add_sizes(rows: Sequence[dict[str, Any]], pixel_size: PixelSize) -> None:
 def _table(
   labels: np.ndarray, values: np.ndarray, properties: Sequence[str]
 ) -> Iterator[tuple[float, ...]]:
-  """The properties of every object."""
+  """The properties of one object after the other."""
   if not labels.any():
     return
-  if values.dtype.kind == 'f':  # sums of narrower floats overflow
+  if values.dtype.kind == 'f':  # sums in lower precision overflow
     values = values.astype(np.float64)
   table = regionprops_table(labels, values, properties=properties)
   for found in zip(*table.values(), strict=True):
@@ -90,14 +90,14 @@ def _of_channel(name: str, number: int) -> str:
 
 
 def columns(channels: int, sized: bool = False) -> tuple[str, ...]:
-  """The columns of a table of objects, of files with so many channels, and `SIZES` if `sized`."""
+  """Columns of a table of objects, for a number of channels, with `SIZES` if `sized`."""
   numbers = range(channels if channels > 1 else 0)
   names = (_of_channel(name, number) for number in numbers for name in INTENSITIES)
   return (*COLUMNS, *(SIZES if sized else ()), *names)
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
-  """A CSV of all objects; what a row lacks is left empty."""
+  """Write a table of objects as CSV; missing values are left empty."""
   with _opened(path, 'w') as file:
     writer = csv.DictWriter(file, names, lineterminator='\n')
     writer.writeheader()
@@ -106,19 +106,19 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -
 
 
 def is_whole(path: Path) -> bool:
-  """Whether there is such a file, and every row of it has all columns."""
+  """Whether there is a table of objects in which every row has all columns."""
   try:
     with _opened(path) as file:
       rows = csv.reader(file)
       header = next(rows, [])
       known = tuple(header[: len(COLUMNS)]) == COLUMNS
       return known and all(len(row) == len(header) for row in rows)
-  except (OSError, csv.Error):  # no such file, a name that is too long, or zeros
+  except (OSError, csv.Error):  # no such file, too long a name, or zero bytes in it
     return False
 
 
 def join(path: Path, tables: Sequence[Path]) -> None:
-  """One such file of several, with the columns of all of them."""
+  """Join tables of objects, with the columns of all of them."""
   names = dict.fromkeys(COLUMNS)
   for table in tables:
     with _opened(table) as file:

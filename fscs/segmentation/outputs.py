@@ -1,6 +1,6 @@
-"""What prediction writes for an image: TIFFs, overlay, ROIs.
+"""The files that prediction writes for an image: TIFFs, overlay, ROIs.
 
-All files of an image are made in a folder beside and appear together, or none of them does.
+All files of an image are made in a folder of their own and appear together, or none of them does.
 """
 
 import contextlib
@@ -22,35 +22,24 @@ from skimage.segmentation import find_boundaries
 
 from fscs.errors import InputError
 from fscs.io import PixelSize
-from fscs.segmentation import tiling as blocks
+from fscs.segmentation.blockwise import MAX_PIXELS_IN_MEMORY, blocks
 
-OVERLAY_COLOUR = (0, 168, 232)
+OUTLINE_COLOUR = (0, 168, 232)
 OVERLAY_SIDE = 2048  # longest side of an overlay in pixels
-TILE_SIDE = 512  # of tiled TIFFs
-LARGEST_CLASSIC = 2**31  # bytes of pixels in a TIFF; more make a BigTIFF
-ENDINGS = (  # of files, after the name of the image; the table, last, says that all are there
+TIFF_TILE = 512  # side of the tiles of large TIFFs
+MAX_CLASSIC_TIFF = 2**31  # bytes of pixels; more make a BigTIFF
+ENDINGS = (  # of files, after the name of the image; the table comes last and completes the set
   *('probability.tif', 'mask.tif', 'labels.tif', 'overlay.png', 'rois.zip', 'objects.csv'),
 )
 
 
-@contextlib.contextmanager
-def whole_or_not(path: Path) -> Iterator[Path]:
-  """A path to write to beside `path`, which takes its place at the end, or vanishes on failure."""
-  temporary = path.with_name(f'.{os.getpid()}-{path.name}')
-  try:
-    yield temporary
-    temporary.replace(path)
-  finally:
-    temporary.unlink(missing_ok=True)
-
-
 def output_path(out: Path, stem: str, ending: str) -> Path:
-  """Where a result of an image is."""
+  """Where a result of an image is kept."""
   return out / f'{stem}_{ending}'
 
 
 def require_short_name(out: Path, image: Path) -> None:
-  """Raises InputError where the file system cannot hold the names of an image's results."""
+  """Raises InputError if the file system cannot hold the names of an image's results."""
   longest = output_path(out, image.stem, max(ENDINGS, key=len))
   try:
     longest.lstat()
@@ -67,7 +56,7 @@ def require_short_name(out: Path, image: Path) -> None:
 def all_or_none(out: Path, stem: str) -> Iterator[Path]:
   """A folder to write to; at the end its files of `ENDINGS` become the results of an image.
 
-  What an earlier attempt that was killed left there is removed.
+  The remains of an earlier attempt that was killed are removed.
   """
   folder = out / f'.unfinished-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:12]}'
   shutil.rmtree(folder, ignore_errors=True)
@@ -84,23 +73,24 @@ def all_or_none(out: Path, stem: str) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def scratch(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-  """An array of zeros: in memory, or in a file if it is larger than an image predicted whole."""
-  if math.prod(shape) <= blocks.LARGEST_WHOLE:
+def scratch_array(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+  """An array of zeros, in memory or, for large images, in a file."""
+  if math.prod(shape) <= MAX_PIXELS_IN_MEMORY:
     return np.zeros(shape, dtype)
   array = np.memmap(path, dtype, 'w+', shape=shape)
-  if hasattr(os, 'posix_fallocate'):  # a disk found full only on writing would end the process
+  if hasattr(os, 'posix_fallocate'):  # a disk that fills up later would kill the process
     with path.open('rb+') as file:
       os.posix_fallocate(file.fileno(), 0, array.nbytes)
   return array
 
 
-def release(array: np.ndarray) -> None:
-  """Let memory go that holds parts of a file of `scratch`; they are read again when asked for."""
-  while isinstance(array, np.ndarray):
-    array = array.base
-  if isinstance(array, mmap.mmap) and hasattr(mmap, 'MADV_DONTNEED'):
-    array.madvise(mmap.MADV_DONTNEED)
+def release_memory(array: np.ndarray) -> None:
+  """Drop the pages of a file of `scratch_array` from memory; they are read again when needed."""
+  base: Any = array
+  while isinstance(base, np.ndarray):
+    base = base.base
+  if isinstance(base, mmap.mmap) and hasattr(mmap, 'MADV_DONTNEED'):
+    base.madvise(mmap.MADV_DONTNEED)
 
 
 def write_pages(
@@ -110,15 +100,23 @@ def write_pages(
   convert: Callable[[np.ndarray], np.ndarray],
   pixel_size: PixelSize | None = None,
 ) -> None:
-  """A compressed TIFF of pages (N, H, W), each region converted on its way; large ones in tiles."""
+  """Write a compressed TIFF; large pages in tiles.
+
+  Args:
+    path: file to write.
+    pages: (N, H, W).
+    dtype: of the pixels written.
+    convert: applied to every region before it is written.
+    pixel_size: written as the resolution.
+  """
   count, *shape = pages.shape
-  tiled = math.prod(shape) > blocks.LARGEST_WHOLE
+  tiled = math.prod(shape) > MAX_PIXELS_IN_MEMORY
 
   def tiles_of(page: np.ndarray) -> Iterator[np.ndarray]:
-    for block in blocks.blocks(shape, TILE_SIDE, 0):
+    for block in blocks(page.shape, TIFF_TILE, 0):
       part = convert(page[block.core])
-      release(page)
-      yield np.pad(part, [(0, TILE_SIDE - size) for size in part.shape]).astype(dtype)
+      release_memory(page)
+      yield np.pad(part, [(0, TIFF_TILE - size) for size in part.shape]).astype(dtype)
 
   parts = (
     (tile for page in pages for tile in tiles_of(page))
@@ -130,10 +128,10 @@ def write_pages(
     parts,
     shape=(count, *shape) if count > 1 else shape,
     dtype=dtype,
-    tile=(TILE_SIDE, TILE_SIDE) if tiled else None,
+    tile=(TIFF_TILE, TIFF_TILE) if tiled else None,
     compression='zlib',
     photometric='minisblack',
-    bigtiff=pages.size * np.dtype(dtype).itemsize > LARGEST_CLASSIC,
+    bigtiff=pages.size * np.dtype(dtype).itemsize > MAX_CLASSIC_TIFF,
     **_resolution(pixel_size),
   )
 
@@ -145,16 +143,21 @@ def _resolution(pixel_size: PixelSize | None) -> dict[str, Any]:
   return {'resolution': per_cm, 'resolutionunit': 'CENTIMETER'}
 
 
-def label_type(count: int) -> type:
-  """The smallest type of labels that ImageJ and others read."""
+def label_dtype(count: int) -> type:
+  """The smallest type of labels that ImageJ and other programs read.
+
+  >>> label_dtype(70_000).__name__
+  'uint32'
+  """
   return np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32
 
 
 def write_overlay(path: Path, image: np.ndarray, labels: np.ndarray) -> None:
-  """A PNG of an 8-bit image, (H, W) or (H, W, 3), with the outlines of its objects."""
+  """Write a PNG of an 8-bit image, (H, W) or (H, W, 3), with the outlines of its objects."""
   colours = image.copy() if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
-  colours[find_boundaries(labels, mode='inner')] = OVERLAY_COLOUR
-  Image.fromarray(colours).save(path, compress_level=3)  # a third of the time, no larger
+  colours[find_boundaries(labels, mode='inner')] = OUTLINE_COLOUR
+  # Level 3 takes a third of the time of the default and makes files that are no larger.
+  Image.fromarray(colours).save(path, compress_level=3)
 
 
 def rois_of(
@@ -163,14 +166,14 @@ def rois_of(
   offset: tuple[int, int] = (0, 0),
   place: Mapping[str, int] | None = None,
 ) -> Iterator[roifile.ImagejRoi]:
-  """A polygon per object, the longest outline of it; pixel (r, c) is the square from (r, c).
+  """A polygon per object: its longest outline. Pixel (r, c) is the square from (r, c).
 
   Args:
     labels: (h, w), a part of a page.
-    page: from 0.
+    page: counted from 0.
     offset: row and column of the page where the part begins.
-    place: of the page on the axes of the file, from 0. ImageJ wants both of Z and T where there are
-      both, and the number of the page else.
+    place: of the page on the axes of the file, counted from 0. ImageJ wants both Z and T if there
+      are both, and else the number of the page.
   """
   place = place or {}
   table = regionprops_table(labels, properties=('label', 'bbox', 'image'))
@@ -188,6 +191,6 @@ def rois_of(
 
 
 def write_rois(path: Path, rois: Sequence[roifile.ImagejRoi]) -> None:
-  """An archive for ImageJ's ROI manager; none where there is no object."""
+  """Write an archive for ImageJ's ROI Manager; none without objects."""
   if rois:
     roifile.roiwrite(path, list(rois), mode='w')

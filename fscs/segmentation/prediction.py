@@ -1,94 +1,128 @@
-"""Foreground probability of whole images."""
+"""Foreground probability of 8-bit grey images of any size by a fine-tuned network."""
 
 import functools
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from fscs.data.bank import normalise
-from fscs.data.scaling import rescale, rescale_probability, scaled_shape
-from fscs.devices import over_tasks
-from fscs.errors import InputError
-from fscs.models import FCRN, UNet
+from fscs.data.intensity import normalise
+from fscs.models import FCRN, Architecture, UNet, make_model
+from fscs.segmentation.config import Orientations, require_orientations
+from fscs.segmentation.tiling import predict_tiled
 from fscs.typing import Params
 
-Statistics = Literal['image', 'batch']
+PredictImages = Callable[[np.ndarray], np.ndarray]  # (..., H, W) to probabilities of that shape
 
-PredictImages = Callable[[np.ndarray], np.ndarray]  # (..., H, W) to probabilities alike
-
-Orientations = Literal[1, 4, 8]
-
-# (down, across, transposed), the identity first.
+# (flipped vertically, flipped horizontally, transposed); the identity comes first.
 _SYMMETRIES = [
-  (down, across, transposed)
+  (vertical, horizontal, transposed)
   for transposed in (False, True)
-  for down in (False, True)
-  for across in (False, True)
+  for vertical in (False, True)
+  for horizontal in (False, True)
 ]
 
-IMAGES_PER_CALL = 4  # more save little of what a call costs, and take memory on a GPU
+
+class Network(NamedTuple):
+  """A network with everything that its output depends on."""
+
+  architecture: Architecture
+  widths: tuple[int, ...]  # channels of the levels
+  params: Params  # with batch-norm scales and biases
+  batch_statistics: Params  # batch-norm means and variances of the support crops
+
+  @property
+  def receptive_radius(self) -> int:
+    """Distance in pixels to the farthest pixel that an output depends on."""
+    return make_model(self.architecture, widths=self.widths).receptive_radius
 
 
-def make_predict(
-  model: FCRN | UNet, *, statistics: Statistics = 'image', batch_size: int = 32
-) -> Callable[..., np.ndarray]:
-  """A function from parameters and (N, H, W) uint8 images to (N, H, W) float32 probabilities.
-
-  Batch-norm statistics that `batch_statistics` took of other images may be its third argument.
-
-  Images whose sides are no multiples of the network's stride are mirrored at the bottom and right
-  edges, and the prediction cut back. It compiles once per size of images.
+def with_batch_statistics(
+  architecture: Architecture, widths: tuple[int, ...], params: Params, crops: np.ndarray
+) -> Network:
+  """The network with the batch-norm statistics of crops.
 
   Args:
-    model: the network, with `lowering='auto'` unless there is a reason.
-    statistics: where none are given, 'image' normalises each image by its own, so that no
-      prediction depends on which other images are there; 'batch' takes batches of `batch_size`
-      consecutive images, as the reference's evaluation does.
-    batch_size: only for 'batch'.
+    architecture: name of the network.
+    widths: channels of its levels.
+    params: its parameters, with batch-norm scales and biases.
+    crops: (N, h, h) uint8, such as the network was trained on: whole images hold less foreground,
+      and with their statistics too much foreground is found.
   """
-  if statistics == 'batch':
-    if model.lowering == 'auto':
-      model = model.clone(lowering='xla')  # no loop here, and the smallest copies of a large batch
-    probability = jax.jit(functools.partial(_probability, model))
-    return functools.partial(_in_batches, probability, batch_size)
-
-  def each(params: Params, kept: Params | None, images: jax.Array) -> jax.Array:
-    one = lambda image: _probability(model, params, kept, image[None])[0]  # noqa: E731
-    return over_tasks(one, 'auto', images)
-
-  each = jax.jit(each)
-
-  def predict(params: Params, images: np.ndarray, kept: Params | None = None) -> np.ndarray:
-    size = min(len(images), IMAGES_PER_CALL)
-    missing = -len(images) % size
-    filled = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
-    return _in_batches(each, size, params, filled, kept)[: len(images)]
-
-  return predict
+  statistics = _compiled(architecture, widths).statistics(params, crops)
+  return Network(architecture, widths, params, jax.device_get(statistics))
 
 
-def batch_statistics(model: FCRN | UNet, params: Params, images: jax.Array) -> Params:
-  """The batch-norm statistics of (N, H, W) uint8 images; sides must be multiples of the stride."""
+def predict_grey(network: Network, grey: np.ndarray, orientations: Orientations = 1) -> np.ndarray:
+  """Foreground probability of an image at the working scale.
+
+  Args:
+    network: of `with_batch_statistics`.
+    grey: (H, W) uint8, any size; larger images than a tile are predicted in overlapping tiles.
+    orientations: see `average_orientations`.
+
+  Returns:
+    (H, W) float32 in [0, 1].
+  """
+  probability = _compiled(network.architecture, network.widths).probability
+  variables = {'params': network.params, 'statistics': network.batch_statistics}
+
+  def predict_tile(tile: np.ndarray) -> np.ndarray:
+    return np.asarray(probability(variables, tile[None])[0])
+
+  def predict_image(grey: np.ndarray) -> np.ndarray:
+    return predict_tiled(predict_tile, grey, network.receptive_radius)
+
+  return average_orientations(predict_image, orientations)(grey)
+
+
+class _Compiled(NamedTuple):
+  """Compiled functions of a network and (B, H, W) uint8 images."""
+
+  probability: Callable[..., jax.Array]
+  statistics: Callable[..., Params]
+
+
+@functools.lru_cache
+def _compiled(architecture: Architecture, widths: tuple[int, ...]) -> _Compiled:
+  model = make_model(architecture, widths=widths, affine=True)
+
+  @jax.jit
+  def probability(variables: Params, images: jax.Array) -> jax.Array:
+    logits, _ = model.apply(variables, normalise(images)[..., None])
+    return jax.nn.sigmoid(logits[..., 0])
+
+  return _Compiled(probability, jax.jit(functools.partial(compute_batch_statistics, model)))
+
+
+def compute_batch_statistics(model: FCRN | UNet, params: Params, images: jax.Array) -> Params:
+  """Batch-norm means and variances of images.
+
+  Args:
+    model: the network.
+    params: its parameters.
+    images: (N, H, W) uint8, sides multiples of the network's stride.
+  """
   inputs = normalise(images)[..., None]
   return model.apply({'params': params}, inputs, mutable=['statistics'])[1]['statistics']
 
 
-def averaged(predict: PredictImages, orientations: Orientations) -> PredictImages:
-  """A prediction that is the mean of those of the flipped and turned images, each turned back.
-
-  It costs so many times as much. Networks have learned from flipped and turned crops, but not that
-  the answer is the same.
+def average_orientations(predict: PredictImages, orientations: Orientations) -> PredictImages:
+  """Test-time augmentation: the mean over flipped and rotated images, each turned back.
 
   Args:
-    predict: what is done for one orientation.
-    orientations: 1 (as `predict`), 4 (flips) or 8 (all symmetries of the square; images that are
-      not square are then seen in two sizes).
+    predict: one prediction, (..., H, W) to (..., H, W).
+    orientations: 1 (no averaging), 4 (flips) or 8 (all symmetries of the square).
+
+  Returns:
+    A function like `predict` that takes as many times as long.
 
   Raises:
     InputError: another number of orientations.
+
+  >>> average_orientations(lambda x: x, 8)(np.array([[0.25, 0.75]]))
+  array([[0.25, 0.75]])
   """
   require_orientations(orientations)
   if orientations == 1:
@@ -96,50 +130,18 @@ def averaged(predict: PredictImages, orientations: Orientations) -> PredictImage
 
   def mean(images: np.ndarray) -> np.ndarray:
     symmetries = _SYMMETRIES[:orientations]
-    return sum(_turned_back(predict(_turned(images, *s)), *s) for s in symmetries) / orientations
+    return sum(_turn_back(predict(_turn(images, *s)), *s) for s in symmetries) / orientations
 
   return mean
 
 
-def require_orientations(orientations: int) -> None:
-  """Raises InputError for a number of orientations that `averaged` does not know."""
-  if orientations not in get_args(Orientations):
-    raise InputError(f'orientations are {orientations}: 1, 4 or 8 are possible')
-
-
-def _turned(images: np.ndarray, down: bool, across: bool, transposed: bool) -> np.ndarray:
-  images = images[..., :: -1 if down else 1, :: -1 if across else 1]
+def _turn(images: np.ndarray, vertical: bool, horizontal: bool, transposed: bool) -> np.ndarray:
+  images = images[..., :: -1 if vertical else 1, :: -1 if horizontal else 1]
   return images.swapaxes(-1, -2) if transposed else images
 
 
-def _turned_back(images: np.ndarray, down: bool, across: bool, transposed: bool) -> np.ndarray:
-  images = images.swapaxes(-1, -2) if transposed else images
-  return images[..., :: -1 if down else 1, :: -1 if across else 1]
-
-
-def predict_resized(predict: PredictImages, images: np.ndarray, scale: float) -> np.ndarray:
-  """As `predict`, on (N, H, W) images resized by a factor; probabilities have their own size."""
-  if scale == 1:
-    return predict(images)
-  shape = scaled_shape(images.shape[1:], scale)
-  found = predict(np.stack([rescale(image, shape) for image in images]))
-  return np.stack([rescale_probability(p, images.shape[1:]) for p in found])
-
-
-def _probability(
-  model: FCRN | UNet, params: Params, kept: Params | None, images: jax.Array
-) -> jax.Array:
-  """(B, H, W) uint8 images to (B, H, W), by their common statistics if none are kept."""
-  _, height, width = images.shape
-  padding = ((0, 0), (0, -height % model.stride), (0, -width % model.stride))
-  padded = normalise(jnp.pad(images, padding, mode='symmetric'))
-  variables = {'params': params} if kept is None else {'params': params, 'statistics': kept}
-  logits, _ = model.apply(variables, padded[..., None])
-  return jax.nn.sigmoid(logits[:, :height, :width, 0])
-
-
-def _in_batches(
-  function, size: int, params: Params, images: np.ndarray, kept: Params | None = None
+def _turn_back(
+  images: np.ndarray, vertical: bool, horizontal: bool, transposed: bool
 ) -> np.ndarray:
-  batches = [images[i : i + size] for i in range(0, len(images), size)]
-  return np.concatenate([np.asarray(function(params, kept, batch)) for batch in batches])
+  images = images.swapaxes(-1, -2) if transposed else images
+  return images[..., :: -1 if vertical else 1, :: -1 if horizontal else 1]

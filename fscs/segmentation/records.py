@@ -1,70 +1,86 @@
-"""images.csv of a prediction: a line for every image that is done, added when it is.
+"""images.csv of a prediction: a line per finished image, added when it is finished.
 
-With it a run that was interrupted goes on, and its page tells of images of earlier runs too.
+An interrupted run goes on from it, and the report covers images of earlier runs.
 """
 
 import csv
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 import jax
 import numpy as np
 
+from fscs.io.atomic import atomic_path
 from fscs.messages import examples
 from fscs.segmentation import measurements
-from fscs.segmentation.image_files import Summary, content_digest
-from fscs.segmentation.outputs import ENDINGS, output_path, whole_or_not
+from fscs.segmentation.image_files import FileSummary, content_digest
+from fscs.segmentation.outputs import ENDINGS, output_path
 from fscs.segmentation.segmenter import Segmenter
 
 FILE = 'images.csv'
-COLUMNS = (*Summary._fields, 'model')  # the model's `digest`
+COLUMNS = (*FileSummary._fields, 'model')  # `model_digest`
 
 
-def digest(segmenter: Segmenter) -> str:
-  """8 hexadecimal digits that tell one model, or way of predicting with it, from another."""
-  facts = (segmenter.scale, segmenter.channel, segmenter.splitting)
-  if segmenter.orientations != 1:
-    facts += (segmenter.orientations,)
-  found = hashlib.sha256(repr(facts).encode())
-  for leaf in jax.tree.leaves((segmenter.params, segmenter.statistics)):
-    found.update(np.asarray(leaf).tobytes())
-  return found.hexdigest()[:8]
+def model_digest(segmenter: Segmenter) -> str:
+  """8 hexadecimal digits that tell models, and ways to predict with them, apart."""
+  facts = (
+    segmenter.scale,
+    segmenter.channel,
+    tuple(segmenter.watershed),
+    segmenter.orientations,
+  )
+  digest = hashlib.sha256(repr(facts).encode())
+  network = segmenter.network
+  for leaf in jax.tree.leaves((network.params, network.batch_statistics)):
+    digest.update(np.asarray(leaf).tobytes())
+  return digest.hexdigest()[:8]
 
 
-def read(out: Path, model: str, images: Sequence[Path]) -> dict[str, Summary]:
-  """{file name: what was found} of the images that are done with this model, in whatever folder.
+def read_finished(
+  out: Path, model: str, images: Sequence[Path], log: Callable[[str], None] = print
+) -> dict[str, FileSummary]:
+  """Images that are finished with this model, of whatever folder.
 
-  An image counts whose other results are there; a line or a table that was cut short does not. Nor
-  do results under the name of one of the images which are of another file, or of what was in it.
+  Only complete results count: a line or table that was cut short does not, nor do results of
+  another file, or of other contents, under the name of one of the images.
+
+  Args:
+    out: folder of the results.
+    model: `model_digest`.
+    images: to segment now.
+    log: called with a line about results of other images of the same names.
+
+  Returns:
+    {file name: what was found}.
   """
   path = out / FILE
   if not path.exists():
     return {}
-  done = {}
-  types = Summary.__annotations__
+  finished: dict[str, FileSummary] = {}
+  types = FileSummary.__annotations__
   with path.open(newline='', encoding='utf-8', errors='surrogateescape') as file:
     for line in csv.DictReader(file):
       try:
-        summary = Summary(**{name: types[name](line[name]) for name in Summary._fields})
+        summary = FileSummary(**{name: types[name](line[name]) for name in FileSummary._fields})
       except (KeyError, TypeError, ValueError):
         continue
       if line['model'] == model:
-        done[summary.file] = summary
+        finished[summary.file] = summary
       else:
-        done.pop(summary.file, None)
-  now = {path.stem: path for path in images}
-  whole = {name: summary for name, summary in done.items() if _has_results(out, name)}
-  same = {name: s for name, s in whole.items() if _is_of(s, now.get(Path(name).stem))}
+        finished.pop(summary.file, None)
+  by_stem = {path.stem: path for path in images}
+  whole = {name: summary for name, summary in finished.items() if _has_results(out, name)}
+  same = {name: s for name, s in whole.items() if _is_of(s, by_stem.get(Path(name).stem))}
   if len(same) < len(whole):
     names = examples(sorted(whole.keys() - same.keys()))
-    print(f'{out} has results of other images of these names, that are done anew: {names}')
+    log(f'{out} has results of other images of these names, which are segmented again: {names}')
   return same
 
 
-def _is_of(summary: Summary, image: Path | None) -> bool:
-  """Whether the results are those of the image, if there is one that would write to their files."""
+def _is_of(summary: FileSummary, image: Path | None) -> bool:
+  """Whether the results are those of the image that would write to their files, if any."""
   if image is None:
     return True
   try:
@@ -77,26 +93,26 @@ def _has_results(out: Path, name: str) -> bool:
   return measurements.is_whole(output_path(out, Path(name).stem, ENDINGS[-1]))
 
 
-def add(out: Path, summary: Summary, model: str) -> None:
-  """Add the line of an image to the file that `rewrite` began."""
+def add(out: Path, summary: FileSummary, model: str) -> None:
+  """Add a line to the file that `rewrite` began."""
   with (out / FILE).open('a', newline='', encoding='utf-8', errors='surrogateescape') as file:
     _writer(file).writerow(_line(summary, model))
 
 
-def rewrite(out: Path, done: Mapping[str, Summary], model: str) -> None:
-  """All lines anew, each image once, by name."""
+def rewrite(out: Path, finished: Mapping[str, FileSummary], model: str) -> None:
+  """Write all lines anew, one per image, sorted by name."""
   with (
-    whole_or_not(out / FILE) as path,
+    atomic_path(out / FILE) as path,
     path.open('w', newline='', encoding='utf-8', errors='surrogateescape') as file,
   ):
     writer = _writer(file)
     writer.writerow(COLUMNS)
-    writer.writerows(_line(done[name], model) for name in sorted(done))
+    writer.writerows(_line(finished[name], model) for name in sorted(finished))
 
 
 def _writer(file: TextIO):
   return csv.writer(file, lineterminator='\n')
 
 
-def _line(summary: Summary, model: str) -> tuple:
-  return (*summary._replace(foreground=f'{summary.foreground:.6g}'), model)
+def _line(summary: FileSummary, model: str) -> tuple:
+  return (*summary._replace(foreground=f'{summary.foreground:.6g}'), model)  # type: ignore[arg-type]

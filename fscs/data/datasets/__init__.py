@@ -9,8 +9,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from fscs.data.image_sets import ImageSet
+from fscs.environment import default_data_dir
 from fscs.errors import InputError
-from fscs.typing import ImageSet
 
 CODES = ('B5', 'B39', 'ssTEM', 'EM', 'TNBC')
 
@@ -54,12 +55,6 @@ def prepared(codes: Iterable[str], data_dir: str | os.PathLike | None = None) ->
   from fscs.data.datasets import preparation  # imports tensorflow-datasets
 
   return all(preparation.is_prepared(code, default_data_dir(data_dir)) for code in codes)
-
-
-def default_data_dir(data_dir: str | os.PathLike | None = None) -> Path:
-  """The folder given, or the environment variable FSCS_DATA_DIR, or ~/.cache/fscs; absolute."""
-  chosen = data_dir or os.environ.get('FSCS_DATA_DIR') or '~/.cache/fscs'
-  return Path(chosen).expanduser().absolute()
 
 
 def fingerprint(image_set: ImageSet) -> str:

@@ -13,8 +13,8 @@ from tensorflow_datasets.core.utils import tqdm_utils
 
 from fscs.data.datasets.paired_builder import PairedImagesBuilder
 from fscs.data.datasets.raw_files import raw_fingerprint
+from fscs.data.image_sets import ImageSet
 from fscs.errors import InputError
-from fscs.typing import ImageSet
 
 _BUILDERS = {
   'B5': 'fscs_bbbc005',

@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 
+from fscs.data.image_sets import ImageSet
 from fscs.data.synthetic.cells import simulate_cells
 from fscs.data.synthetic.drawing import Shape
 from fscs.data.synthetic.neuropil import EM, SSTEM, simulate_neuropil
 from fscs.data.synthetic.nuclei import simulate_nuclei
 from fscs.data.synthetic.tissue import simulate_tissue
 from fscs.errors import InputError
-from fscs.typing import ImageSet
 
 Simulator = Callable[[np.random.Generator, Shape], tuple[np.ndarray, np.ndarray]]
 

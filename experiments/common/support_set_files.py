@@ -1,19 +1,17 @@
-"""Where the selections of annotated images come from."""
+"""Files that say which images are annotated."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import pooch
-
-from fscs.data.datasets import default_data_dir
 from fscs.data.support_sets import Selections, random_selections, read_selections
+from fscs.environment import default_data_dir
 from fscs.errors import InputError
-from fscs.io.workdirs import write_text
+from fscs.io.atomic import write_text
 
 PAPER = 'paper'
 
-# The file that the paper's authors published with their code.
+# Published by the paper's authors with their code.
 _PAPER_URL = (
   'https://raw.githubusercontent.com/Yussef93/FewShotCellSegmentation/'
   '33a2f81da98e7f106bda4fa9645bd5830c9fb654/selections.pkl'
@@ -31,10 +29,10 @@ def choose_selections(
   seed: int,
   data_dir: str | None = None,
 ) -> Selections:
-  """The published selections ('paper'), those of a file, or random ones where none is given.
+  """The published selections ('paper'), those of a file, or random ones if none is given.
 
   Raises:
-    InputError: the file cannot be had or read, or there are too few images.
+    InputError: the file cannot be downloaded or read, or there are too few images.
   """
   if selections_file is None:
     return random_selections(names, code, shots=shots, num_selections=max(selections), seed=seed)
@@ -44,7 +42,7 @@ def choose_selections(
 
 
 def save_selections(path: Path, selections: Selections) -> None:
-  """Add selections to a JSON file of the form that --selections-file takes."""
+  """Add selections to a JSON file of the form that is read here."""
   merged = json.loads(path.read_text()) if path.exists() else {}
   for number, entry in selections.items():
     samples = merged.setdefault(number, {}).setdefault('FinetuneSamples', {})
@@ -54,11 +52,14 @@ def save_selections(path: Path, selections: Selections) -> None:
 
 
 def _download(folder: Path) -> Path:
+  import pooch
+
   try:
     path = pooch.retrieve(_PAPER_URL, f'sha256:{_PAPER_SHA256}', 'selections.pkl', folder)
   except (OSError, ValueError) as error:
     raise InputError(
-      f'--selections-file=paper: {_PAPER_URL} could not be downloaded ({error}): download it by'
-      ' another way and give its path'
+      f'{_PAPER_URL} could not be downloaded ({error}): download it by another way and give its'
+      ' path',
+      arguments=('selections_file',),
     ) from error
   return Path(path)

@@ -1,4 +1,4 @@
-"""Scores of predicted masks and objects against the truth, for a page and for all of them."""
+"""Scores of predicted masks and objects against the truth, page by page and in total."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,23 +7,30 @@ from typing import NamedTuple
 import numpy as np
 from skimage.measure import label
 
-from fscs import metrics
 from fscs.errors import InputError
 from fscs.io import ImageFile, Mask, open_image, read_mask, require_pages
-from fscs.metrics import objects as instances
-from fscs.metrics.objects import THRESHOLDS, Matching
+from fscs.metrics import dice, iou
+from fscs.metrics.objects import (
+  THRESHOLDS,
+  Matching,
+  f1,
+  match_each,
+  object_accuracy,
+  panoptic_quality,
+  pool,
+)
 
 LABELS, MASK = '_labels', '_mask'  # ends of the names of predictions
 
 
 class Scores(NamedTuple):
-  """Agreement of one page or, as the module says, of all."""
+  """Agreement of one page, or of all."""
 
-  iou: float  # of pixels, as are the next three
+  iou: float  # this and the next three are of pixels
   dice: float
   precision: float
   recall: float
-  ap_50: float  # of objects, as are the next four
+  ap_50: float  # this and the next four are of objects
   ap_75: float
   ap_mean: float
   f1_50: float
@@ -36,21 +43,21 @@ class Scores(NamedTuple):
 NUM_PIXEL_SCORES = Scores._fields.index('ap_50')
 
 
-class Page(NamedTuple):
+class PageScores(NamedTuple):
   """What was found on one page."""
 
   image: str
   page: int  # counted from 1
-  components: bool  # objects are connected components, of the prediction, the truth or both
+  components: bool  # objects are connected components in the prediction, the truth or both
   scores: Scores
   matchings: list[Matching]  # at every threshold
 
 
 class Readings(NamedTuple):
-  """A page with the objects that its files tell apart, and with components for objects."""
+  """A page scored with the objects of its files, and with connected components."""
 
-  labels: Page
-  components: Page | None  # None where the truth tells objects apart
+  labels: PageScores
+  components: PageScores | None  # None if the truth tells objects apart
 
 
 def score_file(image: str, prediction: Path, truth: Path) -> list[Readings]:
@@ -70,16 +77,16 @@ def score_file(image: str, prediction: Path, truth: Path) -> list[Readings]:
     return readings
 
 
-def choose_objects(readings: Sequence[Readings]) -> list[Page]:
-  """Labels, unless no truth tells objects apart, as then a prediction's would count as wrong."""
+def choose_objects(readings: Sequence[Readings]) -> list[PageScores]:
+  """Scores of labels, or of components if no truth tells objects apart: splits would be wrong."""
   binary = all(reading.components is not None for reading in readings)
   return [reading.components if binary else reading.labels for reading in readings]
 
 
 def read_prediction(file: ImageFile, page: int) -> Mask:
-  """A page of a label image or, by its name, of a mask, where all but 0 is foreground.
+  """A page of a label image or, by its name, of a mask, in which all but 0 is foreground.
 
-  Unlike the mask of a training image it may be all background or all foreground.
+  It may be all background or all foreground.
 
   Raises:
     InputError: it is damaged, or labels are no integers or negative.
@@ -98,9 +105,11 @@ def read_prediction(file: ImageFile, page: int) -> Mask:
 def _score_page(image: str, page: int, prediction: Mask, truth: Mask) -> Readings:
   pixels = _pixel_scores(prediction.labels > 0, truth.labels > 0)
 
-  def page_of(found: np.ndarray, true: np.ndarray, components: bool) -> Page:
-    matchings = instances.match_each(found, true)
-    return Page(image, page + 1, components, Scores(*pixels, *_object_scores(matchings)), matchings)
+  def page_of(found: np.ndarray, true: np.ndarray, components: bool) -> PageScores:
+    matchings = match_each(found, true)
+    return PageScores(
+      image, page + 1, components, Scores(*pixels, *_object_scores(matchings)), matchings
+    )
 
   # A truth of one object holds one value too.
   joined = not prediction.instances or (not truth.instances and int(truth.labels.max()) > 1)
@@ -111,16 +120,14 @@ def _score_page(image: str, page: int, prediction: Mask, truth: Mask) -> Reading
 
 
 def _components(values: np.ndarray) -> np.ndarray:
-  """(H, W) labels of the connected components of what is not 0, as `read_mask` makes them."""
+  """(H, W) labels of the connected components of the foreground, as `read_mask` makes them."""
   return label(values != 0, connectivity=1)
 
 
-def total_scores(pages: Sequence[Page]) -> Scores:
-  """Pixel scores: means over pages. Object scores: of counts summed over pages."""
+def total_scores(pages: Sequence[PageScores]) -> Scores:
+  """Means of pixel scores over pages, and object scores of counts summed over pages."""
   means = np.mean([page.scores[:NUM_PIXEL_SCORES] for page in pages], axis=0)
-  pooled = [
-    instances.pool(of_pages) for of_pages in zip(*(p.matchings for p in pages), strict=True)
-  ]
+  pooled = [pool(of_pages) for of_pages in zip(*(p.matchings for p in pages), strict=True)]
   return Scores(*means.tolist(), *_object_scores(pooled))
 
 
@@ -129,8 +136,8 @@ def _pixel_scores(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, ...
   both, found, true = (np.count_nonzero(m) for m in (prediction & truth, prediction, truth))
   nothing = float(found == true)  # for a share of no pixels
   return (
-    float(metrics.iou(prediction, truth)),
-    float(metrics.dice(prediction, truth)),
+    float(iou(prediction, truth)),
+    float(dice(prediction, truth)),
     both / found if found else nothing,
     both / true if true else nothing,
   )
@@ -138,15 +145,15 @@ def _pixel_scores(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, ...
 
 def _object_scores(matchings: Sequence[Matching]) -> tuple[float, ...]:
   """The scores of objects from matchings at every threshold."""
-  accuracies = [instances.object_accuracy(matching) for matching in matchings]
+  accuracies = [object_accuracy(matching) for matching in matchings]
   at_half = matchings[THRESHOLDS.index(0.5)]
   found, false, missed = at_half[:3]
   return (
     accuracies[THRESHOLDS.index(0.5)],
     accuracies[THRESHOLDS.index(0.75)],
     float(np.mean(accuracies)),
-    instances.f1(at_half),
-    instances.panoptic_quality(at_half),
+    f1(at_half),
+    panoptic_quality(at_half),
     found + false,
     found + missed,
     false - missed,

@@ -1,0 +1,39 @@
+"""Parses the command line of `fscs`; `python -m fscs` is the same."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from fscs.cli.console import RESUMES, run_command
+from fscs.cli.demo import Demo, demo
+from fscs.cli.evaluate import Evaluate, evaluate
+from fscs.cli.finetune import Finetune, finetune
+from fscs.cli.predict import Predict, predict
+
+_COMMANDS: dict[type, Callable[[Any], Any]] = {
+  Finetune: finetune,
+  Predict: predict,
+  Evaluate: evaluate,
+  Demo: demo,
+}
+_RESTARTS = 'nothing is kept: the same command begins anew'
+
+Command = (
+  Annotated[Finetune, tyro.conf.subcommand('finetune')]
+  | Annotated[Predict, tyro.conf.subcommand('predict')]
+  | Annotated[Evaluate, tyro.conf.subcommand('evaluate')]
+  | Annotated[Demo, tyro.conf.subcommand('demo')]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+  """Run the command that the arguments (by default those of the process) name."""
+  config = tyro.cli(
+    tyro.conf.OmitSubcommandPrefixes[Command],
+    prog='fscs',
+    description='Few-shot cell segmentation: from a few annotated images to segmented cells.',
+    args=arguments,
+  )
+  interrupted = RESUMES if isinstance(config, Predict) else _RESTARTS
+  run_command(_COMMANDS[type(config)], config, interrupted=interrupted)

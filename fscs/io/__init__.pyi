@@ -1,0 +1,33 @@
+from .checkpoints import Checkpoints, load_init, save_init
+from .files import IMAGE_SUFFIXES, find_files
+from .images import ImageFile, open_image, require_finite
+from .initialisations import Initialisation, load_initialisation, pretrained
+from .masks import MASK_SUFFIXES, Mask, read_mask, require_pages
+from .pairing import IMAGE_ENDINGS, MASK_ENDINGS, Pair, match, separate
+from .pixel_size import PixelSize
+from .pytorch import params_from_torch
+
+__all__ = [
+  'IMAGE_ENDINGS',
+  'IMAGE_SUFFIXES',
+  'MASK_ENDINGS',
+  'MASK_SUFFIXES',
+  'Checkpoints',
+  'ImageFile',
+  'Initialisation',
+  'Mask',
+  'Pair',
+  'PixelSize',
+  'find_files',
+  'load_init',
+  'load_initialisation',
+  'match',
+  'open_image',
+  'params_from_torch',
+  'pretrained',
+  'read_mask',
+  'require_finite',
+  'require_pages',
+  'save_init',
+  'separate',
+]
