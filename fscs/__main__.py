@@ -1,5 +1,6 @@
 """`python -m fscs`, the same as the command `fscs`."""
 
-from fscs.cli.main import main
+from fscs.cli import main
 
-main()
+if __name__ == '__main__':
+  main()

@@ -41,7 +41,7 @@ _MAX_SEED = 2**32 - 1
 class PresetOptions:
   """Options of which the preset decides those that are not given."""
 
-  preset: Preset | None = 'paper'
+  preset: Preset = 'paper'
   """paper (GPU), cpu (two cores), recommended (the initialisations of the product), demo (minutes)
   or smoke (under one); see experiments/configs."""
 
@@ -51,7 +51,7 @@ class PresetOptions:
     Raises:
       InputError: a number is too small or too large to mean anything.
     """
-    if self.preset is None:
+    if self.preset is None:  # where the run to evaluate decides, until it is known
       return
     for field in dataclasses.fields(self):
       if getattr(self, field.name) is None and field.name in PRESETS[self.preset]:

@@ -1,4 +1,15 @@
-"""`fscs evaluate`: scores predicted masks and objects against true ones."""
+"""`fscs evaluate`: scores predicted masks and objects against true ones.
+
+Predictions are label images NAME_labels.tif or, without one, binary masks NAME_mask.tif or .png.
+The truth of NAME is a mask that belongs to an image NAME.tif; pages are compared one by one. The
+output folder gets scores.csv (a line per page) and summary.json.
+
+IoU, Dice, precision and recall are of foreground pixels; their total is the mean over images. AP is
+TP / (TP + FP + FN) of objects at IoU 0.5, 0.75 and, as mAP, the mean over 0.5 to 0.95; F1 and
+panoptic quality (PQ) are at 0.5; their totals are of summed counts. Objects of a binary mask are
+its connected components; if all true masks are binary, so are those of every prediction. Without
+objects in truth and prediction all scores are 1; if one of them has objects, 0.
+"""
 
 import dataclasses
 import json
@@ -30,17 +41,6 @@ class Evaluate:
   """Score predictions against true masks, image by image and in total.
 
   fscs evaluate --predictions results --masks annotations
-
-  Predictions are label images NAME_labels.tif or, without one, binary masks NAME_mask.tif or .png.
-  The truth of NAME_labels.tif is a mask that belongs to an image NAME.tif, such as NAME.png or
-  NAME_mask.tif; pages are compared one by one. The folder --out gets scores.csv (a line per page)
-  and summary.json.
-
-  IoU, Dice, precision and recall are of foreground pixels; their total is the mean over images. AP
-  is TP / (TP + FP + FN) of objects at IoU 0.5, 0.75 and, as mAP, the mean over 0.5 to 0.95; F1 and
-  panoptic quality (PQ) are at 0.5; their totals are of summed counts. Objects of a binary mask are
-  its connected components; if all true masks are binary, so are those of every prediction. Without
-  objects in truth and prediction all scores are 1; if one of them has objects, 0.
   """
 
   predictions: Path
@@ -68,10 +68,10 @@ def evaluate(config: Evaluate) -> None:
       try:
         readings += score_file(image, prediction, truth)
       except InputError as error:
-        errors.append(error)
+        errors.append(str(error))
       advance(1)
-  for error in errors:
-    print(f'error: {error}', file=sys.stderr)
+  for message in errors:
+    print(f'error: {message}', file=sys.stderr)
   pages = choose_objects(readings)
   if not pages:
     raise InputError(f'{config.predictions}: none of {len(pairs)} predictions could be scored')

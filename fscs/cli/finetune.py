@@ -19,9 +19,8 @@ class Finetune:
 
   fscs finetune --images annotated --masks masks --workdir runs/mine
 
-  Images are TIFF, PNG, JPEG, BMP or NPY; masks the same, or ImageJ ROIs. They belong together by
-  name: cell1.tif and cell1_mask.png. Annotate all objects of an image, since the rest counts as
-  background. The workdir gets model/, report.html, folds.csv, losses.csv and config.json.
+  Masks are named as their images: cell1.tif and cell1_mask.png. Annotate all objects of an image:
+  the rest counts as background.
   """
 
   images: Path

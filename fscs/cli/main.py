@@ -29,8 +29,8 @@ Command = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
   """Run the command that the arguments (by default those of the process) name."""
-  config = tyro.cli(
-    tyro.conf.OmitSubcommandPrefixes[Command],
+  config: Any = tyro.cli(
+    Command,
     prog='fscs',
     description='Few-shot cell segmentation: from a few annotated images to segmented cells.',
     args=arguments,

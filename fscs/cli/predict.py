@@ -1,4 +1,10 @@
-"""`fscs predict`: segments a folder of images with a fine-tuned model."""
+"""`fscs predict`: segments a folder of images with a fine-tuned model.
+
+For every image NAME the output folder gets NAME_probability.tif (0 to 1), NAME_mask.tif (0 or 255),
+NAME_labels.tif (one value per object), NAME_overlay.png, NAME_rois.zip (for ImageJ) and
+NAME_objects.csv (measurements of every object); besides objects.csv with all objects, images.csv
+with a line per image, and report.html.
+"""
 
 import contextlib
 import dataclasses
@@ -22,11 +28,7 @@ class Predict:
 
   fscs predict --model runs/mine --images all --out results
 
-  For every image NAME the folder --out gets NAME_probability.tif (0 to 1), NAME_mask.tif (0 or
-  255), NAME_labels.tif (one value per object), NAME_overlay.png, NAME_rois.zip (for ImageJ) and
-  NAME_objects.csv (measurements of every object); besides objects.csv with all objects, images.csv
-  with a line per image, and report.html. Masks among the images are left out. Run again, it does
-  what is missing; images that have changed, or that another model segmented, are done anew.
+  Run again, it does what is missing, and images that have changed.
   """
 
   model: Path

@@ -86,14 +86,14 @@ def bank_from_corners(grey_sets: Sequence[GreySet], corners: Sequence[np.ndarray
       f'the sources have {offset:,} pixels, more than 2**31: shrink the images',
       arguments=('downscale',),
     )
-  counts = np.array(counts)
+  count = np.array(counts)
   return Bank(
     pixels=jnp.asarray(np.concatenate([s.images.ravel() for s in grey_sets])),
     masks=jnp.asarray(np.concatenate([s.masks.ravel() for s in grey_sets])),
     corner=jnp.asarray(np.concatenate(starts), jnp.int32),
     pitch=jnp.asarray(np.concatenate(pitches), jnp.int32),
-    first=jnp.asarray(counts.cumsum() - counts, jnp.int32),
-    count=jnp.asarray(counts, jnp.int32),
+    first=jnp.asarray(count.cumsum() - count, jnp.int32),
+    count=jnp.asarray(count, jnp.int32),
   )
 
 

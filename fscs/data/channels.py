@@ -6,7 +6,6 @@ them best is learned from the annotated pixels by linear discriminant analysis.
 """
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -53,7 +52,7 @@ def choose_channel(
   >>> choose_channel([np.zeros((4, 4, 3))], [np.zeros((4, 4))], 'luma') is None
   True
   """
-  if choice is None or isinstance(choice, Integral):
+  if choice is None or isinstance(choice, int | np.integer):
     return None if choice is None else int(choice)
   if not isinstance(choice, str):
     return tuple(float(weight) for weight in choice)
@@ -123,8 +122,10 @@ def weighted_sum(values: np.ndarray, weights: Weights) -> np.ndarray:
       arguments=('channel',),
     )
   # Term by term: a matrix product may round differently for regions of different sizes.
-  dtype = np.result_type(values.dtype, np.float32)
-  return sum(weight * values[..., i].astype(dtype) for i, weight in enumerate(weights))
+  total = np.zeros(values.shape[:-1], np.result_type(values.dtype, np.float32))
+  for index, weight in enumerate(weights):
+    total += weight * values[..., index].astype(total.dtype)
+  return total
 
 
 def _sample_pixels(

@@ -101,10 +101,9 @@ def random_initialisation(like: Initialisation, seed: int = 0) -> Initialisation
 
 def _read_folder(folder: Path, name: str) -> Initialisation:
   params, metadata = load_init(folder)
-  architecture = metadata.get('architecture')
-  if architecture not in get_args(Architecture):
+  if metadata.get('architecture') not in get_args(Architecture):
     raise InputError(f'{folder} does not say which network it is of: it cannot be used')
-  return _described(architecture, params, metadata, name)
+  return _described(metadata['architecture'], params, metadata, name)
 
 
 def _described(
@@ -156,4 +155,4 @@ def write_shipped(path: Path, initialisation: Initialisation) -> None:
     'architecture': initialisation.architecture,
     'diameter_range': initialisation.diameter_range,
   }
-  np.savez_compressed(path, facts=json.dumps(facts), **arrays)
+  np.savez_compressed(path, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]

@@ -66,7 +66,7 @@ def meta_step(
 class MetaBlock:
   """A compiled block of meta-epochs. Its arguments are replicated over the devices of its mesh."""
 
-  compiled: Callable
+  compiled: jax.stages.Wrapped
   mesh: Mesh
 
   def __call__(self, state: MetaState, bank: Bank, key: jax.Array) -> tuple[MetaState, History]:

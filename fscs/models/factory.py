@@ -121,6 +121,7 @@ def widths_of(architecture: Architecture, params: Params) -> tuple[int, ...]:
   Raises:
     InputError: a layer is missing.
   """
+  layers: list[tuple[str, ...]]
   if architecture == 'fcrn':
     layers = [('conv1',), ('conv2',), ('conv3',), ('conv4',)]
   else:

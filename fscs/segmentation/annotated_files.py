@@ -172,11 +172,11 @@ def _read_pages(pair: Pair, choice: ChannelOption, log: Log) -> Iterator[Annotat
         yield _read_page(image, pair, page, learned=choice == 'learned')
       except InputError as error:
         wrong.setdefault(str(error), []).append(page + 1)
-    for error, numbers in wrong.items():
+    for reason, numbers in wrong.items():
       where = ''
       if pages > 1:
         where = f', page{"s" if len(numbers) > 1 else ""} {", ".join(map(str, numbers))}'
-      log(f'left out: {pair.image.name}{where}: {error}')
+      log(f'left out: {pair.image.name}{where}: {reason}')
 
 
 def _read_page(image: ImageFile, pair: Pair, page: int, *, learned: bool) -> AnnotatedPage:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from skimage.measure import label
 
-from fscs.data.bank import Bank, bank_from_corners
+from fscs.data.bank import Bank, bank_from_corners, pad_bank
 from fscs.data.channels import Channel, ChannelChoice, choose_channel, drop_alpha
 from fscs.data.crops import crop_corners, pad_to_crops
 from fscs.data.image_sets import GreySet
@@ -156,7 +156,7 @@ def at_scale(image: AnnotatedImage, scale: float) -> AnnotatedImage:
 class SupportCrops(NamedTuple):
   """All crops of the annotated images."""
 
-  bank: Bank  # on the device; crops are numbered as in `corners`
+  bank: Bank  # on the device, padded; crops are numbered as in `corners`
   corners: np.ndarray  # (C, 3) image, row, column
   images: list[np.ndarray]  # (H, W) uint8, padded to whole strides
 
@@ -175,7 +175,8 @@ def cut_crops(images: Sequence[AnnotatedImage], crop_size: int) -> SupportCrops:
     for index, table in enumerate(tables)
   ]
   greys = [grey_set.images[0] for grey_set in sets]
-  return SupportCrops(bank_from_corners(sets, tables), np.concatenate(corners), greys)
+  bank = pad_bank(bank_from_corners(sets, tables))  # other images then take the same programs
+  return SupportCrops(bank, np.concatenate(corners), greys)
 
 
 def _crops_of(mask: np.ndarray, crop_size: int, stride: int) -> np.ndarray:

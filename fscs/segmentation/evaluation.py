@@ -79,8 +79,10 @@ def score_file(image: str, prediction: Path, truth: Path) -> list[Readings]:
 
 def choose_objects(readings: Sequence[Readings]) -> list[PageScores]:
   """Scores of labels, or of components if no truth tells objects apart: splits would be wrong."""
-  binary = all(reading.components is not None for reading in readings)
-  return [reading.components if binary else reading.labels for reading in readings]
+  components = [reading.components for reading in readings if reading.components]
+  if len(components) == len(readings):
+    return components
+  return [reading.labels for reading in readings]
 
 
 def read_prediction(file: ImageFile, page: int) -> Mask:
@@ -107,9 +109,8 @@ def _score_page(image: str, page: int, prediction: Mask, truth: Mask) -> Reading
 
   def page_of(found: np.ndarray, true: np.ndarray, components: bool) -> PageScores:
     matchings = match_each(found, true)
-    return PageScores(
-      image, page + 1, components, Scores(*pixels, *_object_scores(matchings)), matchings
-    )
+    scores = Scores._make((*pixels, *_object_scores(matchings)))
+    return PageScores(image, page + 1, components, scores, matchings)
 
   # A truth of one object holds one value too.
   joined = not prediction.instances or (not truth.instances and int(truth.labels.max()) > 1)
@@ -128,10 +129,10 @@ def total_scores(pages: Sequence[PageScores]) -> Scores:
   """Means of pixel scores over pages, and object scores of counts summed over pages."""
   means = np.mean([page.scores[:NUM_PIXEL_SCORES] for page in pages], axis=0)
   pooled = [pool(of_pages) for of_pages in zip(*(p.matchings for p in pages), strict=True)]
-  return Scores(*means.tolist(), *_object_scores(pooled))
+  return Scores._make((*means.tolist(), *_object_scores(pooled)))
 
 
-def _pixel_scores(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, ...]:
+def _pixel_scores(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, float, float, float]:
   """IoU, Dice, precision and recall of (H, W) boolean masks."""
   both, found, true = (np.count_nonzero(m) for m in (prediction & truth, prediction, truth))
   nothing = float(found == true)  # for a share of no pixels
@@ -143,7 +144,9 @@ def _pixel_scores(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, ...
   )
 
 
-def _object_scores(matchings: Sequence[Matching]) -> tuple[float, ...]:
+def _object_scores(
+  matchings: Sequence[Matching],
+) -> tuple[float, float, float, float, float, int, int, int]:
   """The scores of objects from matchings at every threshold."""
   accuracies = [object_accuracy(matching) for matching in matchings]
   at_half = matchings[THRESHOLDS.index(0.5)]

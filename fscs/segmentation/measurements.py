@@ -4,7 +4,7 @@ import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 from skimage.measure import regionprops_table
@@ -132,5 +132,5 @@ def _rows(tables: Iterable[Path]) -> Iterator[dict[str, str]]:
       yield from csv.DictReader(file)
 
 
-def _opened(path: Path, mode: str = 'r') -> TextIO:
+def _opened(path: Path, mode: Literal['r', 'w'] = 'r') -> TextIO:
   return path.open(mode, newline='', encoding='utf-8', errors='surrogateescape')

@@ -122,15 +122,17 @@ def average_orientations(predict: PredictImages, orientations: Orientations) -> 
     InputError: another number of orientations.
 
   >>> average_orientations(lambda x: x, 8)(np.array([[0.25, 0.75]]))
-  array([[0.25, 0.75]])
+  array([[0.25, 0.75]], dtype=float32)
   """
   require_orientations(orientations)
   if orientations == 1:
     return predict
 
   def mean(images: np.ndarray) -> np.ndarray:
-    symmetries = _SYMMETRIES[:orientations]
-    return sum(_turn_back(predict(_turn(images, *s)), *s) for s in symmetries) / orientations
+    total = np.zeros(images.shape, np.float32)
+    for symmetry in _SYMMETRIES[:orientations]:
+      total += _turn_back(predict(_turn(images, *symmetry)), *symmetry)
+    return total / orientations
 
   return mean
 

@@ -55,16 +55,16 @@ def spans(size: int, receptive_radius: int, tile: int = TILE) -> list[Span]:
     return [Span(0, np.ones(size))]
   shared = overlap(receptive_radius)
   count = -(-(size - shared) // (tile - shared))
-  begins = np.arange(count) * (tile - shared)
   ramp = np.clip((np.arange(shared) + 0.5 - margin(receptive_radius)) / RAMP, 0, 1)
   found = []
-  for index, begin in enumerate(begins):
+  for index in range(count):
+    begin = index * (tile - shared)
     weights = np.ones(min(tile, size - begin))
     if index > 0:
       weights[:shared] = ramp
     if index < count - 1:
       weights[-shared:] = ramp[::-1]
-    found.append(Span(int(begin), weights))
+    found.append(Span(begin, weights))
   return found
 
 
