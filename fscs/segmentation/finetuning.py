@@ -46,6 +46,7 @@ from fscs.segmentation.segmenter import Segmenter, SupportSummary
 from fscs.training import Recipe, crop_stream, make_train_all
 
 NORM_SCALE = 1.0  # of batch norms before the first step
+MAX_GRADIENT_NORM = 1.0  # larger gradients are clipped
 STATISTICS_CROPS = 64  # crops from which batch-norm statistics are taken
 
 _DEFAULT = FineTuningConfig()
@@ -208,12 +209,11 @@ def _train(
   )
   params = with_affine_norms(model, initialisation.params)
   schedule = optax.cosine_decay_schedule(config.learning_rate, config.steps)
-  recipe = Recipe(
+  optimizer = optax.chain(
+    optax.clip_by_global_norm(MAX_GRADIENT_NORM),
     inner_optimizer(schedule, weight_decay=0.0, name='muon'),
-    config.crop_size,
-    bce_dice,
-    augment,
   )
+  recipe = Recipe(optimizer, config.crop_size, bce_dice, augment)
   train_all = make_train_all(lambda params, x: model.apply({'params': params}, x), recipe)
   every_crop = np.arange(len(crops.corners), dtype=np.int32)
   seen = [*(fold.crops for fold in folds), every_crop]
