@@ -1,1 +1,1 @@
-"""A comparison of many methods on equal terms: `python -m experiments.study`."""
+"""A comparison of methods on the same images: `python -m experiments.study`."""

@@ -1,7 +1,7 @@
 """`python -m experiments.study`; worker processes import the command by its own name."""
 
 from experiments.common.options import run
-from experiments.study.command import Config, study
+from experiments.study.run import Config, study
 
 if __name__ == '__main__':
-  run(study, Config, lambda _: Config())
+  run(study, Config)

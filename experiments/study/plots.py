@@ -1,88 +1,92 @@
-"""Pictures of a study: scores over annotated images, over steps, over cost; predictions."""
+"""Pictures of the report: IoU over annotated images, over steps and over cost; predictions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
 
 from experiments.common.figures import PREDICTION_COLOUR, TRUTH_COLOUR, draw_outline, save
-from experiments.study.contestants import CONTESTANTS, OURS
-from experiments.study.tables import Mean
+from experiments.study.methods import FSCS, METHODS
 
 PANEL = 3.2  # inches
 LEGEND_COLUMN = 2.6  # inches
-PREDICTIONS_IN_ROW = 4
+PREDICTIONS_PER_ROW = 4
+DPI = 80
 
 
 def draw_over_shots(
-  path: Path,
-  table: Mapping[tuple[str, str, int], Mean],
-  targets: Sequence[str],
-  labels: Mapping[str, str],
-  ylabel: str = 'IoU',
+  path: Path, means: pd.DataFrame, targets: Sequence[str], labels: Mapping[str, str]
 ) -> None:
-  """A panel per target: mean and deviation over the number of annotated images."""
+  """A panel per target: mean IoU and standard deviation over the number of annotated images.
+
+  Args:
+    path: PNG to write.
+    means: see `stats.means`.
+    targets: codes.
+    labels: {method: label}.
+  """
   figure, panels = plt.subplots(
     1, len(targets), figsize=(PANEL * len(targets), 4.6), squeeze=False, layout='constrained'
   )
   for axes, target in zip(panels[0], targets, strict=True):
+    of_target = means.xs(target, level='target')
     for place, (name, label) in enumerate(labels.items()):
-      points = sorted(
-        (k, m) for (who, where, k), m in table.items() if (who, where) == (name, target)
+      if name not in of_target.index:
+        continue
+      points = of_target.loc[name].sort_index()
+      axes.errorbar(
+        points.index * 1.015 ** (place - len(labels) / 2),  # side by side
+        points['mean'],
+        points['std'].fillna(0),
+        **_style(name),
+        capsize=2,
+        label=label,
       )
-      if points:
-        shots, means = zip(*points, strict=True)
-        axes.errorbar(
-          np.array(shots) * 1.015 ** (place - len(labels) / 2),  # side by side
-          [m.mean for m in means],
-          [m.deviation for m in means],
-          **_style(name),
-          capsize=2,
-          label=label,
-        )
-    shown = sorted({k for _, where, k in table if where == target})
+    shots = sorted(of_target.index.unique('shots'))
     axes.set(title=target, xscale='log', xlabel='annotated images')
-    axes.set_xticks(shown, [str(k) for k in shown])
+    axes.set_xticks(shots, [str(k) for k in shots])
     axes.minorticks_off()
-  panels[0][0].set_ylabel(ylabel)
-  _legend_below(figure, panels[0])
-  save(figure, path)
+  panels[0][0].set_ylabel('IoU')
+  _add_legend(figure, panels[0])
+  save(figure, path, dpi=DPI)
 
 
 def draw_over_steps(
-  path: Path,
-  curves: Mapping[str, Mapping[str, Mapping[int, float]]],
-  labels: Mapping[str, str],
-  title: str,
+  path: Path, curves: Mapping[str, Mapping[str, Mapping[int, float]]], labels: Mapping[str, str]
 ) -> None:
-  """A panel per target of {target: {contestant: {steps: IoU}}}."""
+  """A panel per target of {target: {method: {steps: IoU}}}."""
   figure, panels = plt.subplots(
-    1, len(curves), figsize=(PANEL * len(curves), 4.2), squeeze=False, layout='constrained'
+    1, len(curves), figsize=(PANEL * len(curves), 4.0), squeeze=False, layout='constrained'
   )
-  for axes, (target, by_name) in zip(panels[0], curves.items(), strict=True):
-    for name, points in by_name.items():
+  for axes, (target, by_method) in zip(panels[0], curves.items(), strict=True):
+    for name, points in by_method.items():
       axes.plot(points.keys(), points.values(), **_style(name), label=labels[name])
     axes.set(title=target, xlabel='steps of adaptation', xscale='symlog')
-    ticks = sorted({steps for points in by_name.values() for steps in points})
+    ticks = sorted({steps for points in by_method.values() for steps in points})
     axes.set_xticks(ticks, [str(steps) for steps in ticks], fontsize=8, rotation=90)
   panels[0][0].set_ylabel('IoU')
-  figure.suptitle(title)
-  _legend_below(figure, panels[0])
-  save(figure, path)
+  _add_legend(figure, panels[0])
+  save(figure, path, dpi=DPI)
 
 
-def draw_over_cost(
-  path: Path, points: Mapping[str, tuple[float, float]], labels: Mapping[str, str]
-) -> None:
-  """Mean IoU over the seconds to adapt to one set of annotated images, a point per contestant."""
+def draw_over_cost(path: Path, costs: pd.DataFrame, labels: Mapping[str, str]) -> None:
+  """Mean IoU over the seconds to adapt, a point per method.
+
+  Args:
+    path: PNG to write.
+    costs: columns seconds and iou, indexed by method.
+    labels: {method: label}.
+  """
   figure, axes = plt.subplots(figsize=(9, 5), layout='constrained')
-  for name, (seconds, score) in points.items():
+  for name, label in labels.items():
     style = {**_style(name), 'linestyle': ''}
-    axes.plot([max(seconds, 0.01)], [score], **style, label=labels[name])
-  axes.set(xscale='log', xlabel='seconds to adapt', ylabel='mean IoU over targets and shots')
-  _legend_below(figure, [axes])
-  save(figure, path)
+    seconds, iou = costs.loc[name, ['seconds', 'iou']]
+    axes.plot([max(seconds, 0.01)], [iou], **style, label=label)
+  axes.set(xscale='log', xlabel='seconds to adapt', ylabel='mean IoU')
+  _add_legend(figure, [axes])
+  save(figure, path, dpi=DPI)
 
 
 def draw_predictions(
@@ -90,51 +94,58 @@ def draw_predictions(
   title: str,
   image: np.ndarray,
   truth: np.ndarray,
-  predictions: Mapping[str, tuple[str, np.ndarray]],
+  predictions: Mapping[str, np.ndarray],
 ) -> None:
-  """One image with its truth, then as every contestant sees it: {label: (score, (H, W) bool)}."""
-  rows = -(-(1 + len(predictions)) // PREDICTIONS_IN_ROW)
-  columns = -(-(1 + len(predictions)) // rows)
+  """One image (H, W) with the outline of its truth, then with that of every prediction.
+
+  Args:
+    path: PNG to write.
+    title: above the truth.
+    image: (H, W) uint8.
+    truth: (H, W) bool.
+    predictions: (H, W) bool each, by the text above them.
+  """
+  count = 1 + len(predictions)
+  rows = -(-count // PREDICTIONS_PER_ROW)
+  columns = -(-count // rows)
   height = PANEL * image.shape[0] / image.shape[1] + 0.5
   figure, panels = plt.subplots(
     rows, columns, figsize=(PANEL * columns, height * rows), layout='constrained', squeeze=False
   )
-  first, *others = panels.flat
-  first.set_title(f'{_shortened(title)}\nannotated', fontsize=9)
-  draw_outline(first, truth, TRUTH_COLOUR)
-  for axes, (label, (score, prediction)) in zip(others, predictions.items(), strict=False):
-    axes.set_title(f'{label}\nIoU {score}', fontsize=9)
-    draw_outline(axes, prediction, PREDICTION_COLOUR)
-  for number, axes in enumerate(panels.flat):
+  shown = [(f'{_shortened(title)}\nannotated', truth, TRUTH_COLOUR)]
+  shown += [(text, mask, PREDICTION_COLOUR) for text, mask in predictions.items()]
+  for axes, (text, mask, colour) in zip(panels.flat, shown, strict=False):
+    axes.imshow(image, cmap='gray', vmin=0, vmax=255)
+    draw_outline(axes, mask, colour)
+    axes.set_title(text, fontsize=9)
+  for axes in panels.flat:
     axes.set_axis_off()
-    if number <= len(predictions):
-      axes.imshow(image, cmap='gray', vmin=0, vmax=255)
-  save(figure, path, dpi=110)
+  save(figure, path, dpi=DPI)
 
 
 def _shortened(title: str, most: int = 36) -> str:
-  """Without its middle, if it would reach over a panel."""
+  """Without its middle if it would reach over a panel."""
   half = (most - 1) // 2
   return title if len(title) <= most else f'{title[:half]}…{title[-half:]}'
 
 
-def _style(name: str) -> dict:
-  """Colours and marks of a contestant, the same in all pictures; they stay apart for forty."""
-  if name == OURS:
+def _style(name: str) -> dict[str, object]:
+  """Colour and marker of a method, the same in all pictures."""
+  if name == FSCS:
     return {'color': 'black', 'marker': '*', 'markersize': 8, 'linewidth': 2.2, 'zorder': 3}
-  index = [other for other in CONTESTANTS if other != OURS].index(name)
-  again, place = divmod(index, 10)
+  repeated, place = divmod(list(METHODS).index(name), 10)
   return {
-    'color': plt.get_cmap('tab10').colors[(place + 2 * again) % 10],  # FOLLOWED have one each
-    'marker': 'osD^vP*X<>'[(place + 3 * again) % 10],
-    'fillstyle': 'none' if again else 'full',
-    'linestyle': ('-', '--', ':', '-.')[again],
+    'color': plt.get_cmap('tab10').colors[(place + 2 * repeated) % 10],
+    'marker': 'osD^vP*X<>'[(place + 3 * repeated) % 10],
+    'fillstyle': 'none' if repeated else 'full',
+    'linestyle': ('-', '--', ':')[repeated],
     'markersize': 5,
     'linewidth': 1.3,
   }
 
 
-def _legend_below(figure: plt.Figure, panels: Sequence[plt.Axes]) -> None:
+def _add_legend(figure: plt.Figure, panels: Sequence[plt.Axes]) -> None:
+  """Below the panels, every label once."""
   entries: dict[str, object] = {}
   for axes in panels:
     for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):

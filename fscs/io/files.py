@@ -1,4 +1,4 @@
-"""Finds files by kind, decodes PNG, JPEG and BMP, and says in one line why a file is of no use."""
+"""Lists image files, decodes PNG, JPEG and BMP, and turns what readers raise into `InputError`."""
 
 import contextlib
 import logging
@@ -13,38 +13,36 @@ from fscs.errors import InputError
 
 IMAGE_SUFFIXES = ('.tif', '.tiff', '.png', '.jpg', '.jpeg', '.bmp', '.npy')
 
-# Kinds of images that people have and that cannot be read here.
-OTHER_IMAGE_SUFFIXES = (
-  *('.gif', '.webp', '.heic', '.jp2', '.dcm'),
-  *('.czi', '.nd2', '.lif', '.lsm', '.oib', '.oif', '.vsi', '.ims', '.svs', '.ndpi', '.mrc'),
-)
+_OTHER_PICTURES = ('.gif', '.webp', '.heic', '.jp2', '.dcm')
+_VENDOR_FILES = ('.czi', '.nd2', '.lif', '.lsm', '.oib', '.oif', '.vsi', '.ims', '.svs', '.ndpi')
+UNSUPPORTED_SUFFIXES = (*_OTHER_PICTURES, *_VENDOR_FILES, '.mrc')
 
-# More than this many pixels are not decoded whole.
-MAX_DECODED_PIXELS = 2**30
+MAX_DECODED_PIXELS = 2**30  # of a file that can only be decoded whole
 
-_LONGEST_REASON = 200  # characters
+_MAX_REASON = 200  # characters of another library's error in a message
 
 
 def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
-  """The files of some kinds in a folder, sorted by name.
+  """Files of some kinds in a folder, sorted by name.
 
-  Sub-folders and files whose name begins with a dot are left out; of images of other kinds there
-  is a warning.
+  Subfolders and hidden files (leading dot) are left out. Images in unsupported formats are left out
+  with a warning.
 
   Args:
     folder: where to look.
-    suffixes: lower case, with the dot; files are compared without regard to case.
+    suffixes: in lower case, with the dot. The case of the files' suffixes does not matter.
 
   Raises:
-    InputError: there is no such folder, it cannot be read, or no file is of one of those kinds.
+    InputError: the folder does not exist, cannot be read, or has no such file.
   """
   kinds = ', '.join(suffixes)
   entries = _entries(folder, kinds)
   files = [path for path in entries if path.suffix.lower() in suffixes and not path.is_dir()]
-  others = [path.name for path in entries if path.suffix.lower() in OTHER_IMAGE_SUFFIXES]
-  if not files and others:
+  unsupported = [path.name for path in entries if path.suffix.lower() in UNSUPPORTED_SUFFIXES]
+  if not files and unsupported:
     raise InputError(
-      f'{folder}: found images of kinds that cannot be read, such as {others[0]}; save them as TIFF'
+      f'{folder}: found only images in unsupported formats, such as {unsupported[0]}; save them as'
+      ' TIFF'
     )
   if not files:
     found = f'{len(entries)} entries, none' if entries else 'nothing, no file'
@@ -52,10 +50,10 @@ def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[P
       f'{folder}: found {found} of the kinds {kinds}; put the files directly into this folder, or '
       'choose another one'
     )
-  if others:
+  if unsupported:
     warnings.warn(
-      f'{folder}: {len(others)} of the files cannot be read and are passed over, such as'
-      f' {others[0]}: save them as TIFF',
+      f'{folder}: {len(unsupported)} images in unsupported formats are left out, such as'
+      f' {unsupported[0]}: save them as TIFF',
       stacklevel=2,
     )
   return files
@@ -77,12 +75,16 @@ def _entries(folder: Path, kinds: str) -> list[Path]:
   except OSError as error:
     raise InputError(
       f'{folder}: the folder cannot be read ({error.strerror}), expected files of the kinds '
-      f'{kinds}; allow reading it, or choose another folder'
+      f'{kinds}; change its permissions, or choose another folder'
     ) from error
 
 
 def require_usable(path: Path, suffixes: Sequence[str]) -> None:
-  """Raises InputError unless a file is there, can be read, is not empty and is of a known kind."""
+  """Check that a file can be opened.
+
+  Raises:
+    InputError: the file does not exist, cannot be read, is empty, or has another suffix.
+  """
   if path.suffix.lower() not in suffixes:
     raise InputError(
       f'{path}: found the unknown suffix {path.suffix!r}, expected one of {", ".join(suffixes)}; '
@@ -93,14 +95,13 @@ def require_usable(path: Path, suffixes: Sequence[str]) -> None:
       empty = not file.read(1)
   except FileNotFoundError as error:
     if path.is_symlink():
-      raise InputError(f'{path}: a link to a file that is not there; mend or remove it') from error
+      raise InputError(f'{path}: a link to a missing file; mend or remove it') from error
     raise InputError(f'{path}: no such file; correct the path') from error
   except IsADirectoryError as error:
     raise InputError(f'{path}: found a folder, expected a file; correct the path') from error
   except OSError as error:
     raise InputError(
-      f'{path}: the file cannot be read ({error.strerror}); allow reading it, or copy it to '
-      'where you may'
+      f'{path}: the file cannot be read ({error.strerror}); change its permissions, or copy it'
     ) from error
   if empty:
     raise InputError(f'{path}: found an empty file of 0 bytes; copy or save it again')
@@ -108,20 +109,25 @@ def require_usable(path: Path, suffixes: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def as_input_error(path: Path) -> Iterator[None]:
-  """Raises InputError for whatever else is raised while the file is read."""
+  """Turn whatever is raised while a file is read into an `InputError` that names the file."""
   try:
     yield
   except InputError:
     raise
-  except Exception as error:  # damaged files make decoders raise almost anything
+  except Exception as error:  # for damaged files decoders raise almost anything
     raise undecodable(path, str(error) or type(error).__name__) from error
 
 
 def undecodable(path: Path, reason: str) -> InputError:
-  """The error to raise for a file that cannot be decoded."""
+  """The error to raise for a damaged file.
+
+  Args:
+    path: the file.
+    reason: shown on one line, and shortened.
+  """
   reason = ' '.join(reason.split())
-  if len(reason) > _LONGEST_REASON:
-    reason = reason[:_LONGEST_REASON] + '...'
+  if len(reason) > _MAX_REASON:
+    reason = reason[:_MAX_REASON] + '...'
   return InputError(
     f'{path}: the file cannot be decoded as {path.suffix} ({reason}); copy it again, or save its '
     'pixels as an uncompressed TIFF'
@@ -130,7 +136,7 @@ def undecodable(path: Path, reason: str) -> InputError:
 
 @contextlib.contextmanager
 def tifffile_errors() -> Iterator[list[str]]:
-  """Collects the errors that tifffile logs; what it logs of odd metadata is dropped."""
+  """Collect the errors that tifffile logs instead of raising them; its warnings are dropped."""
   errors = []
 
   def collect(record: logging.LogRecord) -> bool:
@@ -147,14 +153,15 @@ def tifffile_errors() -> Iterator[list[str]]:
 
 
 def decode(path: Path) -> np.ndarray:
-  """Decodes a PNG, JPEG or BMP file.
+  """Decode a PNG, JPEG or BMP file.
 
   Returns:
-    (H, W) bool, uint8 or uint16; (H, W, 3) or (H, W, 4) uint8 of colours, those of a palette too.
+    Grey values, (H, W) bool, uint8 or uint16; or colours, (H, W, 3) or (H, W, 4) uint8. Palettes
+    are applied.
 
   Raises:
-    InputError: more than `MAX_DECODED_PIXELS`, or colours of 16 bits.
-    Exception: anything that Pillow raises; see `as_input_error`.
+    InputError: the file has more than `MAX_DECODED_PIXELS`, or colours of 16 bits.
+    Exception: whatever Pillow raises for a damaged file; see `as_input_error`.
   """
   with _no_pixel_limit(), Image.open(path, formats=('PNG', 'JPEG', 'BMP')) as image:
     if image.width * image.height > MAX_DECODED_PIXELS:
@@ -162,7 +169,7 @@ def decode(path: Path) -> np.ndarray:
         f'{path}: found {image.width * image.height:,} pixels, expected at most '
         f'{MAX_DECODED_PIXELS:,} in this kind of file; save it as a tiled TIFF'
       )
-    if image.mode.startswith('I'):  # some releases of Pillow widen grey PNGs of 16 bits
+    if image.mode.startswith('I'):  # some releases of Pillow read 16-bit grey PNGs as 32-bit
       return np.asarray(image).astype(np.uint16)
     if image.tile[0][3] in ('RGB;16B', 'RGBA;16B', 'LA;16B'):  # Pillow drops the lower 8 bits
       raise InputError(
@@ -176,7 +183,7 @@ def decode(path: Path) -> np.ndarray:
 
 @contextlib.contextmanager
 def _no_pixel_limit() -> Iterator[None]:
-  """Lifts Pillow's own limit, which is far below `MAX_DECODED_PIXELS`."""
+  """Lift Pillow's own limit, which is far below `MAX_DECODED_PIXELS`."""
   limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
   try:
     yield

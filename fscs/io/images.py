@@ -1,14 +1,14 @@
 """Reads grey values of microscopy images, region by region.
 
-TIFF and NPY files are read where they lie: a region costs its own memory and that of the strips or
-tiles it touches. PNG, JPEG and BMP are decoded whole. Positions are (row, column), regions are
-slices, and values keep the type they have in the file.
+Positions are (row, column), regions are slices, values keep the type of the file. TIFF and NPY
+files are read in place: a region costs its own memory and that of the strips or tiles it touches.
+PNG, JPEG and BMP files are decoded whole.
 
-Axes of a TIFF other than rows, columns and channels (time, depth, position, ...) are pages, one
-after the other in the order of the file. An NPY array is (H, W), (N, H, W), (H, W, channels) or
-(N, H, W, channels): a last axis of 1, 3 or 4, or of an eighth of the others or less, is of
-channels, and 3 and 4 are red, green, blue and alpha. What a TIFF of grey values says of their
-opacity (alpha) is left out.
+TIFF: axes other than rows, columns and channels (time, depth, position, ...) become pages, in the
+order of the file. The alpha of grey values is ignored.
+
+NPY: (H, W), (N, H, W), (H, W, channels) or (N, H, W, channels). A last axis holds channels if its
+length is 1, 3 or 4, or at most an eighth of H and W. Three or four channels are RGB or RGBA.
 """
 
 import dataclasses
@@ -25,28 +25,31 @@ from fscs.io.rasters import Raster, open_raster
 
 @dataclasses.dataclass(frozen=True)
 class ImageFile:
-  """Grey values of an open image file; a context manager that closes it."""
+  """An open image file, read as grey values; a context manager that closes the file."""
 
   path: Path
   shape: tuple[int, int, int]  # (pages, height, width)
   dtype: np.dtype  # of the grey values: bool, integers or floats, native byte order
-  note: str  # how they were made if not plain grey, as 'luma of RGB' or 'channel 0 of 3'; or ''
+  note: str  # where the grey values come from: 'luma of RGB', 'channel 0 of 3', ...; '' if plain
   _raster: Raster
   _channel: Channel
 
   def read(self, page: int, rows: slice, columns: slice) -> np.ndarray:
-    """(h, w) grey values of a region of one page, of `dtype`.
+    """Grey values of a region of one page: (h, w) of `dtype`.
 
     Raises:
       IndexError: there is no such page.
-      InputError: the file turns out to be damaged.
+      InputError: the file is damaged.
     """
     if isinstance(self._channel, tuple):
       return weighted_sum(self.read_channels(page, rows, columns), self._channel)
     return self.read_stored(page, rows, columns)
 
   def read_stored(self, page: int, rows: slice, columns: slice) -> np.ndarray:
-    """As `read`, but of weighted channels the luma or else the first, whose unit is the file's."""
+    """(h, w) grey values in the unit of the file, for measurements.
+
+    As `read`, except for a weighted sum of channels: then the luma of RGB, or the first channel.
+    """
     channel = self._channel
     if isinstance(channel, tuple):
       channel = None if self.colour else 0
@@ -55,38 +58,39 @@ class ImageFile:
     return _luma(self.read_channels(page, rows, columns))
 
   def read_shown(self, page: int, rows: slice, columns: slice) -> np.ndarray:
-    """What people would look at: (h, w, 3) colours, unless one was chosen, or (h, w) as `read`."""
+    """What to display: (h, w, 3) if the file is RGB and no channel was chosen, else as `read`."""
     if self.colour and not isinstance(self._channel, int):
       return self.read_channels(page, rows, columns)
     return self.read(page, rows, columns)
 
   @property
   def channels(self) -> int:
-    """How many `read_channels` gives."""
+    """Number of channels that `read_channels` returns."""
     return 3 if self.colour else self._raster.channels
 
   @property
   def colour(self) -> bool:
-    """Whether its channels are red, green and blue."""
+    """Whether the channels are red, green and blue."""
     return self._raster.colour
 
   def read_channels(
     self, page: int, rows: slice, columns: slice, first: int = 0, count: int | None = None
   ) -> np.ndarray:
-    """(h, w, count) stored values of channels from the first, or all; without alpha of colours."""
+    """(h, w, count) stored values of `count` channels (default: all) from `first`; no alpha."""
     count = self.channels - first if count is None else count
     return self._raster.read(page, rows, columns, first, count)
 
   @property
   def pixel_size(self) -> PixelSize | None:
-    """In micrometres, if the file says it; a TIFF may."""
+    """Size of a pixel in micrometres, if a TIFF states it."""
     return self._raster.pixel_size
 
   def place_of(self, page: int) -> dict[str, int]:
-    """Where a page is on the axes that make pages and are longer than one: T, Z, ...; from 0."""
+    """Index of a page along each page axis (T, Z, ...) longer than one, from 0."""
     return self._raster.place_of(page)
 
   def close(self) -> None:
+    """Close the file; it cannot be read any more."""
     self._raster.close()
 
   def __enter__(self) -> 'ImageFile':
@@ -97,28 +101,34 @@ class ImageFile:
 
 
 def open_image(path: str | os.PathLike, channel: Channel = None) -> ImageFile:
-  """Opens an image file.
+  """Open an image file.
 
-  Values are those stored: the palette or inverted display of a TIFF is not applied.
+  Values are those stored: palettes and inverted display are not applied to TIFF files.
 
   Args:
     path: TIFF (OME, ImageJ, BigTIFF), PNG, JPEG, BMP or NPY.
-    channel: which channel to read, counted from 0, or weights of the channels (without alpha),
-      whose sum is in float32; by default the luma (ITU-R BT.601, rounded for integers, alpha
-      ignored) of RGB images and the first channel of others.
+    channel: a channel, from 0; or one weight per channel without alpha, for a float32 weighted sum.
+      By default the luma of RGB images (ITU-R BT.601, rounded for integers), and the first channel
+      of others.
 
   Raises:
-    InputError: the file is missing, unreadable, damaged or of an unknown kind; its pages differ in
-      size; it holds no pixels, or other than real numbers; it has no such channel.
+    InputError: the file does not exist, is damaged, empty or of an unknown kind; its pages differ
+      in size; its pixels are not real numbers; it has no such channel.
+
+  Examples:
+    with open_image('cells.tif') as image:
+      pages, height, width = image.shape
+      corner = image.read(0, slice(0, 256), slice(0, 256))
   """
   raster = open_raster(path)
   if isinstance(channel, tuple):
     return _open_weighted(raster, channel)
   if channel is not None and not 0 <= channel < raster.channels:
     raster.close()
-    count = raster.channels
-    known = f'{count} channels, expected 0 to {count - 1}' if count > 1 else '1 channel, number 0'
-    raise InputError(f'--channel {channel}: {raster.path} has {known}; choose one that there is')
+    raise InputError(
+      f'channel is {channel}: {raster.path} has {raster.channels} channel(s), counted from 0',
+      arguments=('channel',),
+    )
   if channel is None and raster.colour:
     note = 'luma of RGB'
   else:
@@ -134,8 +144,9 @@ def _open_weighted(raster: Raster, weights: tuple[float, ...]) -> ImageFile:
   if channels != len(weights):
     raster.close()
     raise InputError(
-      f'{raster.path}: found {channels} channel(s), expected the {len(weights)} that the model has'
-      ' learned from: give images of the same kind, or fine-tune with --channel=luma'
+      f'{raster.path}: found {channels} channel(s), expected {len(weights)} like the annotated'
+      " images; give images of the same kind, or fine-tune with channel='luma'",
+      arguments=('channel',),
     )
   note = f'weighted sum of {channels} channels'
   dtype = np.result_type(raster.pixels.dtype.newbyteorder('='), np.float32)
@@ -143,7 +154,17 @@ def _open_weighted(raster: Raster, weights: tuple[float, ...]) -> ImageFile:
 
 
 def require_finite(pixels: np.ndarray, path: Path) -> None:
-  """Raises InputError if any of the pixels is not a number or infinite."""
+  """Check that no pixel is NaN or infinite.
+
+  Args:
+    pixels: any shape.
+    path: the file they come from, for the message.
+
+  Raises:
+    InputError: some are; the message counts them.
+
+  >>> require_finite(np.ones((4, 4)), Path('cells.tif'))
+  """
   bad = pixels.size - np.count_nonzero(np.isfinite(pixels))
   if bad:
     raise InputError(
@@ -154,7 +175,7 @@ def require_finite(pixels: np.ndarray, path: Path) -> None:
 
 def _luma(rgb: np.ndarray) -> np.ndarray:
   """(h, w, 3) to (h, w) of the same type."""
-  # Term by term, because the rounding of a matrix product may depend on the size of the region.
+  # Term by term: a matrix product may round differently for regions of different sizes.
   red, green, blue = np.moveaxis(rgb.astype(np.result_type(rgb.dtype, np.float32)), -1, 0)
   grey = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
   return (grey if rgb.dtype.kind == 'f' else np.rint(grey)).astype(rgb.dtype)

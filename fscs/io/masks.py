@@ -1,23 +1,23 @@
 """Reads masks: which pixels of an image are objects, and which object each belongs to.
 
-A mask of one value per pixel is, by the values it holds:
+A mask with one value per pixel is one of three kinds, told apart by its values:
 
-- binary, at any two values: the larger is foreground. Objects are its connected components, where
-  pixels touch at their sides;
-- soft-edged, as a JPEG or where more than half of the values between the smallest and the largest
-  occur mostly on slopes, that is in pixels with both a lower and a higher value among their eight
-  neighbours: binary, and foreground is what lies above half-way between smallest and largest. At
-  least half of the pixels must be within a tenth of the range of its ends, and so must nearly all
-  be that have no edge nearby: others are of labels that were smoothed;
-- otherwise labels in whole numbers: each value is an object, 0 is background. An object may be in
-  pieces, but more than four on average are taken for classes or noise.
+- Binary: two values, of which the larger is foreground. Objects are the connected components;
+  pixels that touch only at corners are not connected.
+- Soft-edged binary: a JPEG, or more than half of the values between smallest and largest lie mostly
+  on slopes (pixels with both a lower and a higher value among their eight neighbours). The
+  foreground is above the middle of the range. At least half of all pixels, and nearly all pixels
+  without an edge nearby, must be within a tenth of the range from its ends: otherwise the file
+  holds an image, or labels that were smoothed.
+- Labels: every other mask of whole numbers. Each value is an object, 0 is background. Objects may
+  be in pieces, but more than four on average mean classes or noise.
 
-In a mask of colours each colour is an object, and black or fully transparent pixels are background;
-where colours are in more than four pieces on average, they only tell neighbours apart, and each
-piece is an object. A single colour makes a binary mask, and equal red, green and blue make a mask
-of one value. Of a palette, PNG and BMP files give the colours and TIFF files the indices.
+In a mask of colours each colour is an object. Black and fully transparent pixels are background. If
+colours are in more than four pieces on average, they only separate neighbours, and each piece is an
+object. One colour makes a binary mask. Equal red, green and blue make a mask of one value. Palettes
+of PNG and BMP files give colours, those of TIFF files give the indices.
 
-ImageJ ROIs are objects each; see `fscs.io.rois`.
+Every ImageJ ROI is an object; see `fscs.io.rois`.
 """
 
 import contextlib
@@ -37,20 +37,29 @@ from fscs.io.rois import ROI_SUFFIXES, read_rois
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, *ROI_SUFFIXES)
 MAX_OBJECTS = 65_535
-MAX_PIECES = 4  # on average, of an object
-LEAST_LOSSY = 64  # levels from background to foreground, to tell them from compression
-FLAT_SIDE = 7  # side of the neighbourhood of a pixel that tells whether an edge is nearby
+MAX_PIECES = 4  # of an object, on average
+MIN_JPEG_CONTRAST = 64  # from background to foreground, to be told from compression artefacts
+FLAT_SIDE = 7  # pixels: side of the neighbourhood without an edge
 
 
 class Mask(NamedTuple):
   """The objects of one image."""
 
   labels: np.ndarray  # (H, W) int32: 0 is background, objects are 1 to n
-  instances: bool  # the file tells objects apart; False: they are connected components
+  instances: bool  # whether the file separates objects; else they are connected components
 
 
 def require_pages(path: str | os.PathLike, pages: int, image: str | os.PathLike) -> None:
-  """Raises InputError unless a mask file has as many pages as its image; ROIs name their pages."""
+  """Check that a mask file has as many pages as its image; files of ROIs always pass.
+
+  Args:
+    path: the mask file.
+    pages: of the image.
+    image: name of the image, for the message.
+
+  Raises:
+    InputError: the numbers differ, or the file cannot be read.
+  """
   path = Path(path)
   require_usable(path, MASK_SUFFIXES)
   if path.suffix.lower() in ROI_SUFFIXES:
@@ -71,19 +80,23 @@ def read_mask(
   pages: int = 1,
   allow_empty: bool = False,
 ) -> Mask:
-  """Reads one page of a mask file.
+  """Read one page of a mask file.
 
   Args:
-    path: any image file that `open_image` reads, or an ImageJ ROI (.roi) or archive of them (.zip).
+    path: an image file as for `open_image`, an ImageJ ROI (.roi), or an archive of ROIs (.zip).
     shape: (height, width) of the image.
-    page: counted from 0; the page of the image that the mask is for.
-    pages: of the image. If it is one, the position of ROIs does not count.
-    allow_empty: whether a mask may be all background.
+    page: the page of the image that the mask is for, from 0.
+    pages: of the image. If it has one, the positions of ROIs are ignored.
+    allow_empty: accept a mask without foreground.
 
   Raises:
-    InputError: the file is missing, unreadable, damaged or of an unknown kind; it has no such page
-      or another size than the image; it is all background or all foreground; it holds more than
-      `MAX_OBJECTS` objects, or values that are none of the kinds above.
+    InputError: the file does not exist, is damaged or of an unknown kind; it has no such page, or
+      another size than the image; it is all background or all foreground; it has more than
+      `MAX_OBJECTS` objects, or values of no kind above.
+
+  Examples:
+    mask = read_mask('cells_mask.tif', shape=(512, 512))
+    num_objects = mask.labels.max()
   """
   path = Path(path)
   require_usable(path, MASK_SUFFIXES)
@@ -96,7 +109,6 @@ def read_mask(
 
 
 def _read_raster(path: Path, shape: tuple[int, int], page: int) -> Mask:
-  """The mask in an image file."""
   with contextlib.closing(open_raster(path)) as raster:
     found, height, width = raster.shape
     _require_page(path, page, found)
@@ -123,7 +135,7 @@ def _require_page(path: Path, page: int, pages: int) -> None:
 
 
 def _of_values(path: Path, values: np.ndarray) -> Mask:
-  """From (H, W) values of any type."""
+  """The mask with (H, W) values of any type."""
   require_finite(values, path)
   levels, index = np.unique(values, return_inverse=True)
   index = index.astype(np.int32).reshape(values.shape)
@@ -137,10 +149,10 @@ def _of_values(path: Path, values: np.ndarray) -> Mask:
     height = (values - low) / (high - low)
     if np.mean(np.abs(height - 0.5) >= 0.4) < 0.5:
       raise InputError(
-        f'{path}: found {len(levels):,} values that change as in an image, expected a mask; give'
-        ' the mask, or threshold it and save it again'
+        f'{path}: found {len(levels):,} values that vary like an image, expected a mask; give the'
+        ' mask, or threshold it and save it again'
       )
-    if (lossy and high - low < LEAST_LOSSY) or _has_steps(height):
+    if (lossy and high - low < MIN_JPEG_CONTRAST) or _has_steps(height):
       raise InputError(
         f'{path}: found {len(levels):,} values, as of labels that were smoothed, resized or'
         ' compressed; save the labels as PNG or TIFF, and resize them by the nearest neighbour'
@@ -149,9 +161,9 @@ def _of_values(path: Path, values: np.ndarray) -> Mask:
   if low < 0 or np.any(levels != np.rint(levels)):
     raise InputError(
       f'{path}: found negative or fractional labels ({low:g} to {high:g}), expected whole numbers '
-      'from 0 on; save the labels as integers'
+      'from 0; save the labels as integers'
     )
-  pieces = label(index, connectivity=2, return_num=True)[1]
+  pieces = _components(index, connectivity=2).max()
   if pieces > MAX_PIECES * (len(levels) - 1):
     raise InputError(
       f'{path}: found {len(levels) - 1} values in {pieces:,} pieces, as of classes or noise, '
@@ -161,7 +173,7 @@ def _of_values(path: Path, values: np.ndarray) -> Mask:
 
 
 def _of_colours(path: Path, values: np.ndarray) -> Mask:
-  """From (H, W, 3) or (H, W, 4) colours."""
+  """The mask with (H, W, 3) or (H, W, 4) colours."""
   if values.dtype not in (np.bool_, np.uint8, np.uint16):
     raise InputError(
       f'{path}: found colours of type {values.dtype}, expected 8 or 16 bits; save it as PNG'
@@ -175,21 +187,21 @@ def _of_colours(path: Path, values: np.ndarray) -> Mask:
   index = index.astype(np.int32).reshape(codes.shape)
   if len(colours) == 2 and colours[0] == 0:
     return _of_foreground(index == 1)
-  brightness = 0.3 * red + 0.6 * green + 0.1 * blue  # changes evenly from one colour to another
+  brightness = 0.3 * red + 0.6 * green + 0.1 * blue  # varies evenly from one colour to another
   if len(colours) > MAX_OBJECTS + 1 or np.mean(_on_slopes(brightness, index, len(colours))) > 0.5:
     raise InputError(
       f'{path}: found {len(colours):,} colours, most of them on soft edges, expected one for each '
       'object; save it as PNG without smoothing'
     )
   labels = (index + (colours[0] > 0)).astype(np.int32)
-  pieces, count = label(labels, connectivity=1, return_num=True)
-  if count > MAX_PIECES * labels.max():  # a few colours in turn, so that neighbours differ
-    labels = pieces.astype(np.int32)
+  pieces = _components(labels, connectivity=1)
+  if pieces.max() > MAX_PIECES * labels.max():  # a few colours, reused so that neighbours differ
+    labels = pieces
   return Mask(labels, instances=True)
 
 
 def _has_steps(height: np.ndarray) -> bool:
-  """Whether what is flat, of (H, W) values in [0, 1], is often far from both 0 and 1."""
+  """Whether flat areas, of (H, W) values in [0, 1], are often far from both 0 and 1."""
   highest = ndimage.maximum_filter(height, FLAT_SIDE)
   lowest = ndimage.minimum_filter(height, FLAT_SIDE)
   raised = height[(highest - lowest <= 0.1) & (height > 0.1)]
@@ -197,19 +209,33 @@ def _has_steps(height: np.ndarray) -> bool:
 
 
 def _on_slopes(height: np.ndarray, index: np.ndarray, count: int) -> np.ndarray:
-  """(count,) bool: whether most pixels of each index have a lower and a higher neighbour."""
+  """Which values lie mostly on slopes.
+
+  Args:
+    height: (H, W), any numbers.
+    index: (H, W) int32: which of `count` values each pixel has.
+    count: number of values.
+
+  Returns:
+    (count,) bool: whether most of the pixels have a lower and a higher neighbour.
+  """
   slope = ndimage.minimum_filter(height, 3) < height
   slope &= height < ndimage.maximum_filter(height, 3)
   pixels = np.bincount(index.ravel(), minlength=count)
   return np.bincount(index[slope], minlength=count) * 2 > pixels
 
 
+def _components(values: np.ndarray, connectivity: int) -> np.ndarray:
+  """(H, W) int32: connected components of equal values, 1 to n; 0 stays background."""
+  return np.asarray(label(values, connectivity=connectivity), np.int32)
+
+
 def _of_foreground(foreground: np.ndarray) -> Mask:
-  return Mask(label(foreground, connectivity=1).astype(np.int32), instances=False)
+  return Mask(_components(foreground, connectivity=1), instances=False)
 
 
 def _checked(path: Path, mask: Mask, allow_empty: bool) -> Mask:
-  """The same mask; InputError unless it has background and an acceptable number of objects."""
+  """The same mask, if it has background and an acceptable number of objects."""
   count = mask.labels.max()
   if count > MAX_OBJECTS:
     raise InputError(

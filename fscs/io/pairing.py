@@ -1,28 +1,26 @@
-"""Pairs images with their masks by name.
+"""Pairs images with their masks by file name; no file is opened.
 
-The mask of cell.tif is any file named cell, or cell with one of `MASK_ENDINGS`; that of
-cell_img.tif may also be named as if the image were cell. Names are compared without suffix (one
-such as .ome.tif too), with regard to case, and after Unicode normalisation, since macOS spells
-accents differently. Nothing is read.
+The mask of cell.tif has the name of the image, cell, or that name with one of `MASK_ENDINGS` added:
+cell_mask, cell-labels, ... The mask of cell_img.tif may also be named as if the image were cell.
+Names are compared without suffix (.tif, .ome.tif), case-sensitively, and after Unicode
+normalisation, as macOS spells accents differently.
 """
 
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from fscs.errors import InputError
 
-_ENDINGS = (
-  *('_mask', '_masks', '_label', '_labels', '_seg', '_segmentation', '_gt', '_GT', '_cp_masks'),
-  *('_roi', '_rois', '_RoiSet'),
-)
+_LABEL_ENDINGS = ('_mask', '_masks', '_label', '_labels', '_seg', '_segmentation', '_gt', '_GT')
+_ENDINGS = (*_LABEL_ENDINGS, '_cp_masks', '_roi', '_rois', '_RoiSet')
 
 MASK_ENDINGS = (*_ENDINGS, *(ending.replace('_', '-') for ending in _ENDINGS), '-cp_masks')
-CELLPOSE_ENDING = '_seg.npy'  # Python objects, which are not read
 IMAGE_ENDINGS = ('_img', '_image', '-img', '-image')
 
-_EXAMPLES = 3  # names of each side in a message
+_CELLPOSE_ENDING = '_seg.npy'  # Python objects, which are not read
+_NUM_EXAMPLES = 3  # names of each kind in a message
 
 
 class Pair(NamedTuple):
@@ -33,62 +31,74 @@ class Pair(NamedTuple):
 
 
 def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], list[Path]]:
-  """Pairs images with masks.
+  """Pair images with masks.
 
-  Files on both sides, as where both are in one folder, are masks if they are named as the mask of
-  another image, and images otherwise. A mask with exactly the name of an image is for that image
-  only.
+  A file in both lists, as where images and masks share a folder, is a mask if it is named as the
+  mask of another image, and an image otherwise. A mask with exactly the name of an image belongs to
+  that image only.
 
   Args:
     images: files, in the order wanted.
-    masks: files; those that belong to no image are left out.
+    masks: files; masks without an image are left out.
 
   Returns:
     The pairs in the order of `images`, and the images without a mask.
 
   Raises:
-    InputError: two images have one name or one mask, an image has two masks, or none has a mask.
+    InputError: two images share a name or a mask, an image has two masks, or no image has a mask.
+
+  >>> pairs, without_mask = match([Path('a.tif'), Path('b.tif')], [Path('a_mask.png')])
+  >>> [(image.name, mask.name) for image, mask in pairs], [image.name for image in without_mask]
+  ([('a.tif', 'a_mask.png')], ['b.tif'])
   """
   images, masks = separate(images, masks)
   by_name: dict[str, Path] = {}
   for image in images:
-    if (other := by_name.setdefault(_stem(image), image)) is not image:
-      _fail_twice(other, image, 'images of one name', 'rename or remove one of the two')
-  of_stem: dict[str, list[Path]] = {}
+    other = by_name.setdefault(_stem(image), image)
+    if other is not image:
+      raise _ambiguous(other, image, 'images of one name', 'rename or remove one of the two')
+  by_stem: dict[str, list[Path]] = {}
   for mask in masks:
-    of_stem.setdefault(_stem(mask), []).append(mask)
-  pairs, without_mask, image_of = [], [], {}
+    by_stem.setdefault(_stem(mask), []).append(mask)
+  pairs: list[Pair] = []
+  without_mask: list[Path] = []
+  image_of: dict[Path, Path] = {}
   for name, image in by_name.items():
     free = (other for other in _mask_names(name) if other == name or other not in by_name)
-    found = _exported([mask for other in free for mask in of_stem.get(other, [])])
+    found = _exported([mask for other in free for mask in by_stem.get(other, [])])
     if len(found) > 1:
-      _fail_twice(*found[:2], f'masks for {image}', 'keep one of the two')
+      raise _ambiguous(found[0], found[1], f'masks for {image}', 'keep one of the two')
     if not found:
       without_mask.append(image)
       continue
-    if (other := image_of.setdefault(found[0], image)) is not image:
-      _fail_twice(other, image, f'images for the mask {found[0]}', 'rename one of the two')
+    other = image_of.setdefault(found[0], image)
+    if other is not image:
+      raise _ambiguous(other, image, f'images for the mask {found[0]}', 'rename one of the two')
     pairs.append(Pair(image, found[0]))
   if not pairs:
-    _fail_unmatched(images, masks)
+    raise _unmatched(images, masks)
   return pairs, without_mask
 
 
 def _exported(masks: list[Path]) -> list[Path]:
-  """Without the file that Cellpose keeps for itself, where there are others beside it."""
-  return [mask for mask in masks if not mask.name.endswith(CELLPOSE_ENDING)] or masks
+  """Without the file in which Cellpose keeps its own data, if there are others."""
+  return [mask for mask in masks if not mask.name.endswith(_CELLPOSE_ENDING)] or masks
 
 
 def separate(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-  """Takes the files that are on both sides out of one of them; never fails.
+  """Decide for files in both lists whether they are images or masks; never fails.
 
   Args:
     images: files.
-    masks: files. Those that are among the images too are masks if they are named as the mask of
-      another image, and images otherwise; so `separate(files, files)` sorts a folder of both.
+    masks: files. A file in both lists is a mask if it is named as the mask of another image, and an
+      image otherwise. So `separate(files, files)` sorts a folder of both.
 
   Returns:
     The images and the masks, in their order.
+
+  >>> both = [Path('a.tif'), Path('a_mask.tif'), Path('b.tif')]
+  >>> [[path.name for path in kind] for kind in separate(both, both)]
+  [['a.tif', 'b.tif'], ['a_mask.tif']]
   """
   shared = {path.resolve() for path in images} & {path.resolve() for path in masks}
   named_as_mask = {
@@ -106,7 +116,7 @@ def _stem(path: Path) -> str:
 
 
 def _mask_names(image: str) -> list[str]:
-  """Names that a mask of the image of that name may have."""
+  """Names that the mask of an image may have."""
   bases = [image]
   for ending in IMAGE_ENDINGS:
     if image.endswith(ending) and image != ending:
@@ -114,15 +124,15 @@ def _mask_names(image: str) -> list[str]:
   return [base + ending for base in bases for ending in ('', *MASK_ENDINGS)]
 
 
-def _fail_twice(first: Path, second: Path, what: str, mend: str) -> NoReturn:
-  raise InputError(f'{first}, {second}: found two {what}, expected one; {mend}')
+def _ambiguous(first: Path, second: Path, what: str, remedy: str) -> InputError:
+  return InputError(f'{first}, {second}: found two {what}, expected one; {remedy}')
 
 
-def _fail_unmatched(images: Sequence[Path], masks: Sequence[Path]) -> NoReturn:
-  names = [
-    ', '.join(path.name for path in paths[:_EXAMPLES]) or 'nothing' for paths in (images, masks)
+def _unmatched(images: Sequence[Path], masks: Sequence[Path]) -> InputError:
+  found = [
+    ', '.join(path.name for path in paths[:_NUM_EXAMPLES]) or 'nothing' for paths in (images, masks)
   ]
-  raise InputError(
-    f'no mask belongs to an image: found the images {names[0]} and the masks {names[1]}, expected '
+  return InputError(
+    f'no mask belongs to an image: found the images {found[0]} and the masks {found[1]}, expected '
     f'masks named as the images, or with one of {", ".join(_ENDINGS)} added; rename them'
   )

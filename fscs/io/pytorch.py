@@ -1,8 +1,8 @@
-"""Parameters from state dicts of the published PyTorch networks.
+"""Converts state dicts of the published PyTorch networks to Flax parameters.
 
-PyTorch is not needed: a state dict is taken as a mapping of names to arrays.
+PyTorch is not needed: a state dict is a mapping from names to arrays.
 
-Layouts: a convolution kernel (O, I, kH, kW) becomes (kH, kW, I, O). A transposed convolution kernel
+A convolution kernel (O, I, kH, kW) becomes (kH, kW, I, O). A transposed convolution kernel
 (I, O, 2, 2) becomes (2, 2, I, O), not flipped: out[2i+a, 2j+b, o] = sum_c x[i, j, c] K[a, b, c, o].
 """
 
@@ -12,33 +12,33 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from fscs.errors import InputError
+from fscs.errors import InputError, lookup
 from fscs.models import Architecture
 from fscs.typing import Params
 
-# The batch at hand normalises, always, so statistics of earlier batches are of no use.
+# The networks normalise with the statistics of the current batch, so these are not used.
 _RUNNING_STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 
 
 class _Layer(NamedTuple):
-  """A convolution of the authors' network, and where its parameters are in ours."""
+  """A convolution: its name in PyTorch and the place of its parameters in Flax."""
 
-  name: str  # theirs, as in '<name>.weight'
-  path: tuple[str, ...]  # ours, where 'kernel' and 'bias' are
-  inputs: tuple[str, ...]  # the layers whose channels it sees, concatenated
-  outputs: str | None  # the layer whose number of channels it gives; None is free
-  size: int  # kernel height and width
+  name: str  # in PyTorch, as in '<name>.weight'
+  path: tuple[str, ...]  # in Flax, to the dictionary with 'kernel' and 'bias'
+  inputs: tuple[str, ...]  # layers whose outputs are concatenated as its input
+  outputs: str | None  # a layer with the same number of output channels; None: any number
+  size: int  # height and width of the kernel
   transposed: bool = False
   bias: bool = True
-  norm: str | None = None  # their name of the batch norm that follows
-  norm_path: tuple[str, ...] = ()
+  norm: str | None = None  # in PyTorch: name of the batch norm that follows
+  norm_path: tuple[str, ...] = ()  # in Flax
 
 
-_ONE_CHANNEL = 'one channel'  # a layer's name for the image it sees or the logit map it gives
+_ONE_CHANNEL = 'one channel'  # stands for the input image and for the logit map
 
 
 def _fcrn_layers() -> Iterator[_Layer]:
-  mirrored = {5: 'conv3.0', 6: 'conv2.0', 7: 'conv1.0'}  # the decoder has the encoder's widths
+  mirrored = {5: 'conv3.0', 6: 'conv2.0', 7: 'conv1.0'}  # decoder layers: widths of the encoder
   for i in range(1, 8):
     yield _Layer(
       f'conv{i}.0',
@@ -90,35 +90,36 @@ _LAYERS = {'fcrn': tuple(_fcrn_layers()), 'unet': tuple(_unet_layers())}
 
 
 def params_from_torch(state_dict: Mapping[str, Any], architecture: Architecture) -> Params:
-  """Parameters of `FCRN` or `UNet` from a state dict of the published PyTorch network.
+  """Convert a state dict of the published PyTorch `FCRN` or `UNet` to Flax parameters.
 
-  The widths are those of the state dict: make the model with the same, and with `affine=True` if,
-  and only if, the state dict has batch-norm weights and biases.
+  The model must have the widths of the state dict, and `affine=True` exactly if the state dict has
+  batch-norm weights and biases.
 
   Args:
-    state_dict: names to arrays, anything that `np.asarray` takes. A leading 'module.', put there by
-      `DataParallel`, is dropped; running statistics of batch norm are ignored.
+    state_dict: names to arrays, or to anything that `np.asarray` takes. The prefix 'module.' of
+      `DataParallel` is removed. Running statistics of batch norm are ignored.
     architecture: 'fcrn' or 'unet'.
 
   Returns:
     Nested dictionaries of float32 arrays, for `model.apply({'params': params}, images)`.
 
   Raises:
-    InputError: entries are missing, unexpected or unreadable, or their shapes do not fit together.
+    InputError: entries are missing, unexpected or unreadable, or their shapes do not match.
+
+  Examples:
+    state_dict = torch.load('authors.pt', map_location='cpu', weights_only=True)
+    params = params_from_torch(state_dict, 'fcrn')
+    model = fscs.models.make_model('fcrn')
+    logits, features = model.apply({'params': params}, images)
   """
-  if architecture not in _LAYERS:
-    raise InputError(f'architecture: found {architecture!r}, expected one of {sorted(_LAYERS)}')
+  layers = lookup(_LAYERS, architecture, 'architecture')
   entries = _entries(state_dict)
-  affine = any(
-    f'{layer.norm}.{part}' in entries
-    for layer in _LAYERS[architecture]
-    for part in ('weight', 'bias')
-  )
+  affine = any(f'{layer.norm}.{part}' in entries for layer in layers for part in ('weight', 'bias'))
   _check_names(entries, architecture, affine)
 
   params: dict[str, Any] = {}
   channels = {_ONE_CHANNEL: 1}
-  for layer in _LAYERS[architecture]:
+  for layer in layers:
     kernel = _kernel(entries, layer, channels)
     width = channels[layer.name] = kernel.shape[3]
     _insert(params, layer.path, 'kernel', kernel)
@@ -132,22 +133,27 @@ def params_from_torch(state_dict: Mapping[str, Any], architecture: Architecture)
 
 
 def _entries(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-  """The entries without running statistics, under their names without 'module.'."""
+  """The entries by name without 'module.'; running statistics are left out."""
   if not isinstance(state_dict, Mapping):
     found = type(state_dict).__name__
-    raise InputError(f'state_dict: found {found}, expected a mapping: pass model.state_dict()')
+    raise _unfit(f'state_dict is a {found}, expected a mapping: pass model.state_dict()')
   entries = {}
   for original, value in state_dict.items():
     name = str(original).removeprefix('module.')
     if name.rpartition('.')[2] in _RUNNING_STATISTICS:
       continue
     if name in entries:
-      raise InputError(f"entry '{name}': found with and without 'module.', expected it once")
+      raise _unfit(f"entry '{name}': found with and without 'module.', expected it once")
     entries[name] = value
   return entries
 
 
+def _unfit(message: str) -> InputError:
+  return InputError(message, arguments=('state_dict',))
+
+
 def _names(architecture: Architecture, affine: bool) -> list[str]:
+  """Names of all entries, in the order of the layers."""
   names = []
   for layer in _LAYERS[architecture]:
     names.append(f'{layer.name}.weight')
@@ -168,15 +174,16 @@ def _check_names(entries: Mapping[str, Any], architecture: Architecture, affine:
   if unexpected and len(missing) == len(expected) and unexpected[0] in _names(other, True):
     raise InputError(
       f"entry '{unexpected[0]}': found a state dict of '{other}', "
-      f"expected one of '{architecture}': pass architecture='{other}'"
+      f"expected one of '{architecture}': pass architecture='{other}'",
+      arguments=('architecture',),
     )
   if unexpected:
     hint = f", expected '{missing[0]}' and others" if missing else ', expected no such name'
-    raise InputError(f"entry '{unexpected[0]}': found in the state dict{hint} in '{architecture}'")
+    raise _unfit(f"entry '{unexpected[0]}': found in the state dict{hint} in '{architecture}'")
   reason = ''
   if affine and missing[0] not in _names(architecture, False):
-    reason = ': batch-norm weights and biases must be there for every layer or for none'
-  raise InputError(
+    reason = ': every batch norm needs a weight and a bias, or none does'
+  raise _unfit(
     f"entry '{missing[0]}': found {len(entries)} entries without it, "
     f"expected {len(expected)} in '{architecture}'{reason}"
   )
@@ -186,22 +193,28 @@ def _read(entries: Mapping[str, Any], name: str) -> np.ndarray:
   value = entries[name]
   try:
     array = np.asarray(value, dtype=np.float32)
-  except (TypeError, ValueError, RuntimeError):  # what a tensor on a GPU, or with a graph, raises
-    raise InputError(
+  except (TypeError, ValueError, RuntimeError):  # tensors on a GPU, or with gradients
+    raise _unfit(
       f"entry '{name}': found a {type(value).__name__} that NumPy cannot read, "
       'expected an array: pass value.detach().float().cpu().numpy()'
     ) from None
   if not np.all(np.isfinite(array)):
-    raise InputError(f"entry '{name}': found NaN or infinity, expected finite numbers")
+    raise _unfit(f"entry '{name}': found NaN or infinity, expected finite numbers")
   return array
 
 
 def _kernel(entries: Mapping[str, Any], layer: _Layer, channels: Mapping[str, int]) -> np.ndarray:
-  """The kernel of a layer as (kH, kW, I, O), its channels checked against earlier layers'."""
+  """The kernel of a layer, (kH, kW, I, O).
+
+  Args:
+    entries: the state dict.
+    layer: the layer.
+    channels: number of output channels of the layers before it, by name.
+  """
   name = f'{layer.name}.weight'
   array = _read(entries, name)
-  c_in: Any = sum(channels[source] for source in layer.inputs)
-  c_out: Any = channels[layer.outputs] if layer.outputs else 'any'
+  c_in = sum(channels[source] for source in layer.inputs)
+  c_out = channels[layer.outputs] if layer.outputs else 'any'
   first, second = (c_in, c_out) if layer.transposed else (c_out, c_in)
   expected = (first, second, layer.size, layer.size)
   fits = array.ndim == 4 and all(
@@ -209,14 +222,14 @@ def _kernel(entries: Mapping[str, Any], layer: _Layer, channels: Mapping[str, in
   )
   if not fits or array.size == 0:
     wanted = ', '.join(map(str, expected))
-    raise InputError(f"entry '{name}': found shape {array.shape}, expected ({wanted})")
+    raise _unfit(f"entry '{name}': found shape {array.shape}, expected ({wanted})")
   return array.transpose((2, 3, 0, 1) if layer.transposed else (2, 3, 1, 0))
 
 
 def _vector(entries: Mapping[str, Any], name: str, width: int) -> np.ndarray:
   array = _read(entries, name)
   if array.shape != (width,):
-    raise InputError(f"entry '{name}': found shape {array.shape}, expected ({width},)")
+    raise _unfit(f"entry '{name}': found shape {array.shape}, expected ({width},)")
   return array
 
 

@@ -1,8 +1,8 @@
-"""Reads ImageJ ROIs: areas that are objects each, in the order of the archive.
+"""Reads ImageJ ROIs: every area is an object, numbered in the order of the archive.
 
-Where ROIs overlap, the earlier one keeps its pixels. A pixel belongs to an area that its centre is
-in. Rounded corners are square. Of an image of several pages each ROI is on the one of its position;
-else that does not count.
+A pixel belongs to an area if its centre is inside. Where ROIs overlap, the earlier one keeps its
+pixels. Rounded corners are drawn square. In an image of several pages each ROI lies on the page of
+its position; in an image of one page the position is ignored.
 """
 
 import zipfile
@@ -17,25 +17,25 @@ from fscs.io.files import as_input_error
 
 ROI_SUFFIXES = ('.roi', '.zip')
 
-_AREAS = ('POLYGON', 'FREEHAND', 'TRACED', 'RECT', 'OVAL')
-_NO_AREAS = ('TEXT', 'ARROW', 'IMAGE')
+_AREA_TYPES = ('POLYGON', 'FREEHAND', 'TRACED', 'RECT', 'OVAL')
+_OTHER_SUBTYPES = ('TEXT', 'ARROW', 'IMAGE')
 
 
 def read_rois(path: Path, shape: tuple[int, int], page: int = 0, pages: int = 1) -> np.ndarray:
-  """Draws the areas of a ROI (.roi) or of an archive of them (.zip).
+  """Draw the areas of a ROI (.roi) or of an archive of ROIs (.zip).
 
   Args:
-    path: of the file.
+    path: the file.
     shape: (height, width) of the image.
     page: of the image, from 0.
-    pages: how many the image has.
+    pages: number of pages of the image.
 
   Returns:
     (H, W) int32: 0 is background, objects are 1 to n.
 
   Raises:
-    InputError: the file is damaged or has no ROI, or one of them is no area, outside the image, or
-      on none of several pages.
+    InputError: the file is damaged or has no ROI; or a ROI is not an area, lies outside the image,
+      or on no page of several.
   """
   labels = np.zeros(shape, np.int32)
   with as_input_error(path):
@@ -44,7 +44,7 @@ def read_rois(path: Path, shape: tuple[int, int], page: int = 0, pages: int = 1)
       raise InputError(f'{path}: found no ROI; save the ROIs of this image with the ROI Manager')
     count = 0
     for name, roi in _on_page(path, rois, page, pages):
-      if roi.roitype.name not in _AREAS or roi.subtype.name in _NO_AREAS:
+      if roi.roitype.name not in _AREA_TYPES or roi.subtype.name in _OTHER_SUBTYPES:
         raise InputError(
           f'{path}: found the ROI {name} of type {roi.roitype.name}, expected areas (polygon, '
           'freehand, traced, rectangle, oval); remove it in the ROI Manager'
@@ -90,11 +90,11 @@ def _pixels_of(roi: roifile.ImagejRoi, shape: tuple[int, int]) -> np.ndarray:
   left, top, right, bottom = roi.left, roi.top, roi.right, roi.bottom
   if roi.subpixelrect:
     left, top, right, bottom = roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd
-  # ImageJ counts from the corner of the first pixel, skimage from its centre.
+  # ImageJ counts from the corner of the first pixel, scikit-image from its centre.
   if roi.roitype == roifile.ROI_TYPE.OVAL:
     centre = (top + bottom - 1) / 2, (left + right - 1) / 2
     inside = draw.ellipse(*centre, (bottom - top) / 2, (right - left) / 2, shape=shape)
-    return np.ravel_multi_index(inside, shape)
+    return np.asarray(np.ravel_multi_index(inside, shape))
   if roi.roitype == roifile.ROI_TYPE.RECT and not roi.composite:
     paths = [np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)]
   else:
@@ -102,6 +102,6 @@ def _pixels_of(roi: roifile.ImagejRoi, shape: tuple[int, int]) -> np.ndarray:
   # As in ImageJ, a centre on a left edge is inside and one on a right edge is not.
   corners = [np.asarray(path, float) - (0.5 + 1e-6, 0.5) for path in paths]
   drawn = [np.ravel_multi_index(draw.polygon(c[:, 1], c[:, 0], shape), shape) for c in corners]
-  # The paths of a composite ROI are its pieces and their holes.
+  # A composite ROI consists of outlines and holes: a pixel in an even number of them is outside.
   pixels, times = np.unique(np.concatenate(drawn), return_counts=True)
   return pixels[times % 2 == 1]

@@ -1,7 +1,7 @@
 """The five public data sets of the paper, as images, masks and file names.
 
-`load` downloads, prepares and reads a data set; TensorFlow is never needed. Importing this module
-reads nothing and does not import tensorflow-datasets.
+`load` downloads, prepares and reads a data set with TensorFlow Datasets, without TensorFlow.
+Importing this module does not import tensorflow-datasets.
 """
 
 import hashlib
@@ -22,27 +22,31 @@ def load(
   data_dir: str | os.PathLike | None = None,
   raw_dir: str | os.PathLike | None = None,
 ) -> ImageSet:
-  """Loads one of the public data sets, after preparing it the first time.
+  """Load a public data set; the first call prepares it.
 
-  Images without a mask and masks without an image are left out, with one warning that counts them.
+  Images without a mask and masks without an image are left out, with a warning.
 
   Args:
     code: one of `CODES`.
-    data_dir: folder for downloads and prepared data; by default the environment variable
+    data_dir: folder for downloads and prepared data. Default: the environment variable
       FSCS_DATA_DIR, else ~/.cache/fscs.
-    raw_dir: folder with the published archives, packed or unpacked, in sub-folders BBBC005,
-      BBBC039, ssTEM, EM and TNBC; nothing is downloaded then. What is prepared from it is kept
-      apart by the names, sizes and times of change of its files.
+    raw_dir: folder with the published archives, packed or unpacked, in subfolders BBBC005, BBBC039,
+      ssTEM, EM and TNBC. With it nothing is downloaded. If names, sizes or modification times in it
+      change, the data are prepared anew.
 
   Returns:
     The images in their own bit depth, sorted by name: B5, ssTEM and EM (H, W) uint8, B39 (H, W)
-    uint16, TNBC (H, W, 3) uint8; instance labels for B39 and TNBC.
+    uint16, TNBC (H, W, 3) uint8. B39 and TNBC have instance labels.
 
   Raises:
-    InputError: if the code is unknown, or if files are missing, damaged or not as expected.
+    InputError: the code is unknown, or files are missing, damaged or not as published.
+
+  Examples:
+    image_set = load('B39', raw_dir='downloads')
+    image, mask = image_set.images[0], image_set.masks[0]
   """
   if code not in CODES:
-    raise InputError(f'code {code!r}: expected one of {", ".join(CODES)}; choose one of them')
+    raise InputError(f'code {code!r}: expected one of {", ".join(CODES)}', arguments=('code',))
   from fscs.data.datasets import preparation  # imports tensorflow-datasets
 
   data_dir = default_data_dir(data_dir)
@@ -58,18 +62,21 @@ def prepared(codes: Iterable[str], data_dir: str | os.PathLike | None = None) ->
 
 
 def fingerprint(image_set: ImageSet) -> str:
-  """Identity of a data set's contents, to record with results.
+  """Hash of a data set's contents, to record with results.
 
   Args:
-    image_set: any; its order counts, its labels do not.
+    image_set: any data set. The order of its images counts, its labels do not.
 
   Returns:
     16 hexadecimal digits of the SHA-256 over code, names, images and masks.
+
+  >>> fingerprint(ImageSet('B5', (), (), ()))
+  '8c9b4185ea5b93cc'
   """
   digest = hashlib.sha256()
 
   def add(content) -> None:
-    # The length before each part keeps ('ab', 'c') and ('a', 'bc') apart.
+    # The length before each part distinguishes ('ab', 'c') from ('a', 'bc').
     digest.update(len(content).to_bytes(8, 'little'))
     digest.update(content)
 
@@ -82,4 +89,4 @@ def fingerprint(image_set: ImageSet) -> str:
   return digest.hexdigest()[:16]
 
 
-__all__ = ['CODES', 'default_data_dir', 'fingerprint', 'load', 'prepared']
+__all__ = ['CODES', 'fingerprint', 'load', 'prepared']

@@ -4,8 +4,9 @@ import contextlib
 import importlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -32,19 +33,19 @@ def builder_class(code: str) -> type[PairedImagesBuilder]:
 
 
 def prepare(code: str, data_dir: Path, raw_dir: Path | None) -> PairedImagesBuilder:
-  """Prepares a data set unless that is done already.
+  """Prepare a data set, unless that is done already.
 
   Args:
     code: one of `fscs.data.datasets.CODES`.
-    data_dir: absolute; downloads go to `downloads` in it, prepared data beside them, or to
-      `raw-<fingerprint>` if they come from `raw_dir`.
+    data_dir: absolute. Downloads go to its subfolder `downloads`. Prepared data lie beside that, or
+      in `raw-<fingerprint>` if they come from `raw_dir`.
     raw_dir: absolute; None downloads.
 
   Returns:
     The builder, ready to be read.
 
   Raises:
-    InputError: if files are missing, damaged or not as expected, or if data_dir is not writable.
+    InputError: files are missing, damaged or not as published, or data_dir cannot be written.
   """
   make_builder = builder_class(code)
   prepared_dir = data_dir
@@ -56,39 +57,41 @@ def prepare(code: str, data_dir: Path, raw_dir: Path | None) -> PairedImagesBuil
   try:
     _write(builder, data_dir / 'downloads', raw_dir)
   except OSError as error:
-    # Another process may have prepared the same data meanwhile; TFDS then fails to rename.
+    # If another process has prepared the same data meanwhile, TFDS fails to rename.
     if not _is_prepared(_open(make_builder, prepared_dir)):
       reason = ' '.join(str(error).split())
       raise InputError(
         f'{prepared_dir}: {code} cannot be prepared there ({reason}); free space on the disk, or '
-        'give another data_dir'
+        'give another data_dir',
+        arguments=('data_dir',),
       ) from error
   # Opened anew, the builder knows what is on disk now.
   return _open(make_builder, prepared_dir)
 
 
 def is_prepared(code: str, prepared_dir: Path) -> bool:
-  """Whether a folder holds a data set, whole."""
+  """Whether a folder holds the complete prepared data set."""
   return prepared_dir.is_dir() and _is_prepared(_open(builder_class(code), prepared_dir))
 
 
 def read(builder: PairedImagesBuilder) -> ImageSet:
-  """Reads a prepared data set into memory, in the order of the names.
+  """Read a prepared data set into memory, sorted by name.
 
   Raises:
-    InputError: if the prepared files are damaged.
+    InputError: the prepared files are damaged.
   """
   source = builder.source
   try:
-    examples = list(builder.as_data_source(split='train'))
+    examples = list(builder.as_data_source(split='train'))  # pyright: ignore[reportCallIssue]
   except Exception as error:
     reason = ' '.join(str(error).split())
     raise InputError(
-      f'{builder.data_dir}: found damaged prepared data of {source.code} ({reason}), expected what '
-      'was written there; delete that folder and run again'
+      f'{builder.data_dir}: found damaged prepared data of {source.code} ({reason}); delete that'
+      ' folder and run again',
+      arguments=('data_dir',),
     ) from error
   examples.sort(key=lambda example: example['name'])
-  _warn_of_left_out(source.code, builder.info.metadata)
+  _warn_of_left_out(source.code, builder.info.metadata or {})
   labels = None
   if source.labels:
     labels = tuple(example['labels'].astype(np.int32) for example in examples)
@@ -105,11 +108,13 @@ def _open(make_builder: type[PairedImagesBuilder], folder: Path) -> PairedImages
   try:
     return make_builder(data_dir=str(folder), file_format='array_record')
   except OSError as error:
-    raise InputError(f'{folder}: cannot be used ({error}); give another data_dir') from error
+    raise InputError(
+      f'{folder}: cannot be used ({error}); give another data_dir', arguments=('data_dir',)
+    ) from error
 
 
 def _input_error(error: BaseException) -> InputError | None:
-  """The InputError inside an exception of TFDS, which wraps those that builders raise."""
+  """The InputError inside an exception of TFDS, which wraps what builders raise."""
   seen: BaseException | None = error
   while seen is not None:
     if isinstance(seen, InputError):
@@ -119,7 +124,7 @@ def _input_error(error: BaseException) -> InputError | None:
 
 
 def _write(builder: PairedImagesBuilder, downloads: Path, raw_dir: Path | None) -> None:
-  """Prepares without TFDS's own noise; an InputError of the builder comes out as it is."""
+  """Prepare without the log of TFDS; an InputError of the builder is raised as it is."""
   config = tfds.download.DownloadConfig(
     manual_dir=None if raw_dir is None else str(raw_dir), try_download_gcs=False
   )
@@ -133,15 +138,15 @@ def _write(builder: PairedImagesBuilder, downloads: Path, raw_dir: Path | None) 
 
 
 def _is_prepared(builder: PairedImagesBuilder) -> bool:
-  """True after a whole preparation: TFDS writes elsewhere and renames the folder at the end."""
+  """True after a complete preparation: TFDS writes elsewhere and renames the folder at the end."""
   return (Path(builder.data_dir) / 'dataset_info.json').is_file()
 
 
 @contextlib.contextmanager
 def _quiet_tfds() -> Iterator[None]:
-  """Keeps TFDS from printing its log to standard output, and from drawing bars of its own.
+  """Keep TFDS from printing its log to standard output, and from drawing progress bars.
 
-  Its bars cannot count our images, and are drawn where there is no terminal too.
+  Its bars do not know the number of images, and are drawn even without a terminal.
   """
   was_active = tqdm_utils._active  # the public interface only sets it
   tqdm_utils.display_progress_bar(False)
@@ -152,7 +157,7 @@ def _quiet_tfds() -> Iterator[None]:
     tqdm_utils.display_progress_bar(was_active)
 
 
-def _warn_of_left_out(code: str, counts: dict[str, int]) -> None:
+def _warn_of_left_out(code: str, counts: Mapping[str, Any]) -> None:
   parts = []
   for key, one, many in (
     ('images_without_mask', 'image without a mask', 'images without a mask'),

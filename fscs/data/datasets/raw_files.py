@@ -1,10 +1,10 @@
-"""Finds the raw files of a data set: in unpacked folders and in zip archives, read in place.
+"""Finds the raw files of a data set, in unpacked folders and in zip archives.
 
-Paths are '/'-separated and relative to the raw folder. Nothing is ever unpacked to disk. What is
-missing, ambiguous or damaged raises InputError with one line that names the file.
+Paths are '/'-separated and relative to the raw folder. Archives are read in place.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import zipfile
@@ -16,41 +16,41 @@ from typing import NamedTuple
 from fscs.data.datasets.sources import Source
 from fscs.errors import InputError
 
-# What opening and reading damaged archives raises; RuntimeError is for encrypted members.
+# What damaged archives raise when opened or read; RuntimeError is for encrypted members.
 DAMAGED_ARCHIVE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class RawFile(NamedTuple):
-  """One image file, in a folder or in an archive."""
+  """An image file, in a folder or in an archive."""
 
-  path: str  # relative to the raw folder; the archive's name is one of its parts
+  path: str  # relative to the raw folder; the archive counts as a folder
   location: str  # for messages
   read: Callable[[], bytes]
 
 
 class RawFiles(NamedTuple):
-  """The files of one source by pairing key."""
+  """The files of a source by pairing key."""
 
   images: dict[str, RawFile]
   masks: dict[str, RawFile]
 
 
 def find_files(source: Source, raw_dir: Path, archives: contextlib.ExitStack) -> RawFiles:
-  """Finds the images and masks of a source.
+  """Find the images and masks of a source.
 
-  Unpacked files go before archives, separately for images and for masks.
+  Unpacked files are preferred to archives, separately for images and masks.
 
   Args:
     source: what to look for.
-    raw_dir: folder with `source.folder` in it, or with the archives directly in it.
-    archives: keeps opened archives open for as long as the files are read.
+    raw_dir: folder that holds `source.folder`, or the archives themselves.
+    archives: keeps the opened archives open while files are read.
 
   Returns:
-    The files by pairing key; neither side is empty.
+    The files by pairing key; at least one image and one mask.
 
   Raises:
-    InputError: if there are no images or no masks, if two files have the same key, or if an
-      archive is damaged or holds a member name that leads out of it.
+    InputError: there are no images or no masks, two files have one key, or an archive is damaged or
+      has a member whose path leads out of it.
   """
   candidates = _loose_files(source, raw_dir)
   images = _by_key(source, source.image_pattern, candidates)
@@ -64,36 +64,37 @@ def find_files(source: Source, raw_dir: Path, archives: contextlib.ExitStack) ->
     masks = masks or _by_key(source, source.mask_pattern, packed)
   for kind, files in (('images', images), ('masks', masks)):
     if not files:
-      raise InputError(_nothing_found(source, raw_dir, kind))
+      raise _nothing_found(source, raw_dir, kind)
   return RawFiles(images, masks)
 
 
 def raw_fingerprint(source: Source, raw_dir: Path) -> str:
-  """16 hexadecimal digits that change when the raw files of a source do.
+  """Hash of the raw files of a source, by path, size and modification time; none is read.
 
-  They cover relative path, size and time of change of each file that the source may read; contents
-  are not read.
+  Returns:
+    16 hexadecimal digits.
 
   Raises:
-    InputError: if the folder does not exist or holds no file of the source.
+    InputError: the folder does not exist, or has no file of the source.
   """
   if not raw_dir.is_dir():
     raise InputError(
-      f'{raw_dir}: no such folder; expected the folder that holds {source.folder}/; give --raw-dir '
-      'the right path, or leave it out to download'
+      f'{raw_dir}: no such folder, expected the folder that holds {source.folder}/; correct the'
+      ' path, or leave raw_dir out to download',
+      arguments=('raw_dir',),
     )
   paths = [raw_dir / path for path in _loose_paths(source, raw_dir)]
   paths += _archive_paths(source, raw_dir)
   if not paths:
-    raise InputError(_nothing_found(source, raw_dir, 'images and masks'))
+    raise _nothing_found(source, raw_dir, 'images and masks')
   digest = hashlib.sha256(source.code.encode())
   for path in sorted(set(paths)):
     try:
       status = path.stat()
     except OSError as error:
       raise InputError(
-        f'{path}: {error.strerror}; expected a readable file: fetch it, or remove it if it is a'
-        ' broken link'
+        f'{path}: {error.strerror}, expected a readable file; download it again, or remove it if it'
+        ' is a broken link'
       ) from error
     name = path.relative_to(raw_dir).as_posix()
     digest.update(f'{name}\0{status.st_size}\0{status.st_mtime_ns}\0'.encode())
@@ -101,11 +102,11 @@ def raw_fingerprint(source: Source, raw_dir: Path) -> str:
 
 
 def _loose_paths(source: Source, raw_dir: Path) -> list[str]:
-  """Relative paths of the unpacked files that match one of the patterns, sorted."""
+  """Relative paths of the unpacked files that match a pattern, sorted."""
   paths = []
   for folder, _, names in os.walk(raw_dir / source.folder, followlinks=True):
     paths += [(Path(folder) / name).relative_to(raw_dir).as_posix() for name in names]
-  # Stacks are published bare, so they may lie in the raw folder itself as archives may.
+  # Stacks are published without an archive, so like archives they may lie in the raw folder itself.
   bare = [path for path in _archive_paths(source, raw_dir) if path.suffix != '.zip']
   paths += [path.relative_to(raw_dir).as_posix() for path in bare]
   patterns = (source.image_pattern, source.mask_pattern)
@@ -120,7 +121,7 @@ def _loose_files(source: Source, raw_dir: Path) -> list[RawFile]:
 
 
 def _archive_paths(source: Source, raw_dir: Path) -> list[Path]:
-  """The published archives that are there; those in the source's own folder go first."""
+  """The published archives that exist; those in the source's own folder are preferred."""
   paths = []
   for archive in source.archives:
     names = (archive.name, *archive.aliases)
@@ -130,6 +131,7 @@ def _archive_paths(source: Source, raw_dir: Path) -> list[Path]:
 
 
 def _members(path: Path, raw_dir: Path, archives: contextlib.ExitStack) -> list[RawFile]:
+  """The files in a zip archive."""
   try:
     archive = archives.enter_context(zipfile.ZipFile(path))
   except DAMAGED_ARCHIVE as error:
@@ -143,18 +145,14 @@ def _members(path: Path, raw_dir: Path, archives: contextlib.ExitStack) -> list[
     parts = PurePosixPath(name.replace('\\', '/')).parts
     if '..' in parts or name.startswith(('/', '\\')) or ':' in name:
       raise InputError(
-        f'{path}: found the member name {name!r}, which leads out of the archive; expected the '
+        f'{path}: found the member {name!r}, whose path leads out of the archive, expected the '
         'published archive; delete the file and download it again'
       )
     if not name.endswith('/') and _is_data(name):
       # The archive's stem counts as a folder: some archives hold their files without one.
       relative = f'{prefix.removesuffix(".zip")}/{name}'
-      files.append(RawFile(relative, f'{path}/{name}', _member_reader(archive, name)))
+      files.append(RawFile(relative, f'{path}/{name}', functools.partial(archive.read, name)))
   return files
-
-
-def _member_reader(archive: zipfile.ZipFile, name: str) -> Callable[[], bytes]:
-  return lambda: archive.read(name)
 
 
 def _is_data(path: str) -> bool:
@@ -177,9 +175,10 @@ def _by_key(source: Source, pattern: str, files: list[RawFile]) -> dict[str, Raw
   return dict(sorted(found.items()))
 
 
-def _nothing_found(source: Source, raw_dir: Path, kind: str) -> str:
+def _nothing_found(source: Source, raw_dir: Path, kind: str) -> InputError:
   archives = ', '.join(archive.name for archive in source.archives)
-  return (
-    f'{raw_dir / source.folder}: found no {kind} of {source.code}, expected {archives} or what '
-    'they unpack to; put them there, or leave --raw-dir out to download'
+  return InputError(
+    f'{raw_dir / source.folder}: found no {kind} of {source.code}, expected {archives} or their'
+    ' contents; put them there, or leave raw_dir out to download',
+    arguments=('raw_dir',),
   )

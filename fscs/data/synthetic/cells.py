@@ -7,21 +7,21 @@ from scipy import ndimage
 
 from fscs.data.synthetic.drawing import Shape, draw_blob, smooth_noise, to_uint8, uniform_places
 
-FULL_AREA = 520 * 696  # pixels for which the cell counts below hold
+FULL_AREA = 520 * 696  # pixels, to which the numbers of cells below refer
 
 
 def simulate_cells(random: np.random.Generator, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-  """One image of simulated stained cells.
+  """Simulate one image of stained cells.
 
-  Half of the images show small bodies (the model's nuclear stain), half large ones (its body
-  stain). Cells overlap; each is out of focus by its own amount.
+  Half of the images show small bodies (nuclear stain), half large ones (body stain). Cells overlap,
+  and each has its own defocus.
 
   Args:
     random: generator.
     shape: (H, W).
 
   Returns:
-    (H, W) uint8 image and (H, W) int32 labels; a covered pixel belongs to the cell on top.
+    (H, W) uint8 image, and (H, W) int32 labels of the cell on top at each pixel.
   """
   large = random.random() < 0.5
   size = 31 if large else 15.7
@@ -44,7 +44,7 @@ def simulate_cells(random: np.random.Generator, shape: Shape) -> tuple[np.ndarra
 
 
 def _texture(random: np.random.Generator, shape: Shape) -> np.ndarray:
-  """(H, W) float32 relative brightness of the stain, as clouds of several sizes."""
+  """(H, W) float32: relative brightness of the stain, with clouds of several sizes."""
   clouds = 0.10 * smooth_noise(random, shape, 7) + 0.06 * smooth_noise(random, shape, 3)
   return 1 + clouds + 0.05 * smooth_noise(random, shape, 0.9)
 
@@ -52,8 +52,9 @@ def _texture(random: np.random.Generator, shape: Shape) -> np.ndarray:
 def _places(
   random: np.random.Generator, shape: Shape, count: int, reach: float
 ) -> list[tuple[float, float]]:
-  """Centres, (row, column); a third lie beside an earlier one, so that cells touch or overlap."""
-  places = [tuple(random.uniform(0.1, 0.9) * size for size in shape)]
+  """Centres, (row, column); a quarter lie beside an earlier one, so that cells touch or overlap."""
+  first_row, first_column = (random.uniform(0.1, 0.9) * size for size in shape)
+  places = [(first_row, first_column)]
   while len(places) < count:
     if random.random() < 0.25:
       row, column = places[random.integers(len(places))]
@@ -72,7 +73,7 @@ def _paint(
   inside: np.ndarray,
   stain: np.ndarray,
 ) -> None:
-  """Lays one cell over the image, in place; the focus blurs its outline and texture alike."""
+  """Draw one cell over the image, in place; defocus blurs both outline and texture."""
   focus = random.choice([0.5, 1.5, 2.2, 2.8])
   opacity = ndimage.gaussian_filter(inside.astype(np.float32), focus, mode='nearest')
   rows, columns = np.indices(inside.shape, dtype=np.float32)

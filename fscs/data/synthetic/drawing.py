@@ -1,7 +1,7 @@
-"""What the simulated domains share: smooth random fields, blob outlines, camera noise.
+"""Building blocks of the simulators: smooth random fields, blobs, spots.
 
-Images are (H, W) float32 while they are drawn; positions and sizes are in pixels, row before
-column. Everything random takes a NumPy generator as its first argument.
+Images are (H, W) float32 while they are drawn. Positions and sizes are in pixels, (row, column).
+Random functions take a NumPy generator as their first argument.
 """
 
 import math
@@ -14,9 +14,9 @@ Shape = tuple[int, int]
 
 
 class Blob(NamedTuple):
-  """A closed outline on the pixels of its window, with coordinates to texture the inside."""
+  """A closed outline within a window of the image, with coordinates for the texture inside."""
 
-  window: tuple[slice, slice]  # where the (h, w) arrays below lie in the image
+  window: tuple[slice, slice]  # place of the (h, w) arrays below in the image
   radius: np.ndarray  # (h, w) float32: 0 at the centre, 1 on the outline
   along: np.ndarray  # (h, w) float32: pixels from the centre along the long axis
   across: np.ndarray  # (h, w) float32: pixels from the centre along the short axis
@@ -28,12 +28,16 @@ def smooth_noise(random: np.random.Generator, shape: Shape, sigma: float) -> np.
   Args:
     random: generator.
     shape: (H, W).
-    sigma: standard deviation in pixels of the Gaussian that smooths white noise; at least 0.5.
+    sigma: standard deviation of the Gaussian that smooths white noise, in pixels; at least 0.5.
 
   Returns:
     (H, W) float32.
+
+  >>> field = smooth_noise(np.random.default_rng(0), (200, 300), sigma=2.0)
+  >>> field.shape, bool(abs(field.std() - 1) < 0.1)
+  ((200, 300), True)
   """
-  # A field this smooth loses nothing on a grid of half its sigma, and costs far less there.
+  # Drawn on a coarser grid, of half the sigma: as good for a field this smooth, and much faster.
   step = max(1, int(sigma / 2))
   coarse_shape = tuple(-(-size // step) + 1 for size in shape)
   coarse_sigma = sigma / step
@@ -46,7 +50,7 @@ def smooth_noise(random: np.random.Generator, shape: Shape, sigma: float) -> np.
 
 
 def _enlarge(field: np.ndarray, step: int, size: int) -> np.ndarray:
-  """Linear interpolation to `size` rows, `step` of them from one row of field to the next."""
+  """Linear interpolation to `size` rows, `step` rows per row of the field."""
   position = np.arange(size, dtype=np.float32) / step
   below = position.astype(np.intp)
   weight = (position - below)[:, None]
@@ -54,16 +58,16 @@ def _enlarge(field: np.ndarray, step: int, size: int) -> np.ndarray:
 
 
 def warp(random: np.random.Generator, field: np.ndarray, sigma: float, reach: float) -> np.ndarray:
-  """Field whose pixels are fetched from smoothly displaced places.
+  """Displace the pixels of a field smoothly; values are copied, not mixed, so labels stay labels.
 
   Args:
     random: generator.
-    field: (H, W), any dtype; values are copied, never mixed, so labels may be warped.
-    sigma: smoothness of the displacement in pixels.
-    reach: its standard deviation in pixels, per axis.
+    field: (H, W), any type.
+    sigma: smoothness of the displacement, in pixels.
+    reach: standard deviation of the displacement along each axis, in pixels.
 
   Returns:
-    (H, W), dtype of field.
+    (H, W) of the type of the field.
   """
   sources = []
   for axis, size in enumerate(field.shape):
@@ -84,20 +88,20 @@ def draw_blob(
   finest: int = 5,
   bend: float = 0.0,
 ) -> Blob | None:
-  """Ellipse with a wavy outline and a curved long axis.
+  """An ellipse with a wavy outline and a curved long axis.
 
   Args:
     random: generator.
     shape: (H, W) of the image.
     centre: (row, column); may lie outside the image.
     radii: (long, short) half axes.
-    angle: of the long axis against the columns' direction, in radians; None draws it.
-    wobble: size of the outline's waves relative to the radius.
-    finest: most waves per turn; the outline mixes waves of 2 up to this.
-    bend: how far, in short radii, the ends of the long axis curve off.
+    angle: of the long axis to the horizontal, in radians; None draws it.
+    wobble: amplitude of the outline's waves, relative to the radius.
+    finest: highest number of waves per turn; the lowest is 2.
+    bend: how far the ends of the long axis curve off, in short radii.
 
   Returns:
-    The blob, or None where its window misses the image.
+    The blob, or None if it lies outside the image.
   """
   angle = random.uniform(0, math.pi) if angle is None else angle
   cosine, sine = math.cos(angle), math.sin(angle)
@@ -115,44 +119,45 @@ def draw_blob(
 
 
 def _draw_waves(random: np.random.Generator, wobble: float, finest: int) -> np.ndarray:
-  """(finest - 1,) complex: amplitude and phase of an outline's waves, 2, 3, ... per turn."""
-  # Slower waves are the stronger ones, else blobs look like stars.
+  """(finest - 1,) complex: amplitudes and phases of 2, 3, ... waves per turn."""
+  # Slow waves are stronger than fast ones, else blobs look like stars.
   waves = random.normal(0, 2 * wobble / np.arange(2, finest + 1))
   return waves * np.exp(1j * random.uniform(0, 2 * math.pi, len(waves)))
 
 
 def _window(shape: Shape, centre: tuple[float, float], reaches: list[float]) -> tuple[slice, slice]:
-  """Pixels of the image within reaches (rows, columns) of centre; maybe none."""
-  return tuple(
+  """Pixels of the image within (rows, columns) of the centre; may be empty."""
+  rows, columns = (
     slice(max(0, math.floor(place - reach)), min(size, math.ceil(place + reach) + 1))
     for place, reach, size in zip(centre, reaches, shape, strict=True)
   )
+  return rows, columns
 
 
 def _turned(
   window: tuple[slice, slice], centre: tuple[float, float], cosine: float, sine: float
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Pixels from the centre along the long axis and along the short: (h, w) float32 each."""
+  """Distances from the centre along the long and the short axis: (h, w) float32 each."""
   rows = np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - centre[0]
   columns = np.arange(window[1].start, window[1].stop, dtype=np.float32)[None] - centre[1]
   return columns * cosine + rows * sine, rows * cosine - columns * sine
 
 
 def _wavy_radius(along: np.ndarray, across: np.ndarray, waves: np.ndarray) -> np.ndarray:
-  """Distance from the centre relative to the outline, whose waves are 2, 3, ... per turn.
+  """Distance from the centre, relative to that of a wavy outline.
 
   Args:
     along: (h, w), in long radii.
     across: (h, w), in short radii.
-    waves: (N,) complex: amplitude and phase.
+    waves: (N,) complex: amplitudes and phases of 2, 3, ... waves per turn.
 
   Returns:
-    (h, w) float32.
+    (h, w) float32, 1 on the outline.
   """
   place = (along + 1j * across).astype(np.complex64)
   radius = np.abs(place)
   turn = place / np.maximum(radius, 1e-6)
-  # The waves are the real part of a polynomial in exp(i angle), by Horner's rule.
+  # The waves are the real part of a polynomial in exp(i angle), evaluated by Horner's rule.
   outline = np.zeros_like(turn)
   for wave in waves[::-1]:
     outline = (outline + np.complex64(wave)) * turn
@@ -162,16 +167,16 @@ def _wavy_radius(along: np.ndarray, across: np.ndarray, waves: np.ndarray) -> np
 def stamp_points(
   random: np.random.Generator, density: np.ndarray, radius: float, *, hollow: bool = False
 ) -> np.ndarray:
-  """Small round spots at random places that keep some distance from each other.
+  """Small round spots at random places, at some distance from each other.
 
   Args:
     random: generator.
-    density: (H, W), spots per pixel; at most about 1 in (2 radius + 2) ** 2 are drawn.
-    radius: of a spot, or of the wall of a hollow one, in pixels.
+    density: (H, W), spots per pixel; at most one is drawn per (2 radius + 2) ** 2 pixels.
+    radius: of a disc, or of the middle of a ring, in pixels.
     hollow: draw rings instead of discs.
 
   Returns:
-    (H, W) float32, 1 in a disc or on the crest of a ring, 0 apart from them.
+    (H, W) float32: 1 inside discs or in the middle of rings, 0 elsewhere, with soft edges.
   """
   height, width = density.shape
   step = 2 * radius + 2
@@ -182,7 +187,7 @@ def stamp_points(
   kept = random.random(rows.shape) < density[rows, columns] * step**2
   rows, columns = rows[kept], columns[kept]
   reach = math.ceil(radius + 2)
-  offsets = np.indices((2 * reach + 1,) * 2) - reach
+  offsets = np.indices((2 * reach + 1, 2 * reach + 1)) - reach
   distance = np.hypot(*offsets)
   rim = np.exp(-(((distance - radius) / 0.9) ** 2))
   kernel = rim if hollow else np.where(distance < radius, 1, rim)
@@ -193,10 +198,15 @@ def stamp_points(
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-  """Values rounded and clipped to 0..255, uint8."""
+  """Round and clip to 0..255.
+
+  >>> to_uint8(np.array([-3.0, 1.6, 300.0]))
+  array([  0,   2, 255], dtype=uint8)
+  """
   return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
 def uniform_places(random: np.random.Generator, shape: Shape, margin: float) -> tuple[float, float]:
-  """(row, column) anywhere in the image or up to `margin` pixels outside it."""
-  return tuple(random.uniform(-margin, size - 1 + margin) for size in shape)
+  """(row, column) anywhere in the image or up to `margin` pixels outside."""
+  row, column = (random.uniform(-margin, size - 1 + margin) for size in shape)
+  return row, column

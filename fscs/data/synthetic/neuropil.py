@@ -1,7 +1,8 @@
 """ssTEM and EM: neuropil under the electron microscope, with mitochondria as the foreground.
 
-Profiles (cut nerve and glia processes) tile the plane between membranes. Neither brightness nor
-local contrast tells mitochondria: membranes, glia, grazed membranes and dense bodies are as dark.
+Profiles (cross-sections of nerve and glial processes) tile the plane, separated by membranes.
+Neither brightness nor local contrast identifies mitochondria: membranes, glia, obliquely cut
+membranes and dense bodies are as dark.
 """
 
 from typing import NamedTuple
@@ -15,22 +16,22 @@ from fscs.data.synthetic.profiles import Layout, draw_profiles, profile_depth
 
 
 class Microscope(NamedTuple):
-  """How one kind of electron microscopy shows neuropil; greys are before the final stretch."""
+  """Appearance of neuropil in one kind of electron microscopy; greys before the final scaling."""
 
   layout: Layout
-  membrane: tuple[float, float]  # half width in pixels, grey
-  cleft: float  # how far apart in pixels the membranes of two neighbours may lie
-  cytoplasm: tuple[float, float]  # mean grey, its deviation between profiles
+  membrane: tuple[float, float]  # half width in pixels, grey value
+  cleft: float  # maximum gap between the membranes of two neighbours, in pixels
+  cytoplasm: tuple[float, float]  # mean grey value, and its deviation between profiles
   glia: float  # share of dark profiles
-  grain: tuple[float, float, float]  # deviation of clouds, granules and fibrils in grey values
-  vesicles: tuple[float, float]  # per pixel of a quiet place, of a crowded one
-  vesicle: float  # radius of one in pixels
+  grain: tuple[float, float, float]  # deviations of clouds, granules and fibrils, in grey values
+  vesicles: tuple[float, float]  # number per pixel, outside and inside of clusters
+  vesicle: float  # radius of a vesicle in pixels
   cristae: Cristae
-  coverage: tuple[float, float]  # range of the share of pixels that are mitochondria
+  coverage: tuple[float, float]  # range of the share of pixels in mitochondria
   blur: float  # of the optics, in pixels
   noise: float  # of the detector, in grey values
-  mean: float  # of the finished image, with a little variation
-  deviation: float
+  mean: float  # of the final image, with a little variation
+  deviation: float  # of the final image, with a little variation
 
 
 SSTEM = Microscope(
@@ -75,7 +76,7 @@ EM = Microscope(
 def simulate_neuropil(
   random: np.random.Generator, shape: Shape, microscope: Microscope
 ) -> tuple[np.ndarray, np.ndarray]:
-  """One section of neuropil.
+  """Simulate one section of neuropil.
 
   Args:
     random: generator.
@@ -83,7 +84,7 @@ def simulate_neuropil(
     microscope: SSTEM or EM.
 
   Returns:
-    (H, W) uint8 image and (H, W) int32 labels of the mitochondria, at least one.
+    (H, W) uint8 image, and (H, W) int32 labels of the mitochondria, at least one.
   """
   profiles = draw_profiles(random, shape, microscope.layout)
   depth = profile_depth(profiles, microscope.layout.rounding)
@@ -102,7 +103,7 @@ def simulate_neuropil(
 def _cytoplasm(
   random: np.random.Generator, profiles: np.ndarray, microscope: Microscope
 ) -> np.ndarray:
-  """(H, W) float32 grey of the ground substance, by profile, with clouds and fibrils."""
+  """(H, W) float32: grey values of the cytoplasm, per profile, with clouds and fibrils."""
   mean, deviation = microscope.cytoplasm
   greys = random.normal(mean, deviation, profiles.max() + 1).astype(np.float32)
   glia = random.random(len(greys)) < microscope.glia
@@ -111,14 +112,14 @@ def _cytoplasm(
   shape = profiles.shape
   image = greys[profiles] + clouds * smooth_noise(random, shape, 14)
   image += granules * smooth_noise(random, shape, 1.4)
-  # Only the dark half of this field is drawn: filaments and cut microtubules.
+  # Only the dark half of the field is drawn: filaments and cross-sections of microtubules.
   return image - 1.6 * fibrils * np.maximum(smooth_noise(random, shape, 3.0), 0)
 
 
 def _organelles(
   random: np.random.Generator, depth: np.ndarray, taken: np.ndarray, microscope: Microscope
 ) -> np.ndarray:
-  """(H, W) float32 share of the light that vesicles, reticulum and dense bodies stop."""
+  """(H, W) float32: share of the electrons stopped by vesicles, reticulum and dense bodies."""
   shape = depth.shape
   room = ((depth > 5) & ~taken).astype(np.float32)
   quiet, crowded = microscope.vesicles
@@ -127,7 +128,7 @@ def _organelles(
   vesicles = stamp_points(random, density, microscope.vesicle, hollow=True)
   cores = stamp_points(random, room * quiet, 0.6 * microscope.vesicle)
   dense = stamp_points(random, (depth > 9) * ~taken * np.float32(5e-5), 6)
-  # Reticulum: pieces of the zero lines of a smooth field.
+  # Reticulum: pieces of the zero crossings of a smooth field.
   lines = np.exp(-((smooth_noise(random, shape, 11) / 0.14) ** 2))
   lines *= room * np.clip(2 * (smooth_noise(random, shape, 16) - 0.8), 0, 1)
   opacity = np.maximum(0.45 * vesicles, 0.5 * cores)
@@ -141,25 +142,25 @@ def _membranes(
   taken: np.ndarray,
   microscope: Microscope,
 ) -> np.ndarray:
-  """Image with the plasma membranes, their clefts, synapses and obliquely cut stretches."""
+  """The image with plasma membranes, clefts, synapses and obliquely cut membranes."""
   shape = image.shape
   half_width, grey = microscope.membrane
   gap = microscope.cleft * np.clip(0.3 + 0.5 * smooth_noise(random, shape, 25), 0, 1)
-  # A membrane that is cut obliquely smears: wide and less dark.
+  # Obliquely cut membranes are smeared: wider and less dark.
   slant = np.maximum(smooth_noise(random, shape, 28) - 1.3, 0)
   synapse = np.maximum(smooth_noise(random, shape, 14) - 1.9, 0)
   width = half_width * (1 + 1.5 * slant + 3 * np.minimum(synapse, 1))
   away = np.maximum(np.abs(depth - gap) - 0.4 * width, 0) / (0.8 * width)
   darkness = np.exp(-(away**2)) * (1 - 0.4 * np.minimum(slant, 1))
   darkness *= 1 - 0.9 * taken * (depth > 4)
-  # Between two membranes that lie apart there is extracellular space, light and smooth.
+  # Extracellular space between two membranes is light and smooth.
   between = np.clip((gap - half_width - depth) / 1.5, 0, 1)
   image = image + between * (microscope.cytoplasm[0] - image)
   return image + darkness * (grey - image)
 
 
 def _detect(random: np.random.Generator, image: np.ndarray, microscope: Microscope) -> np.ndarray:
-  """(H, W) uint8 after blur, uneven staining, noise and the stretch that the models had."""
+  """(H, W) uint8: the image after blur, uneven staining, noise and scaling of contrast."""
   shape = image.shape
   image = ndimage.gaussian_filter(image, microscope.blur)
   image = image * (1 + 0.04 * smooth_noise(random, shape, 120))

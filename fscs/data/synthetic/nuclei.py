@@ -15,21 +15,21 @@ from fscs.data.synthetic.drawing import (
 )
 
 DARK_LEVEL = 112  # camera offset, grey values
-FULL_SCALE = 4095  # of the 12-bit converter
+FULL_SCALE = 4095  # of the 12-bit camera
 PHOTONS_PER_GREY = 2.2
-PIXELS_PER_ATTEMPT = 180  # to place a nucleus
+PIXELS_PER_ATTEMPT = 180  # one attempt to place a nucleus per so many pixels
 
 
 def simulate_nuclei(random: np.random.Generator, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-  """One image of stained nuclei.
+  """Simulate one image of stained nuclei.
 
   Args:
     random: generator.
     shape: (H, W).
 
   Returns:
-    (H, W) uint16 image of 0..4095, mostly 130..1200, and (H, W) int32 labels; nuclei touch but
-    share no pixel.
+    (H, W) uint16 image of 0..4095, mostly 130..1200, and (H, W) int32 labels. Nuclei touch but do
+    not overlap.
   """
   labels = np.zeros(shape, np.int32)
   stain = np.zeros(shape, np.float32)
@@ -46,10 +46,10 @@ def simulate_nuclei(random: np.random.Generator, shape: Shape) -> tuple[np.ndarr
     if blob is None or not _claim(labels, blob, len(places) + 1):
       continue
     places.append(centre)
-    mine = labels[blob.window] == len(places)
+    inside = labels[blob.window] == len(places)
     level = brightness * random.lognormal(0, 0.3) * (3.5 if dividing else 1)
-    dome = 1.06 - 0.16 * blob.radius[mine] ** 2
-    stain[blob.window][mine] = level * dome * chromatin[blob.window][mine]
+    dome = 1.06 - 0.16 * blob.radius[inside] ** 2
+    stain[blob.window][inside] = level * dome * chromatin[blob.window][inside]
     if np.count_nonzero(labels) >= wanted:
       break
   debris = stamp_points(random, np.full(shape, 4e-5, np.float32), 1.4)
@@ -59,7 +59,7 @@ def simulate_nuclei(random: np.random.Generator, shape: Shape) -> tuple[np.ndarr
 def _place(
   random: np.random.Generator, shape: Shape, places: list[tuple[float, float]]
 ) -> tuple[float, float]:
-  """Centre of the next nucleus: one in ten lies beside an earlier one, as after a division."""
+  """Centre of the next nucleus; one in ten lies beside an earlier one, as after a division."""
   if places and random.random() < 0.1:
     row, column = places[random.integers(len(places))]
     turn, distance = random.uniform(0, 2 * math.pi), random.uniform(20, 30)
@@ -70,7 +70,7 @@ def _place(
 def _nucleus(
   random: np.random.Generator, shape: Shape, centre: tuple[float, float], scale: float
 ) -> Blob | None:
-  """Outline of one nucleus: mostly a smooth ellipse, sometimes bent or lobed."""
+  """Outline of a nucleus, mostly a smooth ellipse, sometimes bent or lobed."""
   size = 15.5 * scale * random.lognormal(0, 0.13)
   aspect = math.sqrt(random.uniform(1.05, 2.1))
   odd = random.random() < 0.12
@@ -88,7 +88,7 @@ def _nucleus(
 
 
 def _claim(labels: np.ndarray, blob: Blob, label: int) -> bool:
-  """Writes a nucleus into labels unless it would cover much of another; says whether it did."""
+  """Write a nucleus to the labels, unless it is tiny or overlaps others; returns whether."""
   inside = blob.radius < 1
   free = inside & (labels[blob.window] == 0)
   if np.count_nonzero(inside) < 20 or free.sum() < 0.95 * inside.sum():
@@ -98,7 +98,7 @@ def _claim(labels: np.ndarray, blob: Blob, label: int) -> bool:
 
 
 def _photograph(random: np.random.Generator, stain: np.ndarray) -> np.ndarray:
-  """(H, W) uint16 of what the camera records: optical blur, glow, shading, shot and read noise."""
+  """(H, W) uint16: the stain after optical blur, glow, shading, shot noise and read noise."""
   shape = stain.shape
   sharp = ndimage.gaussian_filter(stain, random.uniform(0.9, 1.4))
   # Light scattered from afar lifts the background around nuclei.

@@ -1,4 +1,4 @@
-"""The tiling of simulated neuropil: which profile each pixel lies in, and how deep."""
+"""The tiling of simulated neuropil into profiles, and the depth of each pixel in its profile."""
 
 from typing import NamedTuple
 
@@ -12,23 +12,32 @@ from fscs.data.synthetic.drawing import Shape, draw_blob, uniform_places, warp
 class Layout(NamedTuple):
   """Sizes of the profiles."""
 
-  size: float  # typical size of small profiles in pixels
-  swellings: float  # large profiles for each small one
-  unevenness: float  # spread of the large profiles' sizes, as of a log-normal distribution
-  rounding: float  # radius in pixels to which the corners of profiles are rounded
+  size: float  # typical size of small profiles, in pixels
+  swellings: float  # number of large profiles per small one
+  unevenness: float  # sigma of the log-normal distribution of the large profiles' sizes
+  rounding: float  # radius of the corners of profiles, in pixels
 
 
 def draw_profiles(random: np.random.Generator, shape: Shape, layout: Layout) -> np.ndarray:
-  """(H, W) int32, the profile that each pixel belongs to: large ones over bundles of small ones."""
+  """Draw large profiles over bundles of small ones.
+
+  Args:
+    random: generator.
+    shape: (H, W).
+    layout: sizes.
+
+  Returns:
+    (H, W) int32: the number of the profile that each pixel belongs to, from 1.
+  """
   size = layout.size
   seeds = random.random(shape, dtype=np.float32) < 1 / size**2
   seeds[tuple(random.integers(side) for side in shape)] = True
   places = np.argwhere(seeds)
-  nearest = ndimage.distance_transform_edt(~seeds, return_distances=False, return_indices=True)
+  nearest = _nearest(seeds)
   numbers = np.zeros(shape, np.int32)
   numbers[seeds] = _merge(random, places, 1.5 * size)
-  profiles = warp(random, numbers[tuple(nearest)], 1.3 * size, 0.5 * size)
-  # The largest are laid on top, whole, and squeeze the others between them.
+  profiles = warp(random, numbers[nearest], 1.3 * size, 0.5 * size)
+  # From small to large: the largest end up on top, complete, and squeeze the others between them.
   count = round(layout.swellings * len(places))
   radii = np.sort(1.1 * size * random.lognormal(0, layout.unevenness, count))
   for number, radius in enumerate(radii, start=len(places) + 1):
@@ -44,11 +53,11 @@ def draw_profiles(random: np.random.Generator, shape: Shape, layout: Layout) -> 
 
 
 def _merge(random: np.random.Generator, places: np.ndarray, reach: float) -> np.ndarray:
-  """Number of the profile of each seed; some neighbours share one, so that profiles are lobed.
+  """Number the seeds of profiles; neighbours may share a number, which gives lobed profiles.
 
   Args:
     random: generator.
-    places: (N, 2) row and column of the seeds.
+    places: (N, 2), rows and columns of the seeds.
     reach: seeds closer than this may be joined, in pixels.
 
   Returns:
@@ -62,28 +71,42 @@ def _merge(random: np.random.Generator, places: np.ndarray, reach: float) -> np.
 
 
 def _absorb(profiles: np.ndarray, area: float) -> np.ndarray:
-  """Profiles without scraps: a connected piece of fewer pixels than area joins its neighbours."""
-  pieces = measure.label(profiles, background=-1, connectivity=1)
+  """Give connected pieces of fewer than `area` pixels to their neighbours."""
+  pieces = np.asarray(measure.label(profiles, background=-1, connectivity=1))
   scraps = np.bincount(pieces.ravel())[pieces] < area
   if scraps.all():
     return profiles
-  nearest = ndimage.distance_transform_edt(scraps, return_distances=False, return_indices=True)
-  return profiles[tuple(nearest)]
+  return profiles[_nearest(~scraps)]
+
+
+def _distance_to(mask: np.ndarray) -> np.ndarray:
+  """Distance of every pixel to the nearest pixel of the mask: (H, W) float64."""
+  return np.asarray(ndimage.distance_transform_edt(~mask))
+
+
+def _nearest(mask: np.ndarray) -> tuple[np.ndarray, ...]:
+  """Index of the nearest pixel of the mask, for every pixel: (H, W) rows and columns."""
+  places = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
+  return tuple(np.asarray(places))
 
 
 def profile_depth(profiles: np.ndarray, rounding: float) -> np.ndarray:
-  """Distance in pixels to the outline of the own, rounded profile.
+  """Distance of each pixel to the outline of its profile.
+
+  Args:
+    profiles: (H, W) int32 numbers.
+    rounding: radius to which corners are rounded, in pixels.
 
   Returns:
-    (H, W) float32, negative between profiles.
+    (H, W) float32 in pixels; negative between rounded profiles.
   """
   border = np.zeros(profiles.shape, bool)
   border[1:] |= profiles[1:] != profiles[:-1]
   border[:, 1:] |= profiles[:, 1:] != profiles[:, :-1]
   if not border.any():
     return np.full(profiles.shape, min(profiles.shape) / 2, np.float32)
-  distance = ndimage.distance_transform_edt(~border)
+  distance = _distance_to(border)
   core = distance > rounding
-  outside = ndimage.distance_transform_edt(~core) if core.any() else rounding - distance
+  outside = _distance_to(core) if core.any() else rounding - distance
   depth = np.where(core, distance, rounding - outside + 1)
-  return ndimage.gaussian_filter(depth.astype(np.float32), 1.0)
+  return np.asarray(ndimage.gaussian_filter(depth.astype(np.float32), 1.0))

@@ -1,8 +1,8 @@
-"""TNBC: nuclei of breast tissue stained with haematoxylin and eosin.
+"""TNBC: nuclei in breast tissue stained with haematoxylin and eosin.
 
-Stains absorb: the image is the white light that is left after both. Neither darkness nor hue
-alone tells nuclei, since cytoplasm and out-of-focus smudges take up haematoxylin too, fibres are
-dark with eosin, and large tumour nuclei are pale inside.
+The image is the white light that both stains transmit. Neither darkness nor hue alone identifies
+nuclei: cytoplasm and out-of-focus smudges take up haematoxylin too, fibres are dark with eosin, and
+large tumour nuclei are pale inside.
 """
 
 import math
@@ -20,12 +20,12 @@ from fscs.data.synthetic.drawing import (
   uniform_places,
 )
 
-PIXELS_PER_ATTEMPT = 180  # to place a nucleus
+PIXELS_PER_ATTEMPT = 180  # one attempt to place a nucleus per so many pixels
 
 # Optical densities per unit of stain in red, green and blue.
 HAEMATOXYLIN = np.array([0.60, 0.74, 0.33], np.float32)
 EOSIN = np.array([0.09, 0.46, 0.27], np.float32)
-ORANGE = np.array([0.06, 0.36, 0.56], np.float32)  # collagen and red cells of some slides
+ORANGE = np.array([0.06, 0.36, 0.56], np.float32)  # collagen and red blood cells in some slides
 
 
 class Nucleus(NamedTuple):
@@ -34,8 +34,8 @@ class Nucleus(NamedTuple):
   size: float  # geometric mean of the half axes
   aspect: tuple[float, float]  # range of long over short axis
   stain: tuple[float, float]  # range of the mean amount of haematoxylin
-  chromatin: float  # how coarse and strong the texture inside is
-  rim: float  # stain that the nuclear membrane adds
+  chromatin: float  # strength of the texture inside
+  rim: float  # additional stain of the nuclear membrane
 
 
 LYMPHOCYTE = Nucleus(9.0, (1.0, 1.35), (0.45, 0.95), chromatin=0.24, rim=0.1)
@@ -45,24 +45,24 @@ KINDS = (LYMPHOCYTE, FIBROBLAST, TUMOUR)
 
 
 class Slide(NamedTuple):
-  """The tissue of one image before its nuclei."""
+  """The tissue of one image; every field is (H, W) float32."""
 
-  tissue: np.ndarray  # (H, W) float32, 0 where the slide is empty, 1 where there is tissue
-  nests: np.ndarray  # (H, W) float32, 1 in nests of tumour cells, 0 in stroma
-  direction: np.ndarray  # (H, W) float32, of the fibres against the columns, in radians
-  haematoxylin: np.ndarray  # (H, W) float32 amounts of stain
-  eosin: np.ndarray
+  tissue: np.ndarray  # 0 where the slide is empty, 1 in tissue
+  nests: np.ndarray  # 1 in nests of tumour cells, 0 in stroma
+  direction: np.ndarray  # angle of the fibres to the horizontal, in radians
+  haematoxylin: np.ndarray  # amount of stain
+  eosin: np.ndarray  # amount of stain
 
 
 def simulate_tissue(random: np.random.Generator, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-  """One image of stained tissue.
+  """Simulate one image of stained tissue.
 
   Args:
     random: generator.
     shape: (H, W).
 
   Returns:
-    (H, W, 3) uint8 image and (H, W) int32 labels of the nuclei, at least one.
+    (H, W, 3) uint8 image, and (H, W) int32 labels of the nuclei, at least one.
   """
   slide = _slide(random, shape)
   _smudge(random, slide)
@@ -74,9 +74,9 @@ def simulate_tissue(random: np.random.Generator, shape: Shape) -> tuple[np.ndarr
   for attempt in range(100 + labels.size // PIXELS_PER_ATTEMPT):
     place = uniform_places(random, shape, 4)
     blob, kind = _nucleus(random, slide, place, mixture)
-    # An image that is nearly all empty gets its one nucleus wherever it falls.
-    least_tissue = 0.0 if attempt > 90 and not count else 0.7
-    if blob is None or not _claim(labels, blob, slide.tissue, least_tissue, count + 1):
+    # In a nearly empty image the only nucleus may lie anywhere.
+    min_tissue = 0.0 if attempt > 90 and not count else 0.7
+    if blob is None or not _claim(labels, blob, slide.tissue, min_tissue, count + 1):
       continue
     count += 1
     _stain(random, slide, blob, labels[blob.window] == count, kind, chromatin[blob.window])
@@ -86,7 +86,7 @@ def simulate_tissue(random: np.random.Generator, shape: Shape) -> tuple[np.ndarr
 
 
 def _slide(random: np.random.Generator, shape: Shape) -> Slide:
-  """Tissue with empty spaces, nests of tumour cells and wavy fibres between them."""
+  """Tissue with empty spaces, nests of tumour cells, and wavy fibres between them."""
   emptiness = smooth_noise(random, shape, 45) + 0.25 * smooth_noise(random, shape, 7)
   emptiness += 0.15 * smooth_noise(random, shape, 2)
   tissue = np.clip((random.uniform(0.9, 2.6) - emptiness) / 0.25, 0, 1)
@@ -103,24 +103,29 @@ def _slide(random: np.random.Generator, shape: Shape) -> Slide:
     + (1 - 0.8 * nests) * random.uniform(0.07, 0.16) * fibres
     + 0.05 * grain
   )
-  # Clefts open between fibres.
+  # Clefts between fibres.
   clefts = np.clip(2.2 * (fibres + 0.6 * smooth_noise(random, shape, 12) - 1.7), 0, 1)
   eosin *= 1 - 0.7 * clefts * (1 - nests)
   haematoxylin = 0.06 + 0.02 * clouds + 0.03 * smooth_noise(random, shape, 9) + 0.025 * grain
   haematoxylin += nests * (random.uniform(0.08, 0.18) + 0.05 * smooth_noise(random, shape, 3))
-  amounts = [np.maximum(amount, 0) * tissue for amount in (haematoxylin, eosin)]
-  return Slide(tissue, nests, direction, *amounts)
+  return Slide(
+    tissue,
+    nests,
+    direction,
+    haematoxylin=np.maximum(haematoxylin, 0) * tissue,
+    eosin=np.maximum(eosin, 0) * tissue,
+  )
 
 
 def _fat(random: np.random.Generator, shape: Shape) -> np.ndarray:
-  """(H, W) float32, 0 in the round empty spaces that fat cells leave, 1 outside them."""
+  """(H, W) float32: 0 in the round empty spaces left by fat cells, 1 elsewhere."""
   filled = np.ones(shape, np.float32)
   for _ in range(max(1, round(math.prod(shape) / 25000))):
     size = random.uniform(35, 70)
     radii = size * random.uniform(1.0, 1.4), size
     blob = draw_blob(random, shape, uniform_places(random, shape, 20), radii, wobble=0.05)
     if blob is not None:
-      # Where two cells meet, the wall between them stays.
+      # The wall between two neighbouring cells remains.
       edge = np.clip((blob.radius - 1) * 0.5 * size, 0, 1)
       wall = np.exp(-(((blob.radius - 1.02) * size / 3) ** 2))
       filled[blob.window] = np.maximum(np.minimum(filled[blob.window], edge), wall)
@@ -128,7 +133,7 @@ def _fat(random: np.random.Generator, shape: Shape) -> np.ndarray:
 
 
 def _fibres(random: np.random.Generator, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-  """Wavy stripes, (H, W) float32 of about zero mean and unit variance, and their direction."""
+  """Wavy stripes of about zero mean and unit variance, and their angles: (H, W) float32 each."""
   rows, columns = np.indices(shape, dtype=np.float32)
   turn = random.uniform(0, math.pi)
   across = rows * math.cos(turn) - columns * math.sin(turn)
@@ -136,7 +141,7 @@ def _fibres(random: np.random.Generator, shape: Shape) -> tuple[np.ndarray, np.n
   down, right = np.gradient(across)
   direction = np.arctan2(-right, down)
   across = across + 2.5 * smooth_noise(random, shape, 8)
-  # One random profile over the stripes' axis; a second, shifted one breaks the stripes up.
+  # A coarse random profile across the stripes; a fine one, of varying weight, breaks them up.
   length = math.ceil(math.hypot(*shape)) + 240
   place = np.clip(across - across.min(), 0, length - 1)
   stripes = [ndimage.gaussian_filter1d(random.standard_normal(length), s) for s in (1.2, 3.0)]
@@ -147,7 +152,7 @@ def _fibres(random: np.random.Generator, shape: Shape) -> tuple[np.ndarray, np.n
 
 
 def _smudge(random: np.random.Generator, slide: Slide) -> None:
-  """Adds nuclei far out of focus and debris, in place; they are not annotated."""
+  """Add nuclei far out of focus and debris, in place; they are not annotated."""
   shape = slide.tissue.shape
   smudges = np.zeros(shape, np.float32)
   for _ in range(round(math.prod(shape) / 6500)):
@@ -162,7 +167,7 @@ def _smudge(random: np.random.Generator, slide: Slide) -> None:
 def _nucleus(
   random: np.random.Generator, slide: Slide, place: tuple[float, float], mixture: np.ndarray
 ) -> tuple[Blob | None, Nucleus]:
-  """Outline and kind of the next nucleus: by the place, tumour in nests, fibroblasts on fibres."""
+  """Outline and kind of the next nucleus: tumour cells in nests, fibroblasts along fibres."""
   shape = slide.tissue.shape
   row, column = (int(np.clip(at, 0, side - 1)) for at, side in zip(place, shape, strict=True))
   if slide.nests[row, column] > 0.5 and random.random() < 0.85:
@@ -180,12 +185,12 @@ def _nucleus(
 
 
 def _claim(
-  labels: np.ndarray, blob: Blob, tissue: np.ndarray, least_tissue: float, label: int
+  labels: np.ndarray, blob: Blob, tissue: np.ndarray, min_tissue: float, label: int
 ) -> bool:
-  """Writes a nucleus into labels if it lies on tissue and covers no other; says whether it did."""
+  """Write a nucleus to the labels if it lies on tissue and overlaps no other; returns whether."""
   inside = blob.radius < 1
   size = np.count_nonzero(inside)
-  if size < 25 or tissue[blob.window][inside].mean() < least_tissue:
+  if size < 25 or tissue[blob.window][inside].mean() < min_tissue:
     return False
   free = inside & (labels[blob.window] == 0)
   if free.sum() < 0.96 * size:
@@ -202,7 +207,7 @@ def _stain(
   kind: Nucleus,
   texture: np.ndarray,
 ) -> None:
-  """Adds one nucleus and the pale ring of shrinkage around it to the slide, in place."""
+  """Add one nucleus, and the pale ring of shrinkage around it, to the slide, in place."""
   opacity = ndimage.gaussian_filter(inside.astype(np.float32), 0.9, mode='nearest')
   rim = np.exp(-(((blob.radius - 0.92) / 0.12) ** 2))
   amount = random.uniform(*kind.stain)
@@ -216,7 +221,7 @@ def _stain(
 
 
 def _photograph(random: np.random.Generator, slide: Slide) -> np.ndarray:
-  """(H, W, 3) uint8 of the light that passes the slide, with the slide's own tint."""
+  """(H, W, 3) uint8: the light that passes the slide, with the slide's own tint."""
   shape = slide.tissue.shape
   tint = 0.8 * random.uniform(0, 1) ** 3 * np.clip(0.5 + smooth_noise(random, shape, 60), 0, 1)
   eosin = EOSIN + tint[..., None] * (ORANGE - EOSIN)

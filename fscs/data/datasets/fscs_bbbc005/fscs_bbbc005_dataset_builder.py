@@ -17,7 +17,7 @@ class Builder(paired_builder.PairedImagesBuilder):
       Archive('BBBC005_v1_images.zip', _ADDRESS + 'BBBC005_v1_images.zip'),
       Archive('BBBC005_v1_ground_truth.zip', _ADDRESS + 'BBBC005_v1_ground_truth.zip'),
     ),
-    # F1 is the focus level. The other levels have no mask by design, so they are no images of ours.
+    # F1 is the focus level. Images at other levels have no masks and are not part of the data set.
     image_pattern=r'(?:^|/)BBBC005_v1_images/([^/]+_F1_[^/]+)\.tif$',
     mask_pattern=r'(?:^|/)BBBC005_v1_ground_truth/([^/]+_F1_[^/]+)\.tif$',
   )

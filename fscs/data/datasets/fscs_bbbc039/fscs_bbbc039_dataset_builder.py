@@ -20,6 +20,6 @@ class Builder(paired_builder.PairedImagesBuilder):
     image_pattern=r'(?:^|/)images/([^/]+)\.tif$',
     mask_pattern=r'(?:^|/)masks/([^/]+)\.png$',
     image_dtype='uint16',
-    # Masks are RGBA; their red values 1, 2, 3 tell touching nuclei apart and repeat elsewhere.
+    # Masks are RGBA. Their red values 1, 2 and 3 separate touching nuclei and are reused elsewhere.
     labels='regions',
   )

@@ -1,0 +1,233 @@
+"""What several test modules need: images, tiny networks, annotated folders, the console command."""
+
+import contextlib
+import csv
+import io
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+import tifffile
+from skimage.draw import disk
+
+from experiments import finetune_eval, meta_train, pretrain
+from experiments.common import data
+from experiments.common.options import run
+from fscs.cli.main import main
+from fscs.data.image_sets import ImageSet
+from fscs.io.checkpoints import Checkpoints, save_init
+from fscs.io.initialisations import Initialisation
+from fscs.models import init_params, make_model
+from fscs.models.layers import BatchNorm, Convolution
+from fscs.segmentation.instances import Watershed
+from fscs.segmentation.prediction import with_batch_statistics
+from fscs.segmentation.segmenter import Segmenter, SupportSummary
+from fscs.typing import Params
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+TINY_WIDTHS = {'fcrn': (4, 4, 8, 8), 'unet': (4, 4, 8), 'deep_unet': (4, 4, 4, 8)}
+
+
+def disk_labels(*places: tuple[float, float, float], shape=(100, 100)) -> np.ndarray:
+  """Labels of disks: (row, column, radius) each."""
+  labels = np.zeros(shape, np.int32)
+  for number, (row, column, radius) in enumerate(places, 1):
+    labels[disk((row, column), radius, shape=shape)] = number
+  return labels
+
+
+def cells(seed: int, shape=(72, 96), count=6, radius=8) -> tuple[np.ndarray, np.ndarray]:
+  """Bright disks on a noisy ramp: (H, W) uint16, and a label for each."""
+  random = np.random.default_rng(seed)
+  centres = random.uniform(radius, np.array(shape) - radius, (count, 2))
+  labels = disk_labels(*((row, column, radius) for row, column in centres), shape=shape)
+  image = 300 + 3 * np.arange(shape[1]) + random.normal(0, 40, shape) + 500 * (labels > 0)
+  return image.astype(np.uint16), labels
+
+
+def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+  """Uniform noise, uint8."""
+  return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
+def small_initialisation() -> Initialisation:
+  """Random parameters of a network that learns `cells` in a few dozen steps."""
+  model = make_model('fcrn', widths=(8, 8, 16, 16), kernel_init='he')
+  return Initialisation('fcrn', model.widths, init_params(model, jax.random.key(0)), (16.0, 16.0))
+
+
+def tiny_segmenter(architecture='fcrn', **changes) -> Segmenter:
+  """A segmenter with random parameters, for what does not depend on how good it is."""
+  widths = TINY_WIDTHS[architecture]
+  model = make_model(architecture, widths=widths, kernel_init='he', affine=True, norm_scale=1.0)
+  params = init_params(model, jax.random.key(3))
+  attributes = {
+    'network': with_batch_statistics(architecture, widths, params, noise((1, 64, 64))),
+    'scale': 1.0,
+    'channel': None,
+    'watershed': Watershed(min_area=4),
+    'support': SupportSummary((1.0, 8.0, 40.0), (0.0, 120.0, 255.0), (1.0, 60.0, 120.0)),
+  }
+  return Segmenter(**attributes | changes)
+
+
+def save_small_initialisation(folder: Path) -> None:
+  """Write `small_initialisation` as the folder of a training run."""
+  start = small_initialisation()
+  facts = {'architecture': start.architecture, 'diameter_range': start.diameter_range}
+  save_init(folder, start.params, facts)
+
+
+def write_pair(images: Path, masks: Path, name: str, seed: int, **options) -> None:
+  """Write NAME.tif of `cells` and NAME_mask.tif with its labels."""
+  image, labels = cells(seed, **options)
+  tifffile.imwrite(images / f'{name}.tif', image)
+  tifffile.imwrite(masks / f'{name}_mask.tif', labels.astype(np.uint16))
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+  """The rows of a CSV file."""
+  with path.open(newline='', encoding='utf-8', errors='surrogateescape') as file:
+    return list(csv.DictReader(file))
+
+
+class Outcome(NamedTuple):
+  """How a command ended."""
+
+  status: int
+  out: str
+  err: str
+
+
+def run_fscs(*arguments: object) -> Outcome:
+  """Run the console command in this process."""
+  out, err, status = io.StringIO(), io.StringIO(), 0
+  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    try:
+      main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+      status = stop.code or 0
+  return Outcome(status, out.getvalue(), err.getvalue())
+
+
+def refusal(arguments: Sequence[object]) -> str:
+  """The one line with which the console command refuses its arguments."""
+  outcome = run_fscs(*arguments)
+  assert outcome.status == 2, outcome
+  line = outcome.err.splitlines()[-1]
+  assert line.startswith('error: '), outcome.err
+  return line.removeprefix('error: ')
+
+
+class TwoLayers(nn.Module):
+  """The layers of the networks once; it compiles in a fraction of their time."""
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    features = nn.relu(BatchNorm(name='norm1')(Convolution(4, name='conv1')(images)))
+    return Convolution(1, use_bias=True, name='conv8')(features), features
+
+
+def apply_two_layers(params: Params, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Logits and features of `TwoLayers`."""
+  return TwoLayers().apply({'params': params}, images)
+
+
+def two_layer_params(seed: int = 0) -> Params:
+  """Random parameters of `TwoLayers`."""
+  return TwoLayers().init(jax.random.key(seed), np.zeros((1, 8, 8, 1), np.float32))['params']
+
+
+def disk_image(seed: int, size: int = 64, radius: int = 12) -> tuple[np.ndarray, np.ndarray]:
+  """A bright disk on noise: image (size, size) uint8 and mask (size, size) bool."""
+  rng = np.random.default_rng(seed)
+  centre = rng.integers(radius, size - radius, 2)
+  mask = disk_labels((*centre, radius), shape=(size, size)) > 0
+  image = rng.integers(20, 80, (size, size)) + mask * 120
+  return image.astype(np.uint8), mask
+
+
+def disk_set(code: str = 'B5', num_images: int = 12, size: int = 64) -> ImageSet:
+  """Annotated images of one disk each; every code has other images."""
+  seeds = [1000 * sum(code.encode()) + i for i in range(num_images)]
+  images, masks = zip(*(disk_image(seed, size) for seed in seeds), strict=True)
+  return ImageSet(code, images, masks, tuple(f'{i:02}.png' for i in range(num_images)))
+
+
+def use_disk_sets(patch: pytest.MonkeyPatch) -> None:
+  """Commands of experiments see `disk_set` in place of the published images."""
+  patch.setattr(data, 'load_set', lambda code, _: disk_set(code))
+  for stride in ('source_stride', 'finetune_stride'):
+    patch.setattr(data, stride, lambda *_: (8, 8))
+
+
+# Options of small runs. XLA's own convolution compiles fastest.
+_SMALL = {
+  'preset': 'smoke',
+  'downscale': 1,
+  'widths': TINY_WIDTHS['fcrn'],
+  'lowering': 'xla',
+  'target': 'TNBC',
+}
+
+
+def small_meta_training(**changes) -> meta_train.Config:
+  """Four meta-epochs in two blocks."""
+  return meta_train.Config(**_SMALL | changes)
+
+
+def small_pretraining(**changes) -> pretrain.Config:
+  """Six steps in two blocks."""
+  return pretrain.Config(**_SMALL | {'pretrain_steps': 6, 'pretrain_block_steps': 3} | changes)
+
+
+def small_evaluation(**changes) -> finetune_eval.Config:
+  """One initialisation, one and two shots, two support sets each."""
+  grid = {'init': ('random',), 'shots': (1, 2), 'selections': (1, 2), 'finetune_steps': 3}
+  return finetune_eval.Config(**_SMALL | grid | changes)
+
+
+def last_params(workdir: Path) -> Params:
+  """The parameters in the last checkpoint of a training run."""
+  with Checkpoints(workdir / 'checkpoints', read_only=True) as checkpoints:
+    return checkpoints.restore_params(checkpoints.latest_step)
+
+
+def run_experiment(command: Callable, config_class: type, *arguments: str) -> Outcome:
+  """Run a command of experiments in this process, as from the command line."""
+  out, err, status = io.StringIO(), io.StringIO(), 0
+  with (
+    mock.patch.object(sys, 'argv', ['command', *arguments]),
+    mock.patch.object(warnings, 'showwarning'),
+    contextlib.redirect_stdout(out),
+    contextlib.redirect_stderr(err),
+  ):
+    try:
+      run(command, config_class)
+    except SystemExit as stop:
+      status = stop.code or 0
+  return Outcome(status, out.getvalue(), err.getvalue())
+
+
+def displacement(start: Params, end: Params) -> np.ndarray:
+  """The way from one tree of parameters to another, as one vector."""
+  leaves = jax.tree.leaves(jax.tree.map(lambda a, b: np.ravel(b - a), start, end))
+  return np.concatenate(leaves)
+
+
+def assert_trees_equal(one: Any, other: Any) -> None:
+  """Every array equals the other tree's, bit for bit."""
+  jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def assert_trees_close(one: Any, other: Any, *, rtol: float = 1e-5, atol: float = 1e-6) -> None:
+  """Every array is close to the other tree's."""
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), one, other)

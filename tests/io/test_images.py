@@ -1,0 +1,360 @@
+"""Grey values: what is written with other libraries comes back, region by region."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from fscs.data.channels import LUMA
+from fscs.errors import InputError
+from fscs.io import open_image, require_finite
+from fscs.io.rasters import Raster
+
+WHOLE = slice(None)
+TILED = {'tile': (16, 16), 'compression': 'zlib'}
+WEIGHTS = (0.25, -0.5, 0.25)
+
+
+def random(shape, dtype):
+  rng = np.random.default_rng(0)
+  if np.dtype(dtype).kind == 'f':
+    return rng.normal(size=shape).astype(dtype)
+  if np.dtype(dtype) == bool:
+    return rng.random(shape) < 0.5
+  limits = np.iinfo(dtype)
+  return rng.integers(limits.min, limits.max, shape, np.dtype(dtype).newbyteorder('='), True)
+
+
+def read(path, channel=None):
+  """Every page whole, (N, H, W), and the note."""
+  with open_image(path, channel) as image:
+    pages = np.stack([image.read(page, WHOLE, WHOLE) for page in range(image.shape[0])])
+    assert (pages.shape, pages.dtype) == (image.shape, image.dtype)
+    assert image.dtype.isnative
+    return pages, image.note
+
+
+def assert_reads(path, expected, note='', channel=None):
+  pages, found = read(path, channel)
+  assert found == note
+  assert pages.dtype == expected.dtype.newbyteorder('=')
+  np.testing.assert_array_equal(pages, expected)
+
+
+# Round trips
+
+
+@pytest.mark.parametrize('dtype', ['bool', 'uint8', 'uint16', 'int32', 'float16', 'float64'])
+@pytest.mark.parametrize(
+  'layout',
+  [
+    {},
+    {'byteorder': '>'},
+    {'bigtiff': True, 'rowsperstrip': 5, 'compression': 'lzma'},
+    {'byteorder': '>', 'tile': (16, 16), 'compression': 'zlib'},
+  ],
+)
+def test_tiff_of_any_layout_and_type(tmp_path, layout, dtype):
+  pages = random((2, 37, 50), dtype)
+  tifffile.imwrite(tmp_path / 'a.tif', pages, **layout)
+  assert_reads(tmp_path / 'a.tif', pages)
+
+
+def test_tiff_compressed_by_lzw(tmp_path):
+  page = random((30, 40), 'uint16')
+  tifffile.imwrite(tmp_path / 'a.tiff', page, compression='lzw', predictor=True, tile=(16, 16))
+  assert_reads(tmp_path / 'a.tiff', page[None])
+
+
+@pytest.mark.parametrize('compression', [None, 'packbits'])
+def test_tiff_of_another_program(tmp_path, compression):
+  pages = random((3, 37, 50), 'uint8')
+  first, *others = map(Image.fromarray, pages)
+  first.save(tmp_path / 'a.tif', compression=compression, save_all=True, append_images=others)
+  assert_reads(tmp_path / 'a.tif', pages)
+
+
+@pytest.mark.parametrize('name', ['A.PNG', 'a.bmp', 'a.jpg'])
+@pytest.mark.parametrize('dtype', ['bool', 'uint8', 'uint16'])
+def test_grey_values_are_those_of_the_decoder(tmp_path, name, dtype):
+  if name != 'A.PNG' and dtype != 'uint8':
+    pytest.skip('PNG alone has other types')
+  page = random((9, 14), dtype)
+  Image.fromarray(page).save(tmp_path / name)
+  decoded = page if name != 'a.jpg' else np.asarray(Image.open(tmp_path / name))
+  assert_reads(tmp_path / name, decoded[None])
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'int32', 'float16', 'bool', 'uint64', '>u2', '>f4'])
+def test_npy(tmp_path, dtype):
+  path = tmp_path / 'a.npy'
+  for shape in ((9, 14), (2, 9, 14), (9, 14, 1), (2, 9, 14, 1)):
+    array = random(shape, dtype).astype(dtype)
+    np.save(path, array)
+    assert_reads(path, array.reshape(-1, 9, 14))
+  np.save(path, np.asfortranarray(array[..., 0]))
+  assert_reads(path, array[..., 0])
+
+
+def test_pillows_limit_is_lifted_for_the_file_only(tmp_path, monkeypatch):
+  page = random((32, 32), 'uint8')
+  Image.fromarray(page).save(tmp_path / 'a.png')
+  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+  assert_reads(tmp_path / 'a.png', page[None])
+  assert Image.MAX_IMAGE_PIXELS == 100
+
+
+# Axes and channels
+
+
+@pytest.mark.parametrize(
+  ('name', 'options'),
+  [('a.ome.tif', {}), ('a.ome.tif', {'compression': 'zlib'}), ('a.tif', {'imagej': True})],
+)
+def test_other_axes_than_channels_become_pages(tmp_path, name, options):
+  data = random((2, 3, 4, 8, 10), 'uint16')
+  tifffile.imwrite(tmp_path / name, data, metadata={'axes': 'TZCYX'}, **options)
+  for channel in (0, 3):
+    expected = data[:, :, channel].reshape(6, 8, 10)
+    assert_reads(tmp_path / name, expected, f'channel {channel} of 4', channel)
+  assert_reads(tmp_path / name, data[:, :, 0].reshape(6, 8, 10), 'channel 0 of 4')
+  with open_image(tmp_path / name) as image:
+    assert image.place_of(5) == {'T': 1, 'Z': 2}
+
+
+def test_a_pyramid_is_read_at_full_resolution(tmp_path):
+  page = random((64, 64), 'uint8')
+  with tifffile.TiffWriter(tmp_path / 'a.ome.tif') as writer:
+    writer.write(page, subifds=1, tile=(16, 16))
+    writer.write(page[::2, ::2], subfiletype=1, tile=(16, 16))
+  assert_reads(tmp_path / 'a.ome.tif', page[None])
+
+
+@pytest.mark.parametrize('planar', ['contig', 'separate'])
+@pytest.mark.parametrize('layout', [{}, TILED])
+@pytest.mark.parametrize('samples', [3, 4])
+def test_rgb_tiff(tmp_path, planar, layout, samples):
+  colours = random((20, 30, samples), 'uint8')
+  written = colours if planar == 'contig' else np.moveaxis(colours, -1, 0)
+  extra = {'extrasamples': ['unassalpha']} if samples == 4 else {}
+  path = tmp_path / 'a.tif'
+  tifffile.imwrite(path, written, photometric='rgb', planarconfig=planar, **layout, **extra)
+  for channel in range(samples):
+    note = f'channel {channel} of {samples}'
+    assert_reads(path, colours[None, ..., channel], note, channel)
+  luma = np.rint(colours[..., :3] @ np.array(LUMA)).astype('uint8')
+  assert_reads(path, luma[None], 'luma of RGB')
+
+
+@pytest.mark.parametrize(
+  ('dtype', 'scale', 'expected'),
+  [
+    # 0.299 * 200 + 0.587 * 100 + 0.114 * 50 = 124.2
+    ('uint8', 1, 124),
+    ('uint16', 300, 37_260),
+    ('uint32', 20_000_000, 2_484_000_000),
+    ('int16', -100, -12_420),
+    ('float64', 1, 124.2),
+  ],
+)
+def test_luma(tmp_path, dtype, scale, expected):
+  colour = (np.array([200, 100, 50], 'int64') * scale).astype(dtype)
+  largest = np.full(3, 1 if dtype == 'float64' else np.iinfo(dtype).max, dtype)
+  np.save(tmp_path / 'a.npy', np.stack([colour, largest])[None])
+  pages, note = read(tmp_path / 'a.npy')
+  assert note == 'luma of RGB'
+  np.testing.assert_allclose(pages[0, 0], [expected, largest[0]], rtol=1e-12)
+
+
+def test_colour_png_with_palette_and_alpha(tmp_path):
+  path = tmp_path / 'a.png'
+  red = np.full((2, 3, 3), (255, 0, 0), 'uint8')
+  for image in (
+    Image.fromarray(red),
+    Image.fromarray(red).convert('P'),
+    Image.fromarray(np.dstack([red, [[0, 9, 255]] * 2]).astype('uint8')),
+  ):
+    image.save(path)
+    assert_reads(path, np.full((1, 2, 3), 76, 'uint8'), 'luma of RGB')  # 0.299 * 255 = 76.2
+  assert_reads(path, np.array([[[0, 9, 255]] * 2], 'uint8'), 'channel 3 of 4', 3)
+  Image.fromarray(np.full((2, 3), 77, 'uint8')).convert('LA').save(path)
+  assert_reads(path, np.full((1, 2, 3), 77, 'uint8'), 'luma of RGB')
+
+
+@pytest.mark.parametrize(
+  ('planar', 'layout', 'kind', 'channels'),
+  [
+    ('contig', {}, 'unassalpha', 1),
+    ('separate', TILED, 'unassalpha', 1),
+    ('separate', {}, 'assocalpha', 1),
+    ('contig', TILED, 'unspecified', 2),
+  ],
+)
+def test_opacity_of_a_grey_tiff_is_no_channel(tmp_path, planar, layout, kind, channels):
+  samples = random((3, 20, 30, 2), 'uint8')
+  written = samples if planar == 'contig' else np.moveaxis(samples, -1, 1)
+  path = tmp_path / 'a.tif'
+  options = {'photometric': 'minisblack', 'planarconfig': planar, 'extrasamples': [kind]}
+  tifffile.imwrite(path, written, **options, **layout)
+  assert_reads(path, samples[..., 0], '' if channels == 1 else 'channel 0 of 2')
+  with open_image(path) as image:
+    region = (2, slice(3, 17), slice(5, 6))
+    np.testing.assert_array_equal(image.read_channels(*region), samples[region][..., :channels])
+
+
+def test_palette_tiff_gives_indices(tmp_path):
+  page, table = random((5, 6), 'uint8'), random((3, 256), 'uint16')
+  tifffile.imwrite(tmp_path / 'a.tif', page, photometric='palette', colormap=table)
+  assert_reads(tmp_path / 'a.tif', page[None], 'palette index')
+
+
+def test_a_short_last_axis_of_an_array_holds_channels(tmp_path):
+  for shape, channels in (((40, 50, 2), 2), ((3, 40, 50, 5), 5), ((40, 50, 6), 1)):
+    values = random(shape, 'uint16')
+    np.save(tmp_path / 'a.npy', values)
+    first = values if channels == 1 else values[..., 0].reshape(-1, 40, 50)
+    assert_reads(tmp_path / 'a.npy', first, '' if channels == 1 else f'channel 0 of {channels}')
+
+
+@pytest.mark.parametrize('axes', ['CYX', 'YXS', 'CYXS', 'CSYX'])
+def test_any_range_of_channels_is_read(tmp_path, axes):
+  channels = random((6, 20, 30), 'uint16')
+  if len(axes) == 4:  # two indices on the axis C with three samples each
+    stored = channels.reshape(2, 3, 20, 30)
+    stored = np.moveaxis(stored, 1, -1) if axes == 'CYXS' else stored
+  else:
+    stored = channels if axes == 'CYX' else np.moveaxis(channels, 0, -1)
+  raster = Raster(tmp_path / 'a.tif', stored, axes)
+  assert raster.channels == 6
+  region = (slice(2, 9), slice(0, 30))
+  for first, count in ((0, 6), (0, 1), (2, 3), (3, 3), (5, 1), (1, 5)):
+    expected = np.moveaxis(channels[first : first + count, *region], 0, -1)
+    np.testing.assert_array_equal(raster.read(0, *region, first, count), expected)
+
+
+@pytest.mark.parametrize('name', ['rgba.npy', 'rgb.tif', 'planes.ome.tif'])
+def test_weighted_channels(tmp_path, name):
+  channels = random((2, 20, 30, 3), 'uint16')
+  if name == 'rgba.npy':
+    np.save(tmp_path / name, np.pad(channels, [(0, 0), (0, 0), (0, 0), (0, 1)]))
+  elif name == 'rgb.tif':
+    tifffile.imwrite(tmp_path / name, channels, photometric='rgb', tile=(16, 16))
+  else:
+    planes = np.moveaxis(channels, -1, 1)
+    tifffile.imwrite(tmp_path / name, planes, metadata={'axes': 'TCYX'})
+  pages, note = read(tmp_path / name, WEIGHTS)
+  assert (note, pages.dtype) == ('weighted sum of 3 channels', np.float32)
+  expected = channels.astype(np.float32) @ np.array(WEIGHTS, np.float32)
+  np.testing.assert_allclose(pages, expected, rtol=1e-5, atol=0.02)
+  region = (1, slice(3, 17), slice(5, 6))
+  with open_image(tmp_path / name, WEIGHTS) as image:
+    np.testing.assert_array_equal(image.read(*region), pages[region])
+    np.testing.assert_array_equal(image.read_channels(*region), channels[region])
+    if image.colour:
+      stored, shown = np.rint(channels[region] @ np.array(LUMA)), channels[region]
+    else:
+      stored, shown = channels[region][..., 0], pages[region]
+    np.testing.assert_array_equal(image.read_stored(*region), stored)
+    np.testing.assert_array_equal(image.read_shown(*region), shown)
+
+
+@pytest.mark.parametrize(
+  ('shape', 'channel'),
+  [((4, 5, 3), -1), ((4, 5, 3), 3), ((4, 5), WEIGHTS), ((4, 5, 3), (0.5, 0.5))],
+)
+def test_channels_that_a_file_does_not_have(tmp_path, shape, channel):
+  np.save(tmp_path / 'a.npy', np.ones(shape))
+  with pytest.raises(InputError, match=r'a\.npy') as error:
+    open_image(tmp_path / 'a.npy', channel)
+  assert error.value.arguments == ('channel',)
+
+
+# Regions and memory
+
+
+@pytest.mark.parametrize('layout', [{}, TILED])
+@pytest.mark.parametrize('shape', [(2, 70, 90), (2, 70, 90, 3)])
+def test_a_region_equals_the_slice_of_the_whole(tmp_path, layout, shape):
+  path = tmp_path / 'a.tif'
+  photometric = 'rgb' if len(shape) == 4 else 'minisblack'
+  tifffile.imwrite(path, random(shape, 'uint16'), photometric=photometric, **layout)
+  whole, _ = read(path)
+  with open_image(path) as image:
+    for ends in ((3, 40, 50, 90), (69, 70, 0, 1), (60, 200, 0, 0)):
+      rows, columns = slice(*ends[:2]), slice(*ends[2:])
+      np.testing.assert_array_equal(image.read(1, rows, columns), whole[1, rows, columns])
+    with pytest.raises(IndexError):
+      image.read(2, WHOLE, WHOLE)
+
+
+@pytest.mark.parametrize('name', ['tiled.tif', 'plain.tif', 'a.npy'])
+def test_a_small_region_of_a_large_file_costs_little_memory(tmp_path, name):
+  row = random((1, 3000), 'uint16')
+  large = np.broadcast_to(row, (3000, 3000))
+  if name == 'a.npy':
+    np.save(tmp_path / name, large)
+  else:
+    layout = {'tile': (256, 256), 'compression': 'zlib'} if name == 'tiled.tif' else {}
+    tifffile.imwrite(tmp_path / name, large, **layout)
+  tracemalloc.start()
+  try:
+    with open_image(tmp_path / name) as image:
+      region = image.read(0, slice(2000, 2256), slice(1000, 1256))
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  np.testing.assert_array_equal(region, np.repeat(row[:, 1000:1256], 256, axis=0))
+  assert peak < large.nbytes / 4
+
+
+# Pixel size and values
+
+
+def ome(height=None, width=None, **units):
+  sizes = {'PhysicalSizeY': height, 'PhysicalSizeX': width}
+  return {'ome': True, 'metadata': {k: v for k, v in sizes.items() if v} | units}
+
+
+def imagej(unit, resolution=(4, 2)):
+  return {'imagej': True, 'resolution': resolution, 'metadata': {'unit': unit}}
+
+
+def tags(resolution, unit):
+  return {'resolution': resolution, 'resolutionunit': unit}
+
+
+@pytest.mark.parametrize(
+  ('options', 'expected'),
+  [
+    (ome(0.5, 0.25), (0.5, 0.25)),
+    (ome(500, 2.5e-4, PhysicalSizeYUnit='nm', PhysicalSizeXUnit='mm'), (0.5, 0.25)),
+    (ome(0.5, 0.25, PhysicalSizeXUnit='pixel'), None),
+    (ome(width=0.25), None),
+    (ome(-0.5, 0.25), None),
+    (imagej('micron'), (0.5, 0.25)),
+    (imagej('\\u00B5m'), (0.5, 0.25)),
+    (imagej('inch', (50_800, 101_600)), (0.25, 0.5)),
+    (imagej('mm', (10, 10)), (100, 100)),
+    (imagej('pixel'), None),
+    (tags((40_000, 20_000), 'CENTIMETER'), (0.5, 0.25)),
+    (tags((300, 300), 'INCH'), None),  # of a printer
+    (tags((40_000, 20_000), 'NONE'), None),
+    (tags((0, 0), 'CENTIMETER'), None),
+    ({'description': '<OME xmlns="http://www.openmicroscopy.org/">'}, None),
+    ({}, None),
+  ],
+)
+def test_pixel_size_is_what_the_file_states(tmp_path, options, expected):
+  tifffile.imwrite(tmp_path / 'a.tif', random((8, 10), 'uint16'), **options)
+  with open_image(tmp_path / 'a.tif') as image:
+    assert image.pixel_size == (expected and pytest.approx(expected))
+
+
+def test_require_finite_counts_the_pixels(tmp_path):
+  pixels = np.array([[np.nan, np.inf], [-np.inf, 1]], 'float32')
+  with pytest.raises(InputError, match=r'a\.tif: found 3 pixels'):
+    require_finite(pixels, tmp_path / 'a.tif')
+  require_finite(pixels[1:, 1:], tmp_path / 'a.tif')
+  require_finite(np.ones((2, 2), 'uint8'), tmp_path / 'a.tif')

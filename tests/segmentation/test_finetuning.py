@@ -1,0 +1,128 @@
+"""Fine-tuning from arrays: it learns, cross-validates honestly, and names what it cannot use."""
+
+import functools
+
+import numpy as np
+import pytest
+from helpers import assert_trees_equal, cells, noise
+
+import fscs
+from fscs.errors import InputError
+from fscs.metrics import iou
+from fscs.segmentation import finetuning
+from fscs.segmentation.config import FineTuningConfig
+from fscs.segmentation.finetuning import finetune_and_validate
+from fscs.segmentation.instances import Watershed
+
+# Batches and crops as of the fixture `trained`, so that programs are compiled once.
+CONFIG = FineTuningConfig(steps=2, crop_size=32, orientations=1)
+finetune = functools.partial(fscs.finetune, steps=2, crop_size=32, orientations=1)
+
+
+def test_expected_iou_is_that_of_new_images(trained):
+  losses, segmenter = trained.result.losses, trained.result.segmenter
+  assert losses[-5:].mean() < losses[:5].mean() / 2
+  new = [cells(seed) for seed in range(100, 106)]
+  ious = [iou(segmenter.predict_proba(image) > 0.5, labels > 0) for image, labels in new]
+  assert np.mean(ious) > 0.75
+  assert segmenter.expected_iou == pytest.approx(np.mean(ious), abs=0.1)
+
+
+def test_every_step_is_reported(trained):
+  assert len(trained.result.losses) == trained.config.steps
+  assert sum(trained.reported) == trained.config.total_steps(3) == 4 * trained.config.steps
+
+
+def test_scores_of_folds_are_at_the_threshold_of_the_segmenter(trained):
+  folds, segmenter = trained.result.folds, trained.result.segmenter
+  threshold = segmenter.watershed.threshold
+  ious = [iou(fold.probability > threshold, fold.labels > 0) for fold in folds]
+  np.testing.assert_allclose([fold.iou for fold in folds], ious)
+  assert segmenter.expected_iou == pytest.approx(np.mean(ious))
+  assert [fold.name for fold in folds] == ['image 0', 'image 1', 'image 2']
+
+
+def test_networks_of_folds_never_saw_what_is_held_out(trained, initialisation, monkeypatch):
+  """Replacing image 0 changes all networks but the one that is scored on image 0."""
+  networks = []
+
+  def predict_fold(network, *arguments):
+    networks.append(network)
+    return original(network, *arguments)
+
+  original = finetuning.predict_fold
+  monkeypatch.setattr(finetuning, 'predict_fold', predict_fold)
+  images, masks = list(trained.images), list(trained.masks)
+  finetune_and_validate(images, masks, initialisation, CONFIG, scale=1.0)
+  images[0], masks[0] = images[0][::-1], masks[0][:, ::-1]
+  finetune_and_validate(images, masks, initialisation, CONFIG, scale=1.0)
+  before, after = networks[:3], networks[3:]
+  assert_trees_equal(before[0][2:], after[0][2:])
+  for one, other in zip(before[1:], after[1:], strict=True):
+    with pytest.raises(AssertionError):
+      assert_trees_equal(one.params, other.params)
+    with pytest.raises(AssertionError):
+      assert_trees_equal(one.batch_statistics, other.batch_statistics)
+
+
+def test_one_image_is_validated_by_halves_and_its_channel_is_learned(initialisation):
+  image, labels = cells(0)
+  colours = np.stack([noise(image.shape, 0) * 4.0, image, noise(image.shape, 1) * 4.0], axis=-1)
+  reported = []
+  result = finetune_and_validate(
+    [colours], [labels], initialisation, CONFIG, on_steps=reported.append
+  )
+  assert [fold.grey.shape for fold in result.folds] == [(72, 48)] * 2
+  assert result.segmenter.expected_iou is not None
+  assert sum(reported) == CONFIG.total_steps(1) == 3 * CONFIG.steps
+  assert np.argmax(result.segmenter.channel) == 1
+
+
+def test_without_estimate_objects_are_split_by_their_size(initialisation):
+  image, labels = cells(0, shape=(36, 48), radius=4)
+  reported = []
+  segmenter = finetune(
+    [image], [labels], init=initialisation, estimate=False, on_steps=reported.append
+  )
+  assert segmenter.expected_iou is None
+  assert sum(reported) == 2
+  assert segmenter.watershed.min_distance == pytest.approx(4, abs=0.5)  # half a diameter
+  assert segmenter.scale == pytest.approx(2, rel=0.15)  # to the 16 pixels that the network knows
+
+
+def test_an_object_that_cannot_be_held_out_gives_no_estimate(initialisation):
+  image, _ = cells(0, shape=(84, 96))
+  line = np.zeros(image.shape, bool)
+  line[:, 48] = True  # half of the image would hold none of it
+  segmenter = finetune([image], [line], init=initialisation, scale=1.0)
+  assert segmenter.expected_iou is None
+  assert segmenter.watershed == Watershed(min_area=segmenter.watershed.min_area)  # not split
+
+
+def with_speck(seed):
+  """An image whose only object has one pixel."""
+  image, labels = cells(seed)
+  labels = np.zeros_like(labels)
+  labels[5, 7] = 1
+  return image, labels
+
+
+@pytest.mark.parametrize(
+  ('pairs', 'options', 'arguments', 'message'),
+  [
+    ([], {}, ('images', 'masks'), '0 images and 0 masks'),
+    ([with_speck(0)], {'scale': 0.1}, ('scale',), 'image 0: no object is left'),
+    ([cells(0)], {'scale': -1.0}, ('scale',), 'scale is -1.0'),
+    ([cells(0)], {'orientations': 2}, ('orientations',), 'orientations is 2'),
+    ([cells(0)], {'crop_size': 30}, ('crop_size',), 'crop_size is 30'),
+    ([cells(0)], {'steps': 0}, ('steps',), 'steps is 0'),
+    ([cells(0)], {'seed': 2**32}, ('seed',), 'seed is 4294967296'),
+    ([cells(0)], {'channel': 'red'}, ('channel',), 'channel'),
+    ([cells(0)], {'init': 'nowhere'}, ('init',), 'nowhere'),
+  ],
+)
+def test_arguments_that_cannot_be_used(initialisation, pairs, options, arguments, message):
+  images, masks = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+  with pytest.raises(InputError, match=message) as caught:
+    finetune(images, masks, **{'init': initialisation, 'on_steps': pytest.fail, **options})
+  assert caught.value.arguments == arguments

@@ -1,0 +1,50 @@
+"""From probability to objects."""
+
+import numpy as np
+from helpers import disk_labels
+
+from fscs.data.scaling import object_diameters
+from fscs.segmentation.instances import (
+  Watershed,
+  default_watershed,
+  find_objects,
+  learn_watershed,
+)
+
+
+def test_holes_are_filled_and_small_objects_dropped():
+  probability = (disk_labels((25, 25, 12), (70, 70, 12)) > 0) * 0.9
+  probability[25, 25] = 0.1
+  probability[3, 3] = 0.9
+  found = find_objects(probability, Watershed(min_area=5))
+  assert found.max() == 2
+  assert found[25, 25] > 0
+  assert found[3, 3] == 0
+  assert find_objects(probability, Watershed()).max() == 3
+  assert find_objects(np.zeros((5, 5)), Watershed(min_distance=3.0)).max() == 0
+
+
+def test_touching_disks_are_split_by_distance():
+  probability = (disk_labels((50, 35, 15), (50, 62, 15)) > 0) * 1.0
+  assert find_objects(probability, Watershed()).max() == 1
+  found = find_objects(probability, Watershed(min_distance=10.0))
+  assert found.max() == 2
+  assert found[50, 35] != found[50, 62]
+
+
+def test_the_watershed_is_learned_where_annotated_objects_touch():
+  truth = disk_labels((50, 35, 15), (50, 62, 15), (15, 80, 12))
+  probability = np.where(truth > 0, 0.6, 0.4)  # at a threshold of 0.35 everything is foreground
+  learned = learn_watershed([probability], [truth], 28.0)
+  assert learned.threshold == 0.5
+  assert learned.min_distance is not None
+  found = find_objects(probability, learned)
+  assert found.max() == 3
+  assert object_diameters(found).min() > 20
+
+
+def test_the_default_watershed_follows_from_the_size_of_objects():
+  params = default_watershed([disk_labels((50, 50, 20))])
+  np.testing.assert_allclose(params.min_distance, 20, rtol=0.02)
+  np.testing.assert_allclose(params.min_area, np.pi * 20**2 / 4, rtol=0.02)
+  assert default_watershed([np.zeros((9, 9), int)]) == Watershed()
