@@ -114,12 +114,13 @@ def test_tasks_that_devices_do_not_divide_are_refused():
 @pytest.mark.slow
 def test_a_meta_epoch_is_the_same_on_one_two_and_four_devices():
   """In a process of its own, since the number of devices is fixed when JAX starts."""
-  program = (
-    f'import sys; sys.path += ["tests", "tests/meta"]; import {__name__.split(".")[-1]} as t'
-  )
   shown = subprocess.run(
-    [sys.executable, '-c', f'{program}; t.compare_numbers_of_devices()'],
-    env={**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=4'},
+    [sys.executable, '-c', 'import test_reptile as t; t.compare_numbers_of_devices()'],
+    env={
+      **os.environ,
+      'PYTHONPATH': os.pathsep.join(['.', 'tests', 'tests/meta']),
+      'XLA_FLAGS': '--xla_force_host_platform_device_count=4',
+    },
     cwd=REPOSITORY,
     capture_output=True,
     text=True,

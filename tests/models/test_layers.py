@@ -59,7 +59,7 @@ def test_the_lowering_of_a_layer_is_chosen_by_backend_channels_and_precision():
   assert best_lowering((3, 3, 32, 64), 'cpu') == 'winograd'
   assert best_lowering((3, 3, 32, 64), 'cpu', 'bfloat16') == 'patches'
   assert best_lowering((3, 3, 32, 1), 'cpu') == 'project'
-  with pytest.raises(InputError, match="'magic'.*auto, xla, patches"):
+  with pytest.raises(InputError, match=r"'magic'.*auto, xla, patches"):
     convolve(random(1, 4, 4, 1), random(3, 3, 1, 1), 'magic')
 
 

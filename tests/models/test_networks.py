@@ -76,10 +76,12 @@ def test_a_logit_depends_on_pixels_within_the_receptive_radius(arch, num_levels,
   """With fixed batch-norm statistics; those of the image depend on every pixel."""
   model = make_model(arch, widths=(4,) * num_levels, kernel_init='he', lowering='xla')
   params, images = init_params(model, jax.random.key(0)), random(1, 144, 144, 1)
-  statistics = jax.jit(
-    lambda params: model.apply({'params': params}, images, mutable=['statistics'])
-  )
-  _, kept = statistics(params)
+
+  @jax.jit
+  def compute_statistics(params):
+    return model.apply({'params': params}, images, mutable=['statistics'])[1]
+
+  kept = compute_statistics(params)
 
   @jax.jit
   def depends_on(place):
@@ -126,7 +128,7 @@ def test_parameters_of_another_network_are_refused():
 
 
 def test_networks_and_widths_that_there_are_not_are_refused():
-  with pytest.raises(InputError, match="architecture 'resnet': .*fcrn, unet, deep_unet"):
+  with pytest.raises(InputError, match=r"architecture 'resnet': .*fcrn, unet, deep_unet"):
     make_model('resnet')
   with pytest.raises(InputError, match='unet needs 2 to 5 '):
     make_model('unet', widths=(4,))
