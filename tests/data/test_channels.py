@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from fscs.data.channels import LUMA, SHRINKAGE, choose, learn, weighted, drop_alpha
+from fscs.data.channels import (
+  LUMA,
+  SHRINKAGE,
+  choose_channel,
+  drop_alpha,
+  learn_weights,
+  weighted_sum,
+)
 from fscs.errors import InputError
 
 SQUARE = np.array([(1, 1), (1, -1), (-1, 1), (-1, -1)], float)  # covariance: the identity
@@ -31,29 +38,30 @@ def stained(seed, size=48):
 
 def test_weights_of_independent_channels_are_the_difference_of_the_means():
   image, mask = two_classes(SQUARE + MEANS, SQUARE)
-  assert learn([image], [mask], 1) == pytest.approx((0.75, 0.25), abs=1e-5)
-  assert learn([image, image[:, ::-1]], [mask, mask], 1) == learn([image], [mask], 1)
-  dark = two_classes(SQUARE, SQUARE + MEANS)  # foreground becomes bright all the same
-  assert learn([dark[0]], [dark[1]], 1) == pytest.approx((-0.75, -0.25), abs=1e-5)
+  assert learn_weights([image], [mask], 1) == pytest.approx((0.75, 0.25), abs=1e-5)
+  twice = learn_weights([image, image[:, ::-1]], [mask, mask], 1)
+  assert twice == learn_weights([image], [mask], 1)
+  dark, mask = two_classes(SQUARE, SQUARE + MEANS)  # foreground becomes bright all the same
+  assert learn_weights([dark], [mask], 1) == pytest.approx((-0.75, -0.25), abs=1e-5)
 
 
 def test_what_channels_share_is_subtracted():
   shared = np.array([(5, 5), (-5, -5), (5, 5), (-5, -5)]) + SQUARE
   image, mask = two_classes(shared + np.array([2, 0]), shared)
   covariance = np.cov(shared.T, bias=True)
-  covariance += SHRINKAGE * np.trace(covariance) / 2 * np.eye(2)
-  expected = np.linalg.solve(covariance, (2, 0))
-  found = learn([image], [mask], 0)
+  variance = np.trace(covariance) / 2
+  shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * variance * np.eye(2)
+  expected = np.linalg.solve(shrunk, (2, 0))
+  found = learn_weights([image], [mask], 0)
   assert found == pytest.approx(tuple(expected / np.abs(expected).sum()), abs=1e-5)
   assert found[0] > 0 > found[1]
 
 
-def test_colours_tell_what_luma_does_not():
+def test_colours_separate_objects_of_the_luma_of_the_background():
   images, masks = zip(*(stained(seed) for seed in range(2)), strict=True)
-  weights = choose(images, masks)
-  assert isinstance(weights, tuple)
+  weights = choose_channel(images, masks)
   image, mask = stained(9)
-  learned, luma = weighted(image, weights), weighted(image, LUMA)
+  learned, luma = weighted_sum(image, weights), weighted_sum(image, LUMA)
 
   def separation(values):
     return abs(values[mask].mean() - values[~mask].mean()) / values[~mask].std()
@@ -65,33 +73,31 @@ def test_colours_tell_what_luma_does_not():
 def test_nothing_is_learned_where_nothing_is_to_be_gained():
   image, mask = stained(0)
   grey = np.repeat(image[..., :1], 3, axis=-1)
-  assert choose([grey], [mask]) is None  # a grey image that is saved as RGB
-  assert choose([grey[..., :2]], [mask]) == 0
-  assert choose([image[..., 0]], [mask]) is None
-  assert choose([image, image[..., 0]], [mask, mask]) is None
-  assert choose([image], [np.ones_like(mask)]) is None
-  assert choose([np.full_like(image, 7)], [mask]) is None
+  assert choose_channel([grey], [mask]) is None  # a grey image that is saved as RGB
+  assert choose_channel([grey[..., :2]], [mask]) == 0
+  assert choose_channel([image[..., 0]], [mask]) is None
+  assert choose_channel([image, image[..., 0]], [mask, mask]) is None
+  assert choose_channel([image], [np.ones_like(mask)]) is None
+  assert choose_channel([np.full_like(image, 7)], [mask]) is None
 
 
 def test_a_choice_is_kept():
   image, mask = stained(0)
-  assert choose([image], [mask], 'luma') is None
-  assert choose([image], [mask], 'luma', colour=False) == 0
-  for choice in (2, (0.5, 0.25, -0.25)):
-    assert choose([image], [mask], choice) == choice
-  for weights in ([0.5, 0.25, -0.25], np.array([0.5, 0.25, -0.25])):
-    assert choose([image], [mask], weights) == (0.5, 0.25, -0.25)
-  with pytest.raises(InputError, match="channel='red': a number from 0"):
-    choose([image], [mask], 'red')
+  assert choose_channel([image], [mask], 'luma') is None
+  assert choose_channel([image], [mask], 'luma', rgb=False) == 0
+  assert choose_channel([image], [mask], 2) == 2
+  for weights in ((0.5, 0.25, -0.25), [0.5, 0.25, -0.25], np.array([0.5, 0.25, -0.25])):
+    assert choose_channel([image], [mask], weights) == (0.5, 0.25, -0.25)
+  with pytest.raises(InputError, match="channel='red'"):
+    choose_channel([image], [mask], 'red')
 
 
-def test_channels_of_fluorescence_are_told_by_what_is_annotated():
-  random = np.random.default_rng(0)
+def test_the_fluorescence_channel_that_is_annotated_is_found():
   mask = np.zeros((40, 40), bool)
   mask[10:20, 5:25] = True
-  image = random.normal(100, 10, (40, 40, 5))
+  image = np.random.default_rng(0).normal(100, 10, (40, 40, 5))
   image[..., 3] += 80 * mask
-  weights = choose([image], [mask])
+  weights = choose_channel([image], [mask])
   assert np.argmax(weights) == 3
   assert weights[3] > 0.8
 
@@ -99,22 +105,22 @@ def test_channels_of_fluorescence_are_told_by_what_is_annotated():
 def test_weighted_sums_of_regions_are_those_of_the_whole():
   image = np.random.default_rng(0).integers(0, 65536, (9, 7, 3)).astype(np.uint16)
   weights = (0.123456, -0.5, 0.376544)
-  whole = weighted(image, weights)
+  whole = weighted_sum(image, weights)
   assert whole.dtype == np.float32
   np.testing.assert_allclose(whole, image @ np.array(weights), rtol=1e-5, atol=0.05)
-  np.testing.assert_array_equal(weighted(image[2:5, 1:], weights), whole[2:5, 1:])
-  assert weighted(image.astype(np.float64), weights).dtype == np.float64
+  np.testing.assert_array_equal(weighted_sum(image[2:5, 1:], weights), whole[2:5, 1:])
+  assert weighted_sum(image.astype(np.float64), weights).dtype == np.float64
 
 
 def test_alpha_does_not_count():
   image, mask = stained(0)
   rgba = np.concatenate([image, np.full((*mask.shape, 1), 255, np.uint8)], axis=-1)
-  weights = choose([drop_alpha(rgba)], [mask])
-  np.testing.assert_array_equal(weighted(rgba, weights), weighted(image, weights))
+  weights = choose_channel([drop_alpha(rgba)], [mask])
+  np.testing.assert_array_equal(weighted_sum(rgba, weights), weighted_sum(image, weights))
   assert drop_alpha(mask) is mask
 
 
 @pytest.mark.parametrize('channels', [1, 2, 5])
-def test_images_of_other_kinds_are_refused(channels):
-  with pytest.raises(InputError, match=f'has {channels} channel.* annotated ones had 3'):
-    weighted(np.zeros((4, 4, channels)), (0.2, 0.3, 0.5))
+def test_images_with_other_channels_are_refused(channels):
+  with pytest.raises(InputError, match=f'{channels} channel.* annotated images had 3'):
+    weighted_sum(np.zeros((4, 4, channels)), (0.2, 0.3, 0.5))

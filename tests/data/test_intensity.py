@@ -1,0 +1,54 @@
+"""Grey values: one per pixel, stretched to 8 bits whatever their unit."""
+
+import numpy as np
+import pytest
+
+from fscs.data.intensity import stretch, to_grey
+from fscs.errors import InputError
+
+RAMP = np.arange(10_000).reshape(100, 100)
+
+
+def test_colours_become_luma_unless_a_channel_is_chosen():
+  image = np.zeros((2, 3, 4), np.uint8)
+  image[..., :] = (100, 200, 50, 7)
+  assert to_grey(image)[0, 0] == pytest.approx(0.299 * 100 + 0.587 * 200 + 0.114 * 50)
+  assert to_grey(image, 1)[0, 0] == 200
+  assert to_grey(image, (0.5, 0.5, 0.0))[0, 0] == 150
+  assert to_grey(image[..., :1]).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+  ('image', 'channel', 'message'),
+  [
+    (np.zeros((9,)), None, r'shape \(9,\)'),
+    (np.array([[1.0, np.inf, np.nan]]), None, '2 pixels that are NaN or infinite'),
+    (np.zeros((4, 4, 2)), None, '2 channels'),
+    (np.zeros((4, 4, 2)), 2, 'channel 2'),
+  ],
+)
+def test_arrays_that_are_no_image_are_refused(image, channel, message):
+  with pytest.raises(InputError, match=message):
+    to_grey(image, channel)
+
+
+@pytest.mark.parametrize('image', [RAMP.astype(np.uint16), RAMP / 7 - 3, -RAMP[::-1, ::-1]])
+def test_all_ranges_are_stretched_alike(image):
+  grey = stretch(image)
+  assert grey.dtype == np.uint8
+  assert (grey.min(), grey.max()) == (0, 255)
+  assert np.abs(grey.astype(float) - RAMP / 9999 * 255).max() <= 1.5
+
+
+@pytest.mark.parametrize('offset', [2**30, -(2**30)])
+def test_grey_values_far_from_zero_keep_their_differences(offset):
+  expected = stretch(RAMP)
+  np.testing.assert_array_equal(stretch((RAMP + offset).astype(np.int32)), expected)
+  np.testing.assert_array_equal(stretch(RAMP * 1e300), expected)
+
+
+def test_a_constant_image_is_black_and_a_single_bright_pixel_is_seen():
+  assert (stretch(np.full((4, 4), 9)) == 0).all()
+  image = np.zeros((100, 100))
+  image[3, 4] = 5
+  assert stretch(image).max() == 255
