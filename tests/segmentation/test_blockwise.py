@@ -11,7 +11,7 @@ from fscs.segmentation.instances import Watershed, find_objects
 
 @pytest.fixture
 def working(monkeypatch):
-  """The grey values that the network would be given, with a prediction that is their share of 255."""
+  """Grey values that the network is given; it predicts their share of 255."""
   seen = []
 
   def predict(network, grey, orientations):

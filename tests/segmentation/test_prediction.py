@@ -51,6 +51,4 @@ def test_tiles_are_parts_of_the_whole_away_from_borders(architecture, monkeypatc
   spans = tiling.spans
   monkeypatch.setattr(tiling, 'spans', lambda size, radius: spans(size, radius, 256))
   inside = slice(512 - network.receptive_radius)
-  np.testing.assert_allclose(
-    predict_grey(network, grey)[:, inside], whole[:, inside], atol=1e-5
-  )
+  np.testing.assert_allclose(predict_grey(network, grey)[:, inside], whole[:, inside], atol=1e-5)
