@@ -26,8 +26,8 @@ def save_init(path: str | Path, params: Params, metadata: Mapping[str, Any]) -> 
     path: folder to write.
     params: parameters of a network.
     metadata: JSON values. Readers use 'architecture' (see `fscs.models.make_model`),
-      'diameter_range' (smallest and largest typical diameter of the objects it learned from, in
-      pixels) and 'sources' (data sets it learned from, on which it is not evaluated).
+      'diameter_range' (smallest and largest typical diameter of the training objects, in pixels)
+      and 'sources' (the training data sets, on which it must not be evaluated).
 
   Raises:
     InputError: the folder holds other files, which would be lost.
@@ -171,7 +171,6 @@ def _read(path: Path, read: Callable[..., Any], *arguments: Any) -> Any:
   except Exception as error:  # Orbax raises many kinds for files it cannot read
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise InputError(
-      f'checkpoint {path} cannot be read: it is damaged, or the folder of something else; remove'
-      ' it, to go on from an earlier one or make it again, or give another folder'
-      f' ({reason[:_MAX_REASON]})'
+      f'checkpoint {path} cannot be read: it is damaged, or not a checkpoint; remove it to resume'
+      f' from an earlier one, or give another folder ({reason[:_MAX_REASON]})'
     ) from error

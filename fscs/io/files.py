@@ -95,7 +95,7 @@ def require_usable(path: Path, suffixes: Sequence[str]) -> None:
       empty = not file.read(1)
   except FileNotFoundError as error:
     if path.is_symlink():
-      raise InputError(f'{path}: a link to a missing file; mend or remove it') from error
+      raise InputError(f'{path}: a link to a missing file; repair or remove it') from error
     raise InputError(f'{path}: no such file; correct the path') from error
   except IsADirectoryError as error:
     raise InputError(f'{path}: found a folder, expected a file; correct the path') from error
@@ -176,9 +176,9 @@ def decode(path: Path) -> np.ndarray:
         f'{path}: found a PNG of 16 bits with colours or alpha, expected 8 bits or plain grey; '
         'save it as TIFF'
       )
-    if image.mode not in ('1', 'L', 'RGB', 'RGBA'):
-      image = image.convert('RGBA' if image.has_transparency_data else 'RGB')
-    return np.asarray(image)
+    if image.mode in ('1', 'L', 'RGB', 'RGBA'):
+      return np.asarray(image)
+    return np.asarray(image.convert('RGBA' if image.has_transparency_data else 'RGB'))
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ class Initialisation(NamedTuple):
   architecture: Architecture
   widths: tuple[int, ...]  # channels of the levels
   params: Params  # with or without batch-norm scales and biases
-  diameter_range: DiameterRange  # of the objects it learned from, in pixels
+  diameter_range: DiameterRange  # of the training objects, in pixels
   name: str = 'initialisation'
 
   def __repr__(self) -> str:
@@ -67,7 +67,9 @@ def load_initialisation(init: str | Path, seed: int = 0) -> Initialisation:
   if (path / 'init').is_dir():
     return _read_folder(path / 'init', path.resolve().name)
   if (path / CONFIG_FILE).exists():
-    raise InputError(f'{init}: that run has not ended yet: run its command again')
+    raise InputError(
+      f'{init}: the run has not finished; run its command again to resume it', arguments=('init',)
+    )
   return _read_folder(path, path.resolve().name)
 
 
@@ -79,7 +81,9 @@ def pretrained() -> Initialisation:
   """
   file = resources.files('fscs') / SHIPPED
   if not file.is_file():
-    raise InputError("this installation has no pretrained initialisation: give init='random'")
+    raise InputError(
+      "this installation has no pretrained initialisation: give init='random'", arguments=('init',)
+    )
   with file.open('rb') as opened, np.load(opened) as arrays:
     facts = json.loads(str(arrays['facts']))
     params: Params = {}
@@ -102,7 +106,11 @@ def random_initialisation(like: Initialisation, seed: int = 0) -> Initialisation
 def _read_folder(folder: Path, name: str) -> Initialisation:
   params, metadata = load_init(folder)
   if metadata.get('architecture') not in get_args(Architecture):
-    raise InputError(f'{folder} does not say which network it is of: it cannot be used')
+    raise InputError(
+      f'{folder}: found the architecture {metadata.get("architecture")!r} in the metadata, expected'
+      f' one of {", ".join(get_args(Architecture))}; give another initialisation',
+      arguments=('init',),
+    )
   return _described(metadata['architecture'], params, metadata, name)
 
 
@@ -114,7 +122,7 @@ def _described(
 
 
 def diameter_range_of(metadata: Mapping[str, Any]) -> DiameterRange | None:
-  """The objects that an initialisation or a run has learned from, if its metadata say so."""
+  """Range of the training objects' diameters, from the metadata; None if they do not state it."""
   if (single := metadata.get('object_diameter')) is not None:  # of old runs
     return float(single), float(single)
   if (pair := metadata.get('diameter_range')) is None:
@@ -123,30 +131,33 @@ def diameter_range_of(metadata: Mapping[str, Any]) -> DiameterRange | None:
 
 
 def _from_torch(path: Path) -> Initialisation:
-  """The authors' parameters, with their batch-norm scales and biases if there are any."""
+  """Convert a state dict of the paper's authors, with or without affine batch norm."""
   if not path.is_file():
-    raise InputError(f'{path}: there is no such file')
+    raise InputError(f'{path}: no such file; correct the path', arguments=('init',))
   try:
     import torch
   except ImportError as error:
     raise InputError(
       f'{path} needs PyTorch: pip install torch, or convert it elsewhere with'
-      ' fscs.io.params_from_torch and keep it with fscs.io.save_init'
+      ' fscs.io.params_from_torch and fscs.io.save_init',
+      arguments=('init',),
     ) from error
   try:
     state = torch.load(path, map_location='cpu', weights_only=True)
   except Exception as error:  # PyTorch raises many kinds for files it cannot read
+    reason = (str(error) or type(error).__name__).splitlines()[0]
     raise InputError(
-      f'{path} is no PyTorch file of parameters alone'
-      f' ({str(error).splitlines()[0][:100]}): save model.state_dict()'
+      f'{path} is not a PyTorch state dict ({reason[:100]}): save model.state_dict()',
+      arguments=('init',),
     ) from error
-  architecture: Architecture = 'unet' if any('dconv' in name for name in state) else 'fcrn'
+  names = map(str, state) if isinstance(state, Mapping) else ()
+  architecture: Architecture = 'unet' if any('dconv' in name for name in names) else 'fcrn'
   params = params_from_torch(state, architecture)
   return _described(architecture, params, {}, path.stem)
 
 
 def write_shipped(path: Path, initialisation: Initialisation) -> None:
-  """Write an initialisation as the package's own, in half precision."""
+  """Write the initialisation that ships with the package, in half precision."""
   arrays = {
     '/'.join(key.key for key in place): np.asarray(leaf, np.float16)
     for place, leaf in jax.tree_util.tree_leaves_with_path(initialisation.params)

@@ -92,7 +92,7 @@ def read_mask(
   Raises:
     InputError: the file does not exist, is damaged or of an unknown kind; it has no such page, or
       another size than the image; it is all background or all foreground; it has more than
-      `MAX_OBJECTS` objects, or values of no kind above.
+      `MAX_OBJECTS` objects; or its values are of none of the kinds above.
 
   Examples:
     mask = read_mask('cells_mask.tif', shape=(512, 512))
@@ -129,16 +129,16 @@ def _read_raster(path: Path, shape: tuple[int, int], page: int) -> Mask:
 def _require_page(path: Path, page: int, pages: int) -> None:
   if not 0 <= page < pages:
     raise InputError(
-      f'{path}: found {pages} pages, expected page {page + 1} as its image has; give a mask with '
-      'as many pages as the image'
+      f'{path}: found {pages} pages, expected page {page + 1}; give a mask with as many pages as '
+      'the image'
     )
 
 
 def _of_values(path: Path, values: np.ndarray) -> Mask:
   """The mask with (H, W) values of any type."""
   require_finite(values, path)
-  levels, index = np.unique(values, return_inverse=True)
-  index = index.astype(np.int32).reshape(values.shape)
+  levels, inverse = np.unique(values, return_inverse=True)
+  index = inverse.astype(np.int32).reshape(values.shape)
   if len(levels) == 1:
     return _of_foreground(values != 0)
   if len(levels) == 2:
@@ -183,8 +183,8 @@ def _of_colours(path: Path, values: np.ndarray) -> Mask:
   if np.array_equal(red, green) and np.array_equal(red, blue):
     return _of_values(path, red)
   codes = (red.astype(np.uint64) << 32) | (green.astype(np.uint64) << 16) | blue
-  colours, index = np.unique(codes, return_inverse=True)
-  index = index.astype(np.int32).reshape(codes.shape)
+  colours, inverse = np.unique(codes, return_inverse=True)
+  index = inverse.astype(np.int32).reshape(codes.shape)
   if len(colours) == 2 and colours[0] == 0:
     return _of_foreground(index == 1)
   brightness = 0.3 * red + 0.6 * green + 0.1 * blue  # varies evenly from one colour to another

@@ -170,7 +170,7 @@ def _check_names(entries: Mapping[str, Any], architecture: Architecture, affine:
   unexpected = [name for name in entries if name not in expected]
   if not missing and not unexpected:
     return
-  other = 'unet' if architecture == 'fcrn' else 'fcrn'
+  other: Architecture = 'unet' if architecture == 'fcrn' else 'fcrn'
   if unexpected and len(missing) == len(expected) and unexpected[0] in _names(other, True):
     raise InputError(
       f"entry '{unexpected[0]}': found a state dict of '{other}', "

@@ -93,7 +93,7 @@ class Raster:
     pages = iter(np.unravel_index(page, self._page_shape))
     index = tuple(places[axis] if axis in places else int(next(pages)) for axis in self.axes)
     with files.as_input_error(self.path), files.tifffile_errors():
-      region = np.array(self.pixels[index])
+      region = np.array(self.pixels[index])  # type: ignore[index]  # stubs want one kind of index
     region = region.astype(region.dtype.newbyteorder('='), copy=False)
     if 'S' not in self.axes:
       return region[..., None]
@@ -148,7 +148,7 @@ def _open_tiff(path: Path) -> Raster:
       raise files.undecodable(path, f'found no pixels, its shape is {shape}')
     if series.dataoffset is not None:  # contiguous and uncompressed
       dtype = series.dtype.newbyteorder(tiff.byteorder)
-      pixels = np.memmap(path, dtype, 'r', series.dataoffset, shape)
+      pixels: np.ndarray | zarr.Array = np.memmap(path, dtype, 'r', series.dataoffset, shape)
     else:
       _require_complete(path, series)
       store = series.aszarr(level=0, multiscales=False, squeeze=False)

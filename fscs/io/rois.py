@@ -87,9 +87,10 @@ def _named_rois(path: Path) -> list[tuple[str, roifile.ImagejRoi]]:
 
 def _pixels_of(roi: roifile.ImagejRoi, shape: tuple[int, int]) -> np.ndarray:
   """(n,) flat indices of the pixels whose centre is in the ROI."""
-  left, top, right, bottom = roi.left, roi.top, roi.right, roi.bottom
   if roi.subpixelrect:
     left, top, right, bottom = roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd
+  else:
+    left, top, right, bottom = map(float, (roi.left, roi.top, roi.right, roi.bottom))
   # ImageJ counts from the corner of the first pixel, scikit-image from its centre.
   if roi.roitype == roifile.ROI_TYPE.OVAL:
     centre = (top + bottom - 1) / 2, (left + right - 1) / 2
@@ -98,7 +99,7 @@ def _pixels_of(roi: roifile.ImagejRoi, shape: tuple[int, int]) -> np.ndarray:
   if roi.roitype == roifile.ROI_TYPE.RECT and not roi.composite:
     paths = [np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)]
   else:
-    paths = roi.coordinates(multi=True)
+    paths = list(roi.coordinates(multi=True))
   # As in ImageJ, a centre on a left edge is inside and one on a right edge is not.
   corners = [np.asarray(path, float) - (0.5 + 1e-6, 0.5) for path in paths]
   drawn = [np.ravel_multi_index(draw.polygon(c[:, 1], c[:, 0], shape), shape) for c in corners]

@@ -47,7 +47,7 @@ def _download(source: Source, archive: Archive, destination: Path) -> None:
     title = f'{source.code}: downloading {archive.name}'
     with tqdm(total=1, desc=title, unit='B', unit_scale=True, disable=None) as progress:
       download = pooch.HTTPDownloader(
-        progressbar=progress,  # pyright: ignore[reportArgumentType]  # annotated as bool
+        progressbar=progress,
         chunk_size=_BLOCK,
       )
       download(archive.address, str(partial), None)

@@ -1,4 +1,4 @@
-"""The TFDS builder that the five data sets share; each of theirs only describes its files."""
+"""TFDS builder shared by the five data sets; each subclass only describes its files."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,7 +15,10 @@ from fscs.data.datasets.sources import Source
 from fscs.errors import InputError
 
 
-class PairedImagesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+# TFDS's base class takes `skip_registration`; mypy, which skips TFDS, does not know that.
+class PairedImagesBuilder(  # type: ignore[call-arg]
+  tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
   """Writes pairs of image and mask, sorted by name, to one split 'train'.
 
   Features: 'image' (H, W) or (H, W, 3) in its own bit depth; 'mask' (H, W) bool; 'name', the file

@@ -65,7 +65,7 @@ def prepare(code: str, data_dir: Path, raw_dir: Path | None) -> PairedImagesBuil
         'give another data_dir',
         arguments=('data_dir',),
       ) from error
-  # Opened anew, the builder knows what is on disk now.
+  # A builder opened before the preparation does not see its result.
   return _open(make_builder, prepared_dir)
 
 
@@ -82,7 +82,7 @@ def read(builder: PairedImagesBuilder) -> ImageSet:
   """
   source = builder.source
   try:
-    examples = list(builder.as_data_source(split='train'))  # pyright: ignore[reportCallIssue]
+    examples = list(builder.as_data_source(split='train'))
   except Exception as error:
     reason = ' '.join(str(error).split())
     raise InputError(

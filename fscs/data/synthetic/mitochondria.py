@@ -54,7 +54,8 @@ def place_mitochondria(
   """
   free = depth > cristae.margin
   roomy = np.flatnonzero(depth > 0.7 * cristae.radii[0])
-  bodies, covered, wanted = [], 0, coverage * depth.size
+  bodies: list[Mitochondrion] = []
+  covered, wanted = 0, coverage * depth.size
   attempts = 100 + depth.size // PIXELS_PER_ATTEMPT
   for _ in range(attempts if len(roomy) else 0):
     site = _site(random.choice(roomy), depth.shape)
@@ -64,7 +65,7 @@ def place_mitochondria(
     bodies.append(body)
     # With a ring around the body, which keeps neighbours apart.
     free[body.window] &= np.logical_not(ndimage.binary_dilation(body.inside, iterations=4))
-    covered += np.count_nonzero(body.inside)
+    covered += int(np.count_nonzero(body.inside))
     if covered >= wanted:
       break
   if not bodies:

@@ -38,7 +38,7 @@ def simulate_nuclei(random: np.random.Generator, shape: Shape) -> tuple[np.ndarr
   chromatin = 1 + 0.09 * smooth_noise(random, shape, 1.6) + 0.07 * smooth_noise(random, shape, 5)
   nucleoli = stamp_points(random, np.full(shape, 1 / 900, np.float32), 1.7)
   chromatin *= 1 - 0.12 * nucleoli
-  places = []
+  places: list[tuple[float, float]] = []
   for _ in range(100 + labels.size // PIXELS_PER_ATTEMPT):
     centre = _place(random, shape, places)
     dividing = random.random() < 0.012

@@ -210,8 +210,8 @@ def _stain(
   """Add one nucleus, and the pale ring of shrinkage around it, to the slide, in place."""
   opacity = ndimage.gaussian_filter(inside.astype(np.float32), 0.9, mode='nearest')
   rim = np.exp(-(((blob.radius - 0.92) / 0.12) ** 2))
-  amount = random.uniform(*kind.stain)
-  amount = amount * (1 + kind.chromatin * texture + 1.5 * kind.rim * (rim - 0.3))
+  mean = random.uniform(*kind.stain)
+  amount = mean * (1 + kind.chromatin * texture + 1.5 * kind.rim * (rim - 0.3))
   ring = np.clip(1.35 - blob.radius, 0, 0.35) / 0.35 * (blob.radius >= 1)
   pale = 1 - random.choice([0.0, 0.2, 0.6]) * ring
   for stain in (slide.haematoxylin, slide.eosin):
