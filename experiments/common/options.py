@@ -11,7 +11,7 @@ import tyro
 
 from experiments.configs import PRESETS, Preset
 from fscs.augmentation import AugmentationName
-from fscs.cli.console import RESUMES, run_command
+from fscs.cli.console import RESUMES, closed_output_allowed, run_command
 from fscs.data.preprocessing import Protocol
 from fscs.errors import InputError
 from fscs.losses import PixelLossName
@@ -178,9 +178,6 @@ def run(
   command: Callable[[Config], Any], config_class: type[Config], interrupted: str = RESUMES
 ) -> None:
   """Parse the command line and run a command; see `fscs.cli.console.run_command`."""
-  try:
+  with closed_output_allowed():
     config = tyro.cli(config_class, description=sys.modules[command.__module__].__doc__)
-  except InputError as error:
-    print(f'error: {error}', file=sys.stderr)
-    raise SystemExit(2) from None
-  run_command(command, config, interrupted=interrupted)
+    run_command(command, config, interrupted=interrupted)

@@ -1,10 +1,11 @@
 """How commands end: one line and a status for everything that a user can mend."""
 
+import contextlib
 import dataclasses
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from fscs.errors import InputError
@@ -28,13 +29,23 @@ def run_command(command: Callable[[Any], Any], config: Any, *, interrupted: str 
     command(config)
   except InputError as error:
     _stop(f'error: {error}{_options(error, config)}', 2)
-  except BrokenPipeError:  # the reader of the output has seen enough
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(1) from None
+  except BrokenPipeError:
+    raise  # see `closed_output_allowed`
   except OSError as error:
     _stop(f'error: {error.filename or "a file"}: {error.strerror or error}', 2)
   except KeyboardInterrupt:
     _stop(f'interrupted: {interrupted}', 130)
+
+
+@contextlib.contextmanager
+def closed_output_allowed() -> Iterator[None]:
+  """Ends without a traceback if the reader of the output has gone, as in `fscs --help | head`."""
+  try:
+    yield
+    sys.stdout.flush()
+  except BrokenPipeError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(1) from None
 
 
 def _options(error: InputError, config: Any) -> str:

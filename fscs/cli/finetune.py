@@ -32,8 +32,7 @@ class Finetune:
   init: str = 'pretrained'
   """pretrained, random, the workdir of a training run, or a PyTorch file of the authors (.pt)."""
   channel: int | Literal['learned', 'luma'] = 'learned'
-  """Channel to use, counted from 0; luma of colours, or the first channel of others; or learned:
-  the weighted sum that separates the annotated objects best, if it is clearly better."""
+  """Channel counted from 0, luma, or learned: the sum that separates annotated objects best."""
   scale: float | None = None
   """Factor by which images are resized; by default chosen from the size of the objects."""
   steps: int = _DEFAULT.steps
@@ -45,8 +44,7 @@ class Finetune:
   crop_size: int = _DEFAULT.crop_size
   """Side of the crops in pixels, after resizing; a multiple of 16."""
   orientations: Orientations = _DEFAULT.orientations
-  """Predictions are means over 1, 4 or 8 flips and rotations: slightly better, and as many times as
-  long. `fscs predict` has the option too."""
+  """Mean over 1, 4 or 8 flips and rotations: slightly better, and as many times as long."""
   estimate: bool = _DEFAULT.estimate
   """Cross-validate: learn how touching objects are split, and the IoU to expect on new images."""
   seed: int = _DEFAULT.seed
@@ -87,7 +85,7 @@ def finetune(config: Finetune) -> Path:
       )
     result = result._replace(segmenter=dataclasses.replace(result.segmenter, channel=channel))
     _write(config, result)
-  _tell(result, config.workdir)
+  _tell(result, config)
   return config.workdir
 
 
@@ -141,7 +139,7 @@ def _write(config: Finetune, result: 'FineTuningResult') -> None:
   write_report(
     config.workdir / 'report.html',
     'Fine-tuned model',
-    _expectation(result),
+    _expectation(result, config),
     cases,
     {**dataclasses.asdict(config), **found, **versions()},
     heading='Annotated images, predicted by networks that were not trained on them',
@@ -150,22 +148,23 @@ def _write(config: Finetune, result: 'FineTuningResult') -> None:
   )
 
 
-def _expectation(result: 'FineTuningResult') -> str:
+def _expectation(result: 'FineTuningResult', config: Finetune) -> str:
   expected = result.segmenter.expected_iou
+  if not config.estimate:
+    return 'Not cross-validated: the IoU on new images is unknown.'
   if expected is None:
     return (
-      'Nothing was held out, so the IoU on new images is unknown, and how touching objects are'
-      ' split was not learned. If you did not ask for this, annotate another image, or larger'
-      ' ones.'
+      'Too little is annotated to hold some out: the IoU on new images is unknown. Annotate'
+      ' another image, or larger ones.'
     )
   return f'Expect an IoU of about {expected:.2f} on new images of this kind.'
 
 
-def _tell(result: 'FineTuningResult', workdir: Path) -> None:
+def _tell(result: 'FineTuningResult', config: Finetune) -> None:
   segmenter = result.segmenter
   diameter = segmenter.support.diameters[1]
   print(f'objects are {diameter:.0f} pixels wide; scale {segmenter.scale:.3g}')
   for fold in result.folds:
     print(f'held out: {fold.name}, IoU {fold.iou:.3f}')
-  print(_expectation(result))
-  print(f'model and report: {workdir}')
+  print(_expectation(result, config))
+  print(f'model and report: {config.workdir}')

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from fscs.cli.console import RESUMES, run_command
+from fscs.cli.console import RESUMES, closed_output_allowed, run_command
 from fscs.cli.demo import Demo, demo
 from fscs.cli.evaluate import Evaluate, evaluate
 from fscs.cli.finetune import Finetune, finetune
@@ -29,11 +29,12 @@ Command = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
   """Run the command that the arguments (by default those of the process) name."""
-  config: Any = tyro.cli(
-    Command,
-    prog='fscs',
-    description='Few-shot cell segmentation: from a few annotated images to segmented cells.',
-    args=arguments,
-  )
-  interrupted = RESUMES if isinstance(config, Predict) else _RESTARTS
-  run_command(_COMMANDS[type(config)], config, interrupted=interrupted)
+  with closed_output_allowed():
+    config: Any = tyro.cli(
+      Command,
+      prog='fscs',
+      description='Few-shot cell segmentation: from a few annotated images to segmented cells.',
+      args=arguments,
+    )
+    interrupted = RESUMES if isinstance(config, Predict) else _RESTARTS
+    run_command(_COMMANDS[type(config)], config, interrupted=interrupted)

@@ -38,8 +38,7 @@ class Predict:
   out: Path
   """Folder to write to; images of other folders may go there too, under other names."""
   orientations: Orientations | None = None
-  """Predictions are means over 1, 4 or 8 flips and rotations: slightly better, and as many times as
-  long. By default as in fine-tuning, for which the expected IoU was measured."""
+  """Mean over 1, 4 or 8 flips and rotations; by default as in fine-tuning."""
   report: bool = True
   """Write report.html, a page to look at."""
   dry_run: bool = False
