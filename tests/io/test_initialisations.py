@@ -1,35 +1,40 @@
-"""The shipped initialisation, and others that fine-tuning can start from."""
+"""The pretrained initialisation, and the others that fine-tuning can start from."""
+
+import sys
 
 import jax
 import numpy as np
 import pytest
+from golden import inputs
 
 import fscs
 from experiments import ship
 from experiments.configs import PRESETS
 from fscs.errors import InputError
-from fscs.io import initialisations as initialisations
-from fscs.models.factory import widths_of
-from fscs.io.starting import load_start
+from fscs.io import initialisations
+from fscs.io.checkpoints import save_init
+from fscs.io.initialisations import load_initialisation
 from fscs.models import init_params, make_model
 
 
-def test_the_shipped_initialisation_is_the_recipes_network_in_under_two_megabytes():
-  initialisation = fscs.pretrained()
-  assert initialisation.architecture == PRESETS['recommended']['arch'] == 'deep_unet'
-  assert initialisation.widths == (16, 32, 64, 128)
-  assert 5 < initialisation.diameter_range[0] <= initialisation.diameter_range[1] < 100
-  wanted = jax.eval_shape(lambda: init_params(make_model('deep_unet'), jax.random.key(0)))
-  shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), initialisation.params)
-  assert shapes == jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), wanted)
+def shapes_of(params):
+  return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), params)
+
+
+def test_the_pretrained_network_is_that_of_the_recipe_in_under_two_megabytes():
+  found = load_initialisation('pretrained')
+  assert found.architecture == PRESETS['recommended']['arch'] == 'deep_unet'
+  assert found.widths == (16, 32, 64, 128)
+  assert 5 < found.diameter_range[0] <= found.diameter_range[1] < 100
+  expected = jax.eval_shape(lambda: init_params(make_model('deep_unet'), jax.random.key(0)))
+  assert shapes_of(found.params) == shapes_of(expected)
   path = initialisations.resources.files('fscs') / initialisations.SHIPPED
   assert path.stat().st_size < 2e6
 
 
-def test_what_is_shipped_is_what_was_trained_but_for_half_precision(tmp_path, monkeypatch):
-  model = make_model('unet', widths=(4, 4, 8))
-  params = init_params(model, jax.random.key(0))
-  fscs.save_init(tmp_path / 'run', params, {'architecture': 'unet', 'diameter_range': (31.0, 40.0)})
+def test_the_shipped_parameters_are_the_trained_ones_in_half_precision(tmp_path, monkeypatch):
+  params = init_params(make_model('unet', widths=(4, 4, 8)), jax.random.key(0))
+  save_init(tmp_path / 'run', params, {'architecture': 'unet', 'diameter_range': (31.0, 40.0)})
   monkeypatch.setattr(ship.fscs, '__file__', str(tmp_path / '__init__.py'))
   ship.main(ship.Config(str(tmp_path / 'run')))
   monkeypatch.setattr(initialisations.resources, 'files', lambda _: tmp_path)
@@ -39,56 +44,58 @@ def test_what_is_shipped_is_what_was_trained_but_for_half_precision(tmp_path, mo
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), found.params, params
   )
   (tmp_path / initialisations.SHIPPED).unlink()
-  with pytest.raises(InputError, match='has no pretrained initialisation: give --init'):
+  with pytest.raises(InputError) as caught:
     fscs.pretrained()
+  assert caught.value.arguments == ('init',)
 
 
-def test_widths_are_read_from_the_parameters():
-  plain = init_params(make_model('unet'), jax.random.key(0))
-  assert widths_of('unet', plain) == (32, 64, 128)
-  deeper = init_params(make_model('unet', widths=(4, 8, 8, 12)), jax.random.key(0))
-  assert widths_of('unet', deeper) == (4, 8, 8, 12)
-  with pytest.raises(InputError, match='not of fcrn'):
-    widths_of('fcrn', plain)
+def test_random_parameters_are_of_the_pretrained_network_and_depend_on_the_seed():
+  shipped = load_initialisation('pretrained')
+  first, second = (load_initialisation('random', seed) for seed in (0, 1))
+  assert first._replace(params=None, name='') == shipped._replace(params=None, name='')
+  assert shapes_of(first.params) == shapes_of(shipped.params)
+  kernels = [jax.tree.leaves(one.params)[-1] for one in (first, second)]
+  assert np.abs(kernels[0] - kernels[1]).max() > 0.1
 
 
-def test_random_parameters_are_of_the_network_that_they_are_compared_with():
-  shipped = fscs.pretrained()
-  start = load_start('random')
-  assert start._replace(params=None, name='') == shipped._replace(params=None, name='')
-  assert jax.tree.map(np.shape, start.params) == jax.tree.map(np.shape, shipped.params)
-  other = load_start('random', seed=1)
-  assert np.abs(_kernel(other) - _kernel(start)).max() > 0.1
+def test_a_finished_run_is_read_from_its_folder(tmp_path):
+  params = init_params(make_model('fcrn', widths=(4, 4, 4, 8)), jax.random.key(0))
+  save_init(tmp_path / 'run' / 'init', params, {'architecture': 'fcrn'})
+  found = load_initialisation(tmp_path / 'run')
+  assert (found.name, found.architecture, found.widths) == ('run', 'fcrn', (4, 4, 4, 8))
+  assert found.diameter_range == initialisations.DEFAULT_DIAMETER_RANGE
 
 
-def _kernel(initialisation):
-  return np.asarray(jax.tree.leaves(initialisation.params)[-1])
+def test_what_is_no_initialisation_is_refused(tmp_path):
+  (tmp_path / 'run').mkdir()
+  (tmp_path / 'run' / 'config.json').write_text('{}')
+  save_init(tmp_path / 'other', {'a': np.zeros(2, np.float32)}, {})
+  for name, message in {
+    'run': 'has not finished',
+    'other': 'architecture None',
+    'absent': 'expected pretrained, random',
+    'absent.pt': 'no such file',
+  }.items():
+    with pytest.raises(InputError, match=message) as caught:
+      load_initialisation(tmp_path / name)
+    assert caught.value.arguments == ('init',)
 
 
-def test_a_run_that_has_not_ended_and_a_folder_of_no_network_are_named(tmp_path):
-  (tmp_path / 'config.json').write_text('{}')
-  with pytest.raises(InputError, match='has not ended yet'):
-    load_start(str(tmp_path))
-  fscs.save_init(tmp_path / 'other', {'a': np.zeros(2, np.float32)}, {})
-  with pytest.raises(InputError, match='does not say which network it is of'):
-    load_start(str(tmp_path / 'other'))
-
-
-def test_a_file_of_pytorch_is_converted_or_says_what_is_missing(tmp_path):
+def test_pytorch_files_are_converted(tmp_path):
   torch = pytest.importorskip('torch')
-  from experiments.benchmark import jobs
-
-  state = {name: torch.from_numpy(value) for name, value in jobs.kernels('fcrn').items()}
-  torch.save(state, tmp_path / 'authors.pt')
-  start = load_start(str(tmp_path / 'authors.pt'))
-  assert (start.architecture, start.widths) == ('fcrn', (32, 64, 128, 512))
+  state = inputs.draw_state_dict('unet', (4, 8, 16), affine=False, seed=0)
+  torch.save({name: torch.from_numpy(v) for name, v in state.items()}, tmp_path / 'authors.pt')
+  found = load_initialisation(tmp_path / 'authors.pt')
+  assert (found.name, found.architecture, found.widths) == ('authors', 'unet', (4, 8, 16))
+  torch.save([1, 2], tmp_path / 'list.pt')
   (tmp_path / 'broken.pt').write_text('nothing')
-  with pytest.raises(InputError, match=r'broken\.pt is no PyTorch file'):
-    load_start(str(tmp_path / 'broken.pt'))
+  for name in ('list.pt', 'broken.pt'):
+    with pytest.raises(InputError):
+      load_initialisation(tmp_path / name)
 
 
-def test_without_pytorch_a_line_says_how_to_convert(tmp_path, monkeypatch):
-  monkeypatch.setitem(__import__('sys').modules, 'torch', None)
+def test_a_pytorch_file_without_pytorch_is_an_input_error(tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'torch', None)
   (tmp_path / 'authors.pt').touch()
   with pytest.raises(InputError, match='pip install torch, or convert it'):
-    load_start(str(tmp_path / 'authors.pt'))
+    load_initialisation(tmp_path / 'authors.pt')
