@@ -35,7 +35,7 @@ def inner_optimizer(
     learning_rate: a number, or a function of the number of steps done.
     weight_decay: multiple of the parameters that is added to their gradients.
     name: 'adam', or 'muon': Muon for convolution kernels that a batch norm follows, at updates of
-      Adam's size, and Adam for all other parameters.
+      Adam's size, and Adam with Nesterov's momentum for all other parameters.
 
   Raises:
     InputError: there is no such optimizer.
