@@ -152,7 +152,10 @@ def _from_torch(path: Path) -> Initialisation:
     ) from error
   names = map(str, state) if isinstance(state, Mapping) else ()
   architecture: Architecture = 'unet' if any('dconv' in name for name in names) else 'fcrn'
-  params = params_from_torch(state, architecture)
+  try:
+    params = params_from_torch(state, architecture)
+  except InputError as error:
+    raise InputError(f'{path}: {error}', arguments=('init',)) from error
   return _described(architecture, params, {}, path.stem)
 
 

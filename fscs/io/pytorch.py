@@ -135,8 +135,10 @@ def params_from_torch(state_dict: Mapping[str, Any], architecture: Architecture)
 def _entries(state_dict: Mapping[str, Any]) -> dict[str, Any]:
   """The entries by name without 'module.'; running statistics are left out."""
   if not isinstance(state_dict, Mapping):
-    found = type(state_dict).__name__
-    raise _unfit(f'state_dict is a {found}, expected a mapping: pass model.state_dict()')
+    raise _unfit(
+      f'state_dict has the type {type(state_dict).__name__}, expected a mapping: pass'
+      ' model.state_dict()'
+    )
   entries = {}
   for original, value in state_dict.items():
     name = str(original).removeprefix('module.')
