@@ -1,0 +1,121 @@
+"""`fscs evaluate`: scores of folders of predictions."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from helpers import read_table, refusal, run_fscs
+from skimage.io import imsave
+
+# Two objects of 16 pixels; the first is predicted a column too far to the right: 12 of 20 pixels.
+TRUTH, PREDICTION = np.zeros((2, 16, 16), np.int32)
+TRUTH[:4, :4], TRUTH[8:12, 8:12] = 3, 9
+PREDICTION[:4, 1:5], PREDICTION[8:12, 8:12] = 1, 2
+
+write = functools.partial(tifffile.imwrite, photometric='minisblack')
+
+
+@pytest.fixture
+def folders(tmp_path):
+  """Empty folders of predictions and of masks."""
+  for name in ('predictions', 'masks'):
+    (tmp_path / name).mkdir()
+  return tmp_path / 'predictions', tmp_path / 'masks'
+
+
+@pytest.fixture
+def arguments(folders, tmp_path):
+  predictions, masks = folders
+  return [
+    'evaluate',
+    f'--predictions={predictions}',
+    f'--masks={masks}',
+    f'--out={tmp_path / "out"}',
+  ]
+
+
+def results(tmp_path):
+  summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())
+  return read_table(tmp_path / 'out' / 'scores.csv'), summary
+
+
+def test_scores_solved_by_hand_are_written_per_page_and_in_total(arguments, folders, tmp_path):
+  predictions, masks = folders
+  write(predictions / 'stack_labels.tif', np.stack([PREDICTION, 0 * TRUTH, TRUTH]))
+  write(masks / 'stack.tif', np.stack([TRUTH] * 3).astype(np.uint8))
+  assert run_fscs(*arguments).status == 0
+  rows, summary = results(tmp_path)
+  assert [(row['image'], row['page'], row['objects']) for row in rows] == [
+    ('stack', str(page), 'labels') for page in (1, 2, 3)
+  ]
+  ious = [28 / 36, 0, 1]
+  assert [float(row['iou']) for row in rows] == pytest.approx(ious, abs=1e-4)
+  assert [float(row['ap_mean']) for row in rows] == pytest.approx([16 / 30, 0, 1], abs=1e-4)
+  assert summary['iou'] == pytest.approx(np.mean(ious), abs=1e-4)
+  assert summary['ap_50'] == pytest.approx(4 / 6)  # found 2, 0 and 2 of 2
+  assert (summary['objects_predicted'], summary['objects_true']) == (4, 6)
+  assert summary['mean_absolute_count_error'] == pytest.approx(2 / 3)
+  assert (summary['images'], summary['files_failed']) == (3, 0)
+
+
+def test_labels_come_before_masks_and_images_among_true_masks_are_left_out(
+  arguments, folders, tmp_path
+):
+  predictions, masks = folders
+  imsave(predictions / 'a_mask.png', (TRUTH > 0).astype(np.uint8) * 255, check_contrast=False)
+  write(predictions / 'a_labels.tif', PREDICTION)
+  write(masks / 'a_mask.tif', TRUTH)
+  write(masks / 'a.tif', TRUTH * 7)
+  assert run_fscs(*arguments).status == 0
+  (row,), _ = results(tmp_path)
+  assert (row['objects'], float(row['iou'])) == ('labels', pytest.approx(28 / 36, abs=1e-4))
+
+
+def test_bad_files_and_those_without_counterpart_are_named_and_the_others_scored(
+  arguments, folders, tmp_path
+):
+  predictions, masks = folders
+  for name in ('damaged', 'good', 'small', 'unknown'):
+    write(predictions / f'{name}_labels.tif', PREDICTION)
+  for name in ('damaged', 'good', 'small', 'unused'):
+    write(masks / f'{name}.tif', TRUTH)
+  (predictions / 'damaged_labels.tif').write_bytes(b'no image')
+  write(masks / 'small.tif', TRUTH[:8])
+  outcome = run_fscs(*arguments)
+  assert outcome.status == 1
+  (row,), summary = results(tmp_path)
+  assert row['image'] == 'good'
+  assert (summary['images'], summary['files_failed']) == (1, 2)
+  lines = outcome.err.splitlines()
+  for name in ('damaged_labels.tif', 'small.tif'):
+    assert sum(line.startswith('error: ') and name in line for line in lines) == 1
+  for name in ('unknown_labels.tif', 'unused.tif'):
+    assert sum(f': 1 ({name})' in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+  ('options', 'files', 'named'),
+  [
+    (['--predictions={}/nowhere'], [], 'nowhere'),
+    ([], [], 'predictions: found nothing'),
+    ([], ['predictions/a.tif'], '--predictions'),
+    ([], ['predictions/a_labels.tif'], 'masks: found nothing'),
+    (['--masks={}/predictions'], ['predictions/a_labels.tif'], '--masks'),
+    ([], ['predictions/a_labels.tif', 'masks/b.tif'], 'b.tif'),
+  ],
+)
+def test_what_cannot_be_used_is_named_in_one_line(arguments, tmp_path, options, files, named):
+  for file in files:
+    write(tmp_path / file, TRUTH)
+  assert named in refusal([*arguments, *(option.format(tmp_path) for option in options)])
+  assert not (tmp_path / 'out').exists()
+
+
+def test_nothing_is_written_if_no_file_could_be_scored(arguments, folders, tmp_path):
+  predictions, masks = folders
+  write(predictions / 'a_labels.tif', PREDICTION)
+  write(masks / 'a.tif', TRUTH[:8])
+  assert 'none of 1 predictions' in refusal(arguments)
+  assert not (tmp_path / 'out').exists()
