@@ -1,1 +1,1 @@
-"""How fast fscs is: against PyTorch, against the machine's limit, and as work and devices grow."""
+"""Speed of fscs: against PyTorch, against the peak of the machine, over tasks and devices."""

@@ -1,16 +1,17 @@
-"""Time fscs against PyTorch and against the machine's own limit.
+"""Time fscs against PyTorch and against the peak rate of the machine.
 
   pip install '.[benchmark]'
   python -m experiments.benchmark
   python -m experiments.benchmark --sections step --arch fcrn --crop-sizes 128
 
-Every contestant has a process of its own; they take turns, round after round, so that a machine
-that is busy or slows down treats them alike. The folder (runs/benchmark by default) gets
-benchmark.md and measurements.csv. Run again, it measures what is missing.
+Every contestant runs in its own process. Contestants take turns, round after round, so that other
+load on the machine affects all of them. The folder (runs/benchmark by default) gets benchmark.md
+and measurements.csv. Run again, the command measures what is missing.
 """
 
 import dataclasses
 import datetime
+import importlib.metadata
 import importlib.util
 import os
 from pathlib import Path
@@ -23,10 +24,10 @@ from experiments.benchmark.cases import Section, cases
 from experiments.benchmark.rounds import compete
 from experiments.benchmark.table import Row
 from experiments.common.options import run
-from experiments.common.results import read_rows, write_table
+from experiments.common.results import read_rows
 from fscs.environment import num_cores, processor, versions
 from fscs.errors import InputError
-from fscs.io.atomic import write_text
+from fscs.io.atomic import write_csv, write_text
 from fscs.progress import progress_bar
 
 
@@ -35,19 +36,19 @@ class Config:
   """Options of the benchmark."""
 
   sections: tuple[Section, ...] = get_args(Section)
-  """What to measure: inner steps, meta-epochs and so on; growth over tasks and over pixels."""
+  """What to measure; all sections by default."""
   arch: tuple[Literal['fcrn', 'unet'], ...] = ('fcrn', 'unet')
-  """Networks: those that the PyTorch side has, too."""
+  """Networks."""
   crop_sizes: tuple[int, ...] = (128, 256)
   """Sides of the crops in pixels."""
   rounds: int = 7
-  """How often every contestant is timed."""
+  """Times that every contestant is measured."""
   workdir: str = 'runs/benchmark'
-  """Where the table is kept."""
+  """Folder of the table."""
 
 
 def benchmark(config: Config) -> None:
-  """Measure the cases that the table has not."""
+  """Measure the cases that are not in the table."""
   _check(config)
   workdir = Path(config.workdir)
   workdir.mkdir(parents=True, exist_ok=True)
@@ -56,11 +57,12 @@ def benchmark(config: Config) -> None:
   wanted = list(cases(config.sections, config.arch, config.crop_sizes))
   done = {row.key for row in rows}
   missing = [case for case in wanted if case.key not in done]
-  shared = {**os.environ, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}  # one GPU has them all
+  # All processes share one GPU: none may take its whole memory.
+  environment = {**os.environ, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
   with progress_bar('cases', len(wanted), len(wanted) - len(missing)) as advance:
     for case in missing:
-      rows += table.rows_of(case, compete(case.contestants, config.rounds, shared))
-      write_table(path, rows, Row._fields)
+      rows += table.rows_of(case, compete(case.contestants, config.rounds, environment))
+      write_csv(path, rows, Row._fields)
       write_text(workdir / 'benchmark.md', table.markdown(rows, _facts()))
       advance(1)
   print(f'table: {workdir / "benchmark.md"}')
@@ -68,10 +70,10 @@ def benchmark(config: Config) -> None:
 
 def _check(config: Config) -> None:
   if config.rounds < 1:
-    raise InputError(f'--rounds is {config.rounds}: it must be at least 1')
+    raise InputError(f'rounds is {config.rounds}: expected at least 1', arguments=('rounds',))
   for size in config.crop_sizes:
     if size < 8 or size % 8:
-      raise InputError(f'--crop-sizes has {size}: multiples of 8 are needed')
+      raise InputError(f'crop_sizes has {size}: expected multiples of 8', arguments=('crop_sizes',))
   if importlib.util.find_spec('torch') is None:
     raise InputError("PyTorch is not installed: pip install 'fscs[benchmark]'")
 
@@ -88,4 +90,4 @@ def _facts() -> dict[str, str]:
 
 
 if __name__ == '__main__':
-  run(benchmark, Config, lambda _: Config())
+  run(benchmark, Config)

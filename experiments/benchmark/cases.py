@@ -1,4 +1,4 @@
-"""What is measured: every case is a few contestants that do the same work."""
+"""The cases to measure: in each, several contestants do the same work."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
@@ -21,19 +21,18 @@ Section = Literal[
 ]
 
 OBJECTIVES = ('bce', 'combined')
-# Inner steps per timed run of FCRN at 128 pixels; larger networks and crops take fewer.
-NUM_STEPS = 10  # a third of the paper's
+NUM_STEPS = 10  # inner steps per timed run of FCRN at 128 pixels; fewer where a step takes longer
 META_TASKS, META_STEPS = 4, 20
 FINETUNE_STEPS, FINETUNE_BATCH = 30, 8
-LEAST_STEPS = 5  # a call has costs of its own, which in training 30 steps or more share
-LOWERING_STEPS = 2  # XLA's own convolution takes seconds a step in a loop on a CPU
+MIN_STEPS = 5  # so that the constant cost of a call matters little
+LOWERING_STEPS = 2  # XLA's own convolution takes seconds per step in a loop on a CPU
 FOLDER_IMAGES = 50
 TASKS = (1, 2, 4, 8)
 SIZES = (64, 128, 256, 512)
 DEVICES = (1, 2, 4)
 GROWTH_CROP = 128
 
-# The rate that the machine can reach, measured among the contestants.
+# Matrix products measure the peak rate of the machine.
 MATMUL = [Contestant(f'matmul {side}', side, 'matmul', {}) for side in ('fscs', 'torch')]
 
 
@@ -49,11 +48,11 @@ def _torch(*layouts: str) -> dict[str, dict[str, Any]]:
 
 
 EVERY_TORCH = _torch('first', 'last')
-BEST_TORCH = _torch('last')  # the better layout of `step` at 128 pixels, compiled or not
+BEST_TORCH = _torch('last')  # the faster layout in the section `step` at 128 pixels
 
 
 class Case(NamedTuple):
-  """Contestants to compare; the first is the one that others are measured by."""
+  """Contestants to compare; times are relative to the first."""
 
   section: Section
   arch: str
@@ -65,12 +64,12 @@ class Case(NamedTuple):
 
   @property
   def key(self) -> tuple[str, ...]:
-    """What tells the case from others, as it stands in the table."""
+    """Identifies the case in the table."""
     return (self.section, self.arch, str(self.crop_size), self.variant)
 
 
-def _num_steps(most: int, arch: str, crop_size: int, least: int = LEAST_STEPS) -> int:
-  """Steps that take about as long as `most` of FCRN at 128 pixels, but not too few to time."""
+def _num_steps(most: int, arch: str, crop_size: int, least: int = MIN_STEPS) -> int:
+  """Steps that take about as long as `most` steps of FCRN at 128 pixels; at least `least`."""
   work = arithmetic.inner_step(arch, 'bce', crop_size**2)
   return max(least, round(most * arithmetic.inner_step('fcrn', 'bce', 128**2) / work))
 
@@ -101,7 +100,7 @@ def _step(arch: str, crop_size: int) -> Iterator[Case]:
 
 
 def _meta_epoch(arch: str, crop_size: int) -> Iterator[Case]:
-  steps = _num_steps(META_STEPS, arch, crop_size, least=2)  # of every task
+  steps = _num_steps(META_STEPS, arch, crop_size, least=2)  # per task
   options = {
     'arch': arch,
     'objective': 'combined',
@@ -111,7 +110,7 @@ def _meta_epoch(arch: str, crop_size: int) -> Iterator[Case]:
   }
   contestants = (
     Contestant('fscs', 'fscs', 'meta_epoch', options),
-    Contestant('published way', 'torch', 'meta_epoch', options),
+    Contestant('published code', 'torch', 'meta_epoch', options),
   )
   operations = arithmetic.inner_step(arch, 'combined', NUM_CROPS * crop_size**2)
   operations *= steps * META_TASKS
@@ -140,7 +139,7 @@ def _predict(arch: str) -> Iterator[Case]:
 
 
 def _tasks(arch: str) -> Iterator[Case]:
-  """Time per inner step of one task, with more and more tasks in one call."""
+  """Time per inner step of one task over the number of tasks in a call."""
   options = {
     'arch': arch,
     'objective': 'bce',
@@ -154,7 +153,7 @@ def _tasks(arch: str) -> Iterator[Case]:
 
 
 def _pixels(arch: str) -> Iterator[Case]:
-  """Time per megapixel of crops, with larger and larger crops."""
+  """Time per megapixel over the size of the crops."""
 
   def options(size: int) -> dict[str, Any]:
     steps = _num_steps(NUM_STEPS, arch, size)
@@ -165,7 +164,7 @@ def _pixels(arch: str) -> Iterator[Case]:
 
 
 def _lowerings(arch: str) -> Iterator[Case]:
-  """Ways to run the same inner steps: of convolutions, of tasks, of precision."""
+  """The same inner steps with other convolutions, task axes and precisions."""
   options = {
     'arch': arch,
     'objective': 'bce',
@@ -188,7 +187,7 @@ def _lowerings(arch: str) -> Iterator[Case]:
 
 
 def _devices(arch: str) -> Iterator[Case]:
-  """The same meta-epoch on more and more devices, virtual ones on a CPU."""
+  """The same meta-epoch over the number of devices; they are virtual on a CPU."""
   options = {
     'arch': arch,
     'objective': 'bce',
@@ -213,10 +212,15 @@ def _devices(arch: str) -> Iterator[Case]:
 
 
 def _startup(arch: str) -> Iterator[Case]:
-  """From the command to the end of the first step."""
+  """From the start of the command to the end of its first step."""
   contestants = (
-    Contestant('compiled before', 'commands', 'first_step', {'arch': arch, 'keep_programs': True}),
-    Contestant('compiled anew', 'commands', 'first_step', {'arch': arch, 'keep_programs': False}),
+    Contestant(
+      'with compiled programs on disk',
+      'commands',
+      'first_step',
+      {'arch': arch, 'keep_programs': True},
+    ),
+    Contestant('without', 'commands', 'first_step', {'arch': arch, 'keep_programs': False}),
     Contestant('imports alone', 'commands', 'imports', {}),
   )
   yield Case('startup', arch, 128, 'first step of the cpu preset', 'command', None, contestants)

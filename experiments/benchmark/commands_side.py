@@ -1,4 +1,4 @@
-"""Whole commands as contestants: from the start of a process to its end."""
+"""Whole commands as contestants: from start to end of a process."""
 
 import math
 import os
@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 
 from experiments.benchmark.jobs import Job
-from experiments.common.figure_log import read_figures
+from experiments.common.training_log import read_log
 
 
 def imports() -> Job:
-  """Python and the packages of meta-training, and nothing else."""
+  """Only import the packages of meta-training."""
 
   def run() -> float:
     _run('-c', 'import experiments.meta_train')
@@ -22,41 +22,43 @@ def imports() -> Job:
 
 
 def first_step(arch: str, keep_programs: bool) -> Job:
-  """Meta-training up to the end of its first meta-epoch, of one inner step.
-
-  Sizes are those of `--preset=cpu`, images are simulated and prepared before.
+  """One meta-epoch of one inner step, at the sizes of `--preset=cpu`, on simulated images.
 
   Args:
     arch: network.
-    keep_programs: whether compiled programs of the run before are found on disk.
+    keep_programs: whether the compiled programs of an earlier run are on disk.
   """
   folder = tempfile.TemporaryDirectory()
   here = Path(folder.name)
-  command = ('-m', 'experiments.meta_train', '--target=TNBC', '--preset=cpu', '--data=simulated')
-  command += (
+  command = (
+    '-m',
+    'experiments.meta_train',
+    '--target=TNBC',
+    '--preset=cpu',
+    '--data=simulated',
     '--simulated-images=4',
     f'--arch={arch}',
     '--meta-epochs=1',
     '--block-epochs=1',
     '--num-inner-steps=1',
+    f'--data-dir={here / "data"}',
   )
-  command += (f'--data-dir={here / "data"}',)
 
-  def run(keep: tempfile.TemporaryDirectory = folder) -> float:
+  def run(keep: tempfile.TemporaryDirectory = folder) -> float:  # the folder lives as long as run
     with tempfile.TemporaryDirectory(dir=here) as workdir:
       programs = here / 'programs' if keep_programs else Path(workdir) / 'programs'
       _run(*command, f'--workdir={workdir}/run', programs=programs)
-      return float(read_figures(Path(workdir, 'run', 'figures.csv'))[-1]['validation_loss'])
+      return float(read_log(Path(workdir, 'run', 'figures.csv'))[-1]['validation_loss'])
 
   run()
   return Job(run, 1)
 
 
 def _run(*arguments: str, programs: Path | None = None) -> None:
-  """A Python command, its compiled programs in a folder of its own.
+  """Run Python with a folder for compiled programs.
 
   Raises:
-    RuntimeError: it failed; with the last line that it wrote.
+    RuntimeError: it failed; the message is the last line of its output.
   """
   environment = dict(os.environ)
   if programs is not None:

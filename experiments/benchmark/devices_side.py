@@ -16,31 +16,35 @@ from fscs.devices import task_mesh
 def meta_epoch(
   devices: int = 1, processes: int = 1, process_id: int = 0, port: int = 0, **options
 ) -> Job:
-  """A meta-epoch whose tasks are shared out over all devices of all processes.
+  """A meta-epoch with its tasks distributed over the devices of all processes.
 
   Args:
-    devices: how many this process has; on a CPU, the environment must make them.
-    processes: how many there are; the first one starts the others and makes them keep step.
-    process_id: which one this is.
-    port: where the first one listens; it finds a free one.
+    devices: number of devices of each process; on a CPU, XLA_FLAGS must create them.
+    processes: number of processes; the first starts the others and keeps them in step.
+    process_id: number of this process, from 0.
+    port: port of the first process; 0 to find a free one.
     **options: of `fscs_side.meta_epoch`.
   """
   others = []
   if processes > 1:
     port = port or _free_port()
     if process_id == 0:
-      shared = dict(devices=devices, processes=processes, port=port, **options)
+      shared = {'devices': devices, 'processes': processes, 'port': port, **options}
       others = [_start(**shared, process_id=i) for i in range(1, processes)]
-    cluster.join(ClusterOptions(None, False, f'localhost:{port}', processes, process_id))
+    cluster.join(
+      ClusterOptions(
+        coordinator=f'localhost:{port}', num_processes=processes, process_id=process_id
+      )
+    )
     for other in others:
-      atexit.register(other.stdin.close)  # before JAX waits for all processes to end
-  chosen = cluster.chosen_devices(ClusterOptions(devices))
+      atexit.register(other.stdin.close)  # ends the others before JAX waits for them
+  chosen = cluster.chosen_devices(ClusterOptions(devices=devices))
   job = fscs_side.meta_epoch(**options, mesh=task_mesh(options['num_tasks'], chosen))
   is_first = True
 
   def run() -> float:
     nonlocal is_first
-    if not is_first:  # the others run once by themselves, as every worker does
+    if not is_first:  # every worker runs once unasked
       for other in others:
         other.stdin.write('\n')
         other.stdin.flush()
@@ -51,7 +55,7 @@ def meta_epoch(
 
 
 def _start(**options) -> subprocess.Popen:
-  """A worker that runs whenever it gets a line, and ends with this process."""
+  """A worker; it runs whenever it gets a line."""
   spec = {'side': 'devices', 'work': 'meta_epoch', 'options': options}
   return subprocess.Popen(
     [sys.executable, '-m', 'experiments.benchmark.worker', json.dumps(spec)],

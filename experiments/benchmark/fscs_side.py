@@ -1,5 +1,6 @@
-"""fscs's contestants: the functions that the commands run, on the shared inputs."""
+"""Contestants of fscs: the functions of the commands on the shared inputs."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -15,18 +16,25 @@ from fscs.data.bank import make_bank
 from fscs.data.image_sets import GreySet
 from fscs.devices import over_tasks
 from fscs.io.pytorch import params_from_torch
+from fscs.losses import Apply
 from fscs.meta.inner_loop import InnerLoop
 from fscs.meta.reptile import init_state, make_meta_block
-from fscs.models import make_model
+from fscs.models import FCRN, UNet, make_model
 from fscs.optimizers import inner_optimizer
 from fscs.training import Recipe, crop_stream, make_train
 from fscs.typing import Episode, Params
 
 
+def _make_apply(model: FCRN | UNet) -> Apply:
+  def apply(params: Params, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return model.apply({'params': params}, images)
+
+  return apply
+
+
 def _inner_loop(arch: str, objective: str, num_steps: int, **how: str) -> InnerLoop:
-  model = make_model(arch, **how)
   return InnerLoop(
-    apply=lambda params, images: model.apply({'params': params}, images),
+    apply=_make_apply(make_model(arch, **how)),
     objective=objective,
     optimizer=inner_optimizer(jobs.INNER_LR, jobs.WEIGHT_DECAY),
     num_steps=num_steps,
@@ -45,7 +53,7 @@ def inner_loop(
   lowering: str = 'auto',
   precision: str = 'float32',
 ) -> tuple[Callable, Params, Episode]:
-  """The jitted loop of one task or of several, its parameters and its episode or episodes."""
+  """A jitted inner loop, its parameters, and its episode (several tasks: stacked episodes)."""
   inner = _inner_loop(arch, objective, num_steps, lowering=lowering, precision=precision)
   params = params_from_torch(jobs.kernels(arch), arch)
   episodes = [
@@ -55,12 +63,16 @@ def inner_loop(
   if num_tasks == 1:
     return jax.jit(inner), params, episodes[0]
   tasks = jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes)
-  loop = jax.jit(lambda params, tasks: over_tasks(lambda t: inner(params, t), task_axis, tasks))
+
+  @jax.jit
+  def loop(params: Params, tasks: Episode):
+    return over_tasks(functools.partial(inner, params), task_axis, tasks)
+
   return loop, params, tasks
 
 
 def step(num_steps: int, num_tasks: int = 1, **options) -> Job:
-  """Inner steps in the compiled loop; with tasks, as many loops in one call as there are tasks."""
+  """Inner steps of one or several tasks in one compiled call."""
   loop, params, episode = inner_loop(num_steps=num_steps, num_tasks=num_tasks, **options)
 
   def run() -> float:
@@ -71,7 +83,7 @@ def step(num_steps: int, num_tasks: int = 1, **options) -> Job:
 
 
 def pixels(crop_size: int, num_steps: int, **options) -> Job:
-  """As `step`, counted in megapixels of crops."""
+  """`step`, with megapixels of crops as the unit."""
   job = step(num_steps, crop_size=crop_size, **options)
   return Job(job.run, job.units * jobs.NUM_CROPS * crop_size**2 / 1e6)
 
@@ -90,7 +102,7 @@ def meta_epoch(
   num_tasks: int,
   mesh: Mesh | None = None,
 ) -> Job:
-  """One meta-epoch over as many sources as tasks, sampling and outer update included."""
+  """One meta-epoch with one task per source, sampling and outer update included."""
   inner = _inner_loop(arch, objective, num_steps)
   outer = optax.sgd(1.0)
   params = params_from_torch(jobs.kernels(arch), arch)
@@ -119,8 +131,7 @@ def finetune(arch: str, crop_size: int, num_steps: int, batch_size: int) -> Job:
     [_grey_set('support', 5, 0)], crop_size=crop_size, strides=[(32, 32)], min_foreground=1
   )
   optimizer = inner_optimizer(1e-4, jobs.WEIGHT_DECAY)
-  apply = lambda params, images: model.apply({'params': params}, images)  # noqa: E731
-  train = make_train(apply, Recipe(optimizer, crop_size))
+  train = make_train(_make_apply(model), Recipe(optimizer, crop_size))
   params = params_from_torch(jobs.kernels(arch, affine=True), arch)
   crops = np.arange(len(bank.corner), dtype=np.int32)
   stream = crop_stream(0, crops, batch_size, num_steps)
@@ -133,7 +144,7 @@ def finetune(arch: str, crop_size: int, num_steps: int, batch_size: int) -> Job:
 
 
 def predict(arch: str, num_images: int) -> Job:
-  """Foreground probability of a folder of images."""
+  """Foreground probabilities of many images."""
   model = make_model(arch, affine=True)
   params = params_from_torch(jobs.kernels(arch, affine=True), arch)
   folder = jobs.images(0, num_images, *jobs.FOLDER_SHAPE)
@@ -146,7 +157,7 @@ def predict(arch: str, num_images: int) -> Job:
 
 
 def matmul(size: int | None = None) -> Job:
-  """One product of two square float32 matrices: the rate that the machine can reach."""
+  """A product of two square float32 matrices, for the peak rate of the machine."""
   size = size or jobs.matrix_size(accelerator=jax.default_backend() != 'cpu')
   one = jnp.asarray(jobs.images(0, 1, size, size)[0], jnp.float32)
   product = jax.jit(lambda a: a @ a)

@@ -1,4 +1,4 @@
-"""What contestants share: the shape of a job, and inputs that are the same on both sides."""
+"""Jobs, and inputs that are the same for fscs and PyTorch."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,19 +11,19 @@ FOLDER_SHAPE = (520, 696)  # images of BBBC005 and BBBC039
 
 
 def matrix_size(*, accelerator: bool) -> int:
-  """Side of the matrices whose product measures a machine's rate, large enough to reach it."""
+  """Side of matrices that are large enough to reach the peak rate of the machine."""
   return 8192 if accelerator else 2048
 
 
 class Job(NamedTuple):
-  """A piece of work that can be repeated, with everything it needs in memory."""
+  """Repeatable work with all inputs in memory."""
 
-  run: Callable[[], float]  # does it once, waits for the result; a number to compare, or NaN
-  units: float  # steps, tasks or megapixels in one run
+  run: Callable[[], float]  # does the work once; returns a number to compare, or NaN
+  units: float  # steps, GFLOP or megapixels per run
 
 
 def kernels(arch: str, *, affine: bool = False) -> dict[str, np.ndarray]:
-  """A state dict in the authors' names and layouts, kernels ~ N(0, 1) as in the reference."""
+  """A state dict in the names and layouts of the published code; kernels are N(0, 1)."""
   random = np.random.default_rng(0)
   return {
     name: random.standard_normal(shape, np.float32) if len(shape) == 4 else _vector(name, shape)
@@ -64,14 +64,14 @@ def _shapes(arch: str, affine: bool) -> dict[str, tuple[int, ...]]:
 
 
 def images(seed: int, count: int, height: int, width: int) -> np.ndarray:
-  """(count, height, width) uint8: noise over a gradient of brightness."""
+  """(count, height, width) uint8: noise on a ramp."""
   random = np.random.default_rng(seed)
   slope = np.linspace(60, 160, width)[None, None]
   return (slope + random.integers(0, 80, (count, height, width))).astype(np.uint8)
 
 
 def masks(seed: int, count: int, height: int, width: int) -> np.ndarray:
-  """(count, height, width) uint8 in {0, 1}: twelve disks an image, cut at the border."""
+  """(count, height, width) uint8 in {0, 1}: twelve disks per image, cut at the border."""
   random = np.random.default_rng(1000 + seed)
   rows, columns = np.mgrid[:height, :width]
   drawn = np.zeros((count, height, width), np.uint8)
@@ -87,4 +87,9 @@ def episode(seed: int, crop_size: int) -> dict[str, np.ndarray]:
   shape = (NUM_CROPS, crop_size, crop_size)
   drawn = [images(10 * seed + i, *shape).astype(np.float32) / 127.5 - 1 for i in range(3)]
   truth = masks(seed, *shape).astype(np.float32)
-  return dict(images=drawn[0], masks=truth, distillation_images=drawn[1], entropy_images=drawn[2])
+  return {
+    'images': drawn[0],
+    'masks': truth,
+    'distillation_images': drawn[1],
+    'entropy_images': drawn[2],
+  }

@@ -1,9 +1,9 @@
-"""Where the time of an inner step goes, layer by layer, as the profiler of JAX sees it on a CPU.
+"""Time of an inner step by layer, from the profiler of JAX on a CPU.
 
   python -m experiments.benchmark.profile --arch fcrn --objective bce
 
-Prints a Markdown table of milliseconds in one inner step. It runs on one core: of work that is
-shared out, the profiler records under its name only one thread's part.
+Prints a Markdown table of milliseconds per inner step. It runs on one core, as the profiler
+attributes only one thread's work to an instruction.
 """
 
 import collections
@@ -23,7 +23,7 @@ from experiments.common.options import run
 from fscs.losses import Objective
 
 _INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%(\S+) = .*op_name="([^"]*)"', re.MULTILINE)
-_LAYER = re.compile(r'jvp\(\w+\)\)?/(\w+?)/')  # after the network's name, under its gradient or not
+_LAYER = re.compile(r'jvp\(\w+\)\)?/(\w+?)/')  # follows the network's name, as in jvp(FCRN)/conv1/
 PRODUCTS = ('dot_general', 'conv_general_dilated')
 COLUMNS = ('products, forward', 'rest, forward', 'products, gradients', 'rest, gradients')
 ELSEWHERE = 'between layers, losses, update'
@@ -36,15 +36,15 @@ class Config:
   arch: Literal['fcrn', 'unet'] = 'fcrn'
   """Network."""
   objective: Objective = 'bce'
-  """Losses of the step."""
+  """Objective of the step."""
   crop_size: int = 128
   """Side of the crops in pixels."""
   num_steps: int = 5
-  """Inner steps that are averaged."""
+  """Inner steps to average over."""
 
 
 def profile(config: Config) -> None:
-  """Print where the time of a step goes."""
+  """Print the time of a step by layer."""
   os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before JAX starts its threads
   loop, params, episode = fscs_side.inner_loop(**dataclasses.asdict(config))
   program = loop.lower(params, episode).compile()
@@ -61,7 +61,7 @@ def profile(config: Config) -> None:
 
 
 def _seconds_of_instructions(path: Path) -> dict[str, float]:
-  """Seconds spent in every compiled instruction, all threads together."""
+  """Seconds in every compiled instruction, summed over threads."""
   seconds = collections.Counter()
   for plane in jax.profiler.ProfileData.from_file(str(path)).planes:
     for line in plane.lines:
@@ -71,7 +71,11 @@ def _seconds_of_instructions(path: Path) -> dict[str, float]:
 
 
 def by_layer(recorded: Iterable[tuple[str, str, float]]) -> dict[str, dict[str, float]]:
-  """Seconds by layer and column, from instructions with JAX's names of their operations."""
+  """Seconds by layer and column.
+
+  Args:
+    recorded: (compiled instruction, JAX's name of its operation, seconds).
+  """
   layers: dict[str, dict[str, float]] = {}
   for instruction, name, seconds in recorded:
     found = _LAYER.search(name)
@@ -85,7 +89,7 @@ def by_layer(recorded: Iterable[tuple[str, str, float]]) -> dict[str, dict[str, 
 
 
 def table(layers: Mapping[str, Mapping[str, float]], seconds: float) -> str:
-  """A row per layer, with its share of the step's seconds; what is missing to 100 % is waiting."""
+  """A row per layer, with its share of the step's seconds; the rest to 100 % is idle time."""
   lines = [f'| layer | {" | ".join(COLUMNS)} | share |', '|---|' + '---:|' * (len(COLUMNS) + 1)]
 
   def add(name: str, cells: Sequence[float]) -> None:
@@ -99,4 +103,4 @@ def table(layers: Mapping[str, Mapping[str, float]], seconds: float) -> str:
 
 
 if __name__ == '__main__':
-  run(profile, Config, lambda _: Config())
+  run(profile, Config)

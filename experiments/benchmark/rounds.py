@@ -1,4 +1,4 @@
-"""Contestants in processes of their own, timed in turn, compared round by round."""
+"""Contestants in separate processes, timed in turn and compared round by round."""
 
 import contextlib
 import dataclasses
@@ -15,10 +15,10 @@ from fscs.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-  """A job of one side; see `worker`."""
+  """A job in a process; see `worker`."""
 
   name: str
-  side: str  # 'fscs' or 'torch'
+  side: str  # 'fscs', 'torch', 'devices' or 'commands': the module SIDE_side
   work: str
   options: Mapping[str, Any]
   environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -26,12 +26,12 @@ class Contestant:
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-  """What one contestant's rounds gave."""
+  """Measurements of one contestant."""
 
   contestant: Contestant
-  seconds: tuple[float, ...]  # per unit of work, one a round
+  seconds: tuple[float, ...]  # per unit of work, one per round
   units: float
-  result: float  # the number that the job computed, to compare
+  result: float  # the number that the job returned, to compare
   first_seconds: float  # compilation and the first run
   peak_bytes: float
 
@@ -40,7 +40,7 @@ class Timing:
     return statistics.median(self.seconds)
 
   def ratio_to(self, other: 'Timing') -> tuple[float, float, float]:
-    """How many times longer than `other`: median, smallest and largest of the rounds' ratios."""
+    """Ratio of times to those of `other`: median, smallest and largest over the rounds."""
     ratios = [a / b for a, b in zip(self.seconds, other.seconds, strict=True)]
     return statistics.median(ratios), min(ratios), max(ratios)
 
@@ -65,15 +65,15 @@ class _Process:
     """The next line of the worker.
 
     Raises:
-      InputError: it ended instead; with the last line that it wrote.
+      InputError: it ended; the message has the last line of its output.
     """
     line = self._process.stdout.readline()
     if line:
       return json.loads(line)
     self._process.wait()
     self._errors.seek(0)
-    last = (self._errors.read().strip().splitlines() or ['no word'])[-1]
-    raise InputError(f'{self.contestant.name} failed ({last}): leave it out, or mend that')
+    last = (self._errors.read().strip().splitlines() or ['without a message'])[-1]
+    raise InputError(f'{self.contestant.name} failed ({last})')
 
   def once_more(self) -> dict[str, float]:
     self._process.stdin.write('\n')
@@ -91,7 +91,7 @@ class _Process:
 def _processes(
   contestants: Sequence[Contestant], environment: Mapping[str, str]
 ) -> Iterator[list[tuple[_Process, dict[str, float]]]]:
-  """All workers, started one after the other: none compiles while another does."""
+  """All workers, started one after the other so that compilations do not overlap."""
   started = []
   try:
     for contestant in contestants:
@@ -107,7 +107,7 @@ def _processes(
 def compete(
   contestants: Sequence[Contestant], rounds: int, environment: Mapping[str, str]
 ) -> list[Timing]:
-  """Every contestant once a round, each round beginning with another one.
+  """Time every contestant once per round; each round begins with another one.
 
   Raises:
     InputError: a contestant failed.

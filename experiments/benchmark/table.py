@@ -1,4 +1,4 @@
-"""The benchmark's table: rows as CSV, and a page of Markdown made from them."""
+"""Results of the benchmark: rows for a CSV file, and a Markdown page."""
 
 import math
 from collections.abc import Sequence
@@ -21,20 +21,18 @@ class Row(NamedTuple):
   median: float  # seconds per unit
   low: float
   high: float
-  ratio: float  # to the case's first contestant, median of the rounds' ratios
+  ratio: float  # of times to the case's first contestant, median over the rounds
   ratio_low: float
   ratio_high: float
-  gflops: float  # arithmetic counted, per second; 0 where it is not
-  share: (
-    float  # of the best matrix-product rate among the case's contestants; 0 where there is none
-  )
-  difference: float  # of the computed number from the first contestant's, relative, or NaN
+  gflops: float  # per second; 0 if operations were not counted
+  share: float  # of the rate of the best matrix product of the case; 0 if it has none
+  difference: float  # relative, of the result from the first contestant's; NaN if incomparable
   first_seconds: float  # compilation and the first run
   peak_megabytes: float
 
   @property
   def key(self) -> tuple[str, ...]:
-    """The row's case."""
+    """The case of the row."""
     return (self.section, self.arch, str(self.crop_size), self.variant)
 
 
@@ -78,10 +76,10 @@ def markdown(rows: Sequence[Row], facts: dict[str, str]) -> str:
   lines += [f'- {name}: {value}' for name, value in facts.items()]
   lines += [
     '',
-    'Medians over the rounds, with the smallest and largest; contestants take turns, each in a',
-    'process of its own. The ratio is of times, round by round, to the first contestant: above 1',
-    'is slower. Difference: of the last loss (prediction: mean probability) from that of the first',
-    'contestant, relative.',
+    'Median over the rounds (smallest to largest). Contestants take turns, each in a process.',
+    'Ratio: time divided by that of the first contestant in the same round; above 1 is slower.',
+    "Difference: of the last loss (prediction: mean probability) from the first contestant's,",
+    'relative.',
   ]
   for key in dict.fromkeys(row.key for row in rows):
     lines += _case([row for row in rows if row.key == key])

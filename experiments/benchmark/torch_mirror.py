@@ -1,9 +1,8 @@
 """The reference's arithmetic in PyTorch: networks, losses, inner loop and Reptile step.
 
-Written from the description of the published method with PyTorch's own layers, losses and
-optimizer, and independently of the package: `tests/golden/make_golden.py` computes with it the
-values that the package is tested against, and the benchmark times it. Nothing else needs PyTorch.
-Tensors are NCHW; module names are the authors'.
+Written independently of fscs, with PyTorch's own layers, losses and optimizer.
+`tests/golden/make_golden.py` computes the expected values of tests with it, and the benchmark times
+it. Nothing else needs PyTorch. Tensors are NCHW; modules have the names of the published code.
 """
 
 import copy
@@ -24,7 +23,7 @@ class Episode(NamedTuple):
 
 
 def batch_norm(channels: int, affine: bool) -> nn.BatchNorm2d:
-  """Normalisation by the batch at hand (biased variance), in training and evaluation alike."""
+  """Normalisation by the statistics of the batch, also in evaluation."""
   return nn.BatchNorm2d(channels, eps=1e-5, affine=affine, track_running_stats=False)
 
 
@@ -107,7 +106,7 @@ NETWORKS = {'fcrn': FCRN, 'unet': UNet}
 
 
 def weighted_bce(logits: Tensor, masks: Tensor) -> Tensor:
-  """Cross-entropy; positive weight #background/#foreground of each image's own mask."""
+  """Cross-entropy; the foreground of each image has weight #background / #foreground."""
   foreground = masks.sum(dim=(1, 2, 3), keepdim=True)
   background = (1 - masks).sum(dim=(1, 2, 3), keepdim=True)
   weight = torch.where(foreground > 0, background / foreground.clamp(min=1), 1.0)
@@ -127,14 +126,14 @@ def distillation(features: Tensor, other_features: Tensor) -> Tensor:
 def objective_loss(
   model: nn.Module, episode: Episode, objective: str, alpha: float, beta: float
 ) -> Tensor:
-  """The scalar objective; each group of images is a batch, and normalised, of its own."""
+  """The scalar objective; each group of images is one batch with its own statistics."""
   logits, features = model(episode.images)
   loss = weighted_bce(logits, episode.masks)
   if objective in ('bce_entropy', 'combined'):
     other_logits, _ = model(episode.entropy_images)
     loss = loss + alpha * entropy_regularisation(other_logits)
   if objective in ('bce_distillation', 'combined'):
-    # No detach: the reference's gradient flows into both feature maps.
+    # Not detached: in the published code the gradient flows into both feature maps.
     other_features = model.features(episode.distillation_images)
     loss = loss + beta * distillation(features, other_features)
   return loss
@@ -146,7 +145,7 @@ def gradient(
   """Gradient of the objective with respect to every parameter, by name."""
   names, parameters = zip(*model.named_parameters(), strict=True)
   loss = objective_loss(model, episode, objective, alpha, beta)
-  # Parameters that an objective does not reach do not exist: L_seg passes through every layer.
+  # The segmentation loss depends on every parameter, so no gradient is missing.
   return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
 
 
@@ -173,7 +172,7 @@ def adapt(
 
 
 def reptile_update(model: nn.Module, adapted: list[nn.Module], meta_lr: float) -> dict[str, Tensor]:
-  """The movement of the meta-parameters, meta_lr * mean over tasks of (adapted - model)."""
+  """Update of the meta-parameters: meta_lr * mean over tasks of (adapted - model)."""
   tasks = [dict(task.named_parameters()) for task in adapted]
   return {
     name: meta_lr * torch.stack([task[name].detach() - value.detach() for task in tasks]).mean(0)

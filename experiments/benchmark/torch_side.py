@@ -1,8 +1,8 @@
-"""PyTorch's contestants: the same arithmetic, written as a careful PyTorch user would.
+"""Contestants of PyTorch: the same arithmetic in efficient PyTorch.
 
-Data are in memory, Adam is the fused one, the decoder that no loss needs is left out. `layout` and
-`compiled` choose between channels first and last, eager and `torch.compile`; the best one counts.
-With a GPU all of it is there, and float32 products may be taken in TF32, as JAX's are by default.
+Data are in memory, Adam is fused, and decoders are skipped where no loss needs them. `layout` is
+channels first or last; `compiled` is eager or `torch.compile`. A GPU is used if there is one, with
+TF32 products as in JAX's default.
 """
 
 import math
@@ -50,7 +50,7 @@ def _objective(model: nn.Module, episode: torch_mirror.Episode, objective: str) 
 
 
 def _restart(model: nn.Module, start: dict[str, Tensor]) -> torch.optim.Adam:
-  """The start of an inner loop: the given parameters and a fresh optimizer."""
+  """Reset the parameters; returns a new optimizer."""
   with torch.no_grad():
     for name, parameter in model.named_parameters():
       parameter.copy_(start[name])
@@ -65,7 +65,10 @@ def step(
   start = {name: value.detach().clone() for name, value in model.named_parameters()}
   fields = {name: _nchw(x, layout) for name, x in jobs.episode(0, crop_size).items()}
   episode = torch_mirror.Episode(**fields)
-  loss_of = lambda: _objective(model, episode, objective)  # noqa: E731
+
+  def loss_of() -> Tensor:
+    return _objective(model, episode, objective)
+
   if compiled:
     loss_of = torch.compile(loss_of)
 
@@ -82,7 +85,7 @@ def step(
 
 
 class _Crops(torch.utils.data.Dataset):
-  """Crops on disk, decoded whenever one is asked for, as the published code has them."""
+  """Crops on disk, decoded at every access, as in the published code."""
 
   def __init__(self, paths: list[tuple[Path, Path]]):
     self.paths = paths
@@ -112,10 +115,10 @@ def _write_crops(folder: Path, seed: int, count: int, size: int) -> list[tuple[P
 
 
 def meta_epoch(arch: str, objective: str, crop_size: int, num_steps: int, num_tasks: int) -> Job:
-  """One meta-epoch as the published code runs it.
+  """One meta-epoch as in the published code.
 
-  A Python loop over tasks; three loaders, which decode the PNG crops again at every inner step; no
-  channels_last, no compilation, the decoder run for every group of images.
+  A Python loop over tasks. Three loaders decode PNG crops again at every inner step. Channels come
+  first, nothing is compiled, and the decoder runs for every group of images.
   """
   folder = tempfile.TemporaryDirectory()
   sources = [_write_crops(Path(folder.name), i, 20, crop_size) for i in range(num_tasks)]
@@ -140,11 +143,11 @@ def meta_epoch(arch: str, objective: str, crop_size: int, num_steps: int, num_ta
         optimizer.step()
     return {name: value.detach().clone() for name, value in model.named_parameters()}
 
-  def run(keep: tempfile.TemporaryDirectory = folder) -> float:
+  def run(keep: tempfile.TemporaryDirectory = folder) -> float:  # the folder lives as long as run
     adapted = [task(source) for source in range(num_tasks)]
     for name, value in start.items():
       value + torch.stack([parameters[name] - value for parameters in adapted]).mean(0)
-    return math.nan  # it draws other crops, so there is no number to compare
+    return math.nan  # its crops are not those of fscs
 
   return Job(run, 1)
 
@@ -152,7 +155,7 @@ def meta_epoch(arch: str, objective: str, crop_size: int, num_steps: int, num_ta
 def finetune(
   arch: str, crop_size: int, num_steps: int, batch_size: int, layout: str, compiled: bool
 ) -> Job:
-  """Fine-tuning on five images: the same batches of the same crops, cut from memory."""
+  """Fine-tuning on five images, in the same batches as fscs."""
   model = _network(arch, layout, affine=True)
   start = {name: value.detach().clone() for name, value in model.named_parameters()}
   shape = (5, *jobs.FOLDER_SHAPE)
@@ -160,7 +163,10 @@ def finetune(
   masks = torch.from_numpy(jobs.masks(0, *shape)).to(DEVICE)
   corners = _corners(jobs.masks(0, *shape), crop_size)
   stream = crop_stream(0, np.arange(len(corners), dtype=np.int32), batch_size, num_steps)
-  loss_of = lambda x, y: torch_mirror.weighted_bce(model(x)[0], y)  # noqa: E731
+
+  def loss_of(x: Tensor, y: Tensor) -> Tensor:
+    return torch_mirror.weighted_bce(model(x)[0], y)
+
   if compiled:
     loss_of = torch.compile(loss_of)
 
@@ -190,13 +196,16 @@ def _corners(masks: np.ndarray, crop_size: int) -> np.ndarray:
 
 
 def predict(arch: str, num_images: int, layout: str, compiled: bool) -> Job:
-  """Foreground probability of a folder of images, one after the other."""
+  """Foreground probabilities of many images, one after the other."""
   model = _network(arch, layout, affine=True)
   folder = jobs.images(0, num_images, *jobs.FOLDER_SHAPE)
   height, width = jobs.FOLDER_SHAPE
   padding = ((0, 0), (0, -height % 8), (0, -width % 8))
   padded = np.pad(folder, padding, mode='symmetric')
-  probability = lambda x: torch.sigmoid(model(x)[0])  # noqa: E731
+
+  def probability(x: Tensor) -> Tensor:
+    return torch.sigmoid(model(x)[0])
+
   if compiled:
     probability = torch.compile(probability)
 
@@ -212,7 +221,7 @@ def predict(arch: str, num_images: int, layout: str, compiled: bool) -> Job:
 
 
 def matmul(size: int | None = None) -> Job:
-  """One product of two square float32 matrices: the rate that the machine can reach."""
+  """A product of two square float32 matrices, for the peak rate of the machine."""
   size = size or jobs.matrix_size(accelerator=DEVICE.type != 'cpu')
   one = torch.from_numpy(jobs.images(0, 1, size, size)[0]).float().to(DEVICE)
   return Job(lambda: float((one @ one)[0, 0]), 2 * size**3 / 1e9)

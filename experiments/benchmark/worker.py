@@ -1,9 +1,9 @@
-"""One contestant in a process of its own: does its job whenever a line arrives, and says how long.
+"""The process of one contestant: it does its job for every line of input and reports the time.
 
   python -m experiments.benchmark.worker '{"side": "fscs", "work": "matmul", "options": {}}'
 
-It answers with a line of JSON: first when it is ready, compilation and one run done, then after
-each line on standard input.
+It writes a line of JSON when it is ready (compiled, and run once), and then one for each line of
+standard input.
 """
 
 import importlib
@@ -17,9 +17,9 @@ from fscs.environment import num_cores
 
 
 def main() -> None:
-  """Make the job, warm up, and serve until standard input ends."""
+  """Make the job, run it once, and run it again for every line until standard input ends."""
   answers = os.fdopen(os.dup(1), 'w', buffering=1)
-  os.dup2(2, 1)  # what libraries print is no answer
+  os.dup2(2, 1)  # output of libraries goes to standard error
   spec = json.loads(sys.argv[1])
   begin = time.perf_counter()
   side = importlib.import_module(f'experiments.benchmark.{spec["side"]}_side')
@@ -32,7 +32,10 @@ def main() -> None:
   made = time.perf_counter()
   result = job.run()
   first = time.perf_counter() - made
-  answer = lambda **facts: print(json.dumps(facts), file=answers)  # noqa: E731
+
+  def answer(**facts: float) -> None:
+    print(json.dumps(facts), file=answers)
+
   answer(units=job.units, result=result, import_seconds=imported - begin, first_seconds=first)
   for _ in sys.stdin:
     start = time.perf_counter()
@@ -42,7 +45,7 @@ def main() -> None:
 
 
 def _peak_bytes() -> int:
-  """The most memory that this process, or one that it started and saw end, has held."""
+  """Peak memory of this process or of a finished child, whichever is larger."""
   whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
   return max(resource.getrusage(who).ru_maxrss for who in whose) * 1024
 
