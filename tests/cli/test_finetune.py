@@ -1,0 +1,108 @@
+"""`fscs finetune`: what it writes, which pages it learns from, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from helpers import cells, noise, read_table, refusal, run_fscs, write_pair
+
+import fscs
+from fscs.data.channels import weighted_sum
+from fscs.segmentation import finetuning
+from fscs.segmentation.segmenter import Segmenter
+
+
+@pytest.fixture
+def finetune(init, tmp_path):
+  """Arguments of a quick run on tmp_path/images, in which images and masks are."""
+  (tmp_path / 'images').mkdir()
+  folders = ['--images', tmp_path / 'images', '--workdir', tmp_path / 'run', '--init', init]
+  return ['finetune', *folders, '--steps', 2, '--crop-size', 32, '--no-estimate', '--no-report']
+
+
+def test_a_model_and_a_report_are_written(project):
+  status, out, err = project.outcome
+  assert status == 0
+  assert 'zellen 0 µ.tif with zellen 0 µ_mask.png' in out
+  assert 'left out: 2 (zellen 3 µ.tif, zellen 4 µ.tif)' in err
+  assert len(read_table(project.run / 'losses.csv')) == project.steps
+  folds = read_table(project.run / 'folds.csv')
+  assert [fold['image'] for fold in folds] == [f'zellen {i} µ.tif' for i in range(3)]
+  segmenter = Segmenter.load(project.run / 'model')
+  assert segmenter.orientations == 1
+  mean = np.mean([float(fold['iou']) for fold in folds])
+  assert segmenter.expected_iou == pytest.approx(mean, abs=1e-5)
+  expectation = f'IoU of about {mean:.2f}'
+  assert expectation in out
+  assert expectation in (project.run / 'report.html').read_text()
+
+
+def test_the_channel_is_learned_from_files_as_from_arrays(finetune, init, tmp_path):
+  image, labels = cells(0)
+  others = [noise(image.shape, seed) * np.uint16(4) for seed in (0, 1)]
+  colours = np.stack([others[0], image, others[1]], axis=-1)
+  tifffile.imwrite(tmp_path / 'images' / 'a.tif', colours, photometric='rgb')
+  tifffile.imwrite(tmp_path / 'images' / 'a_mask.tif', labels.astype(np.uint8))
+  assert run_fscs(*finetune).status == 0
+  loaded = Segmenter.load(tmp_path / 'run' / 'model')
+  assert np.argmax(loaded.channel) == 1
+  expected = fscs.finetune([colours], [labels], init=init, steps=2, crop_size=32, estimate=False)
+  assert loaded.channel == expected.channel
+  probability = loaded.predict_proba(colours)
+  np.testing.assert_array_equal(probability, expected.predict_proba(colours))
+  grey = weighted_sum(colours, loaded.channel)
+  np.testing.assert_array_equal(probability, loaded.predict_proba(grey))
+
+
+def stop(*_, **__):
+  raise KeyboardInterrupt
+
+
+def test_a_run_that_failed_or_was_stopped_makes_room_for_another(finetune, tmp_path, monkeypatch):
+  write_pair(tmp_path / 'images', tmp_path / 'images', 'a', 0)
+  assert '--scale' in refusal([*finetune, '--scale', 0.01])
+  with monkeypatch.context() as patched:
+    patched.setattr(finetuning, 'finetune_and_validate', stop)
+    assert run_fscs(*finetune, '--seed', 3).status == 130
+  assert run_fscs(*finetune, '--seed', 4).status == 0
+  assert 'seed is 4 there and 0 now' in refusal(finetune)
+  monkeypatch.setattr(finetuning, 'finetune_and_validate', stop)
+  again = [argument for argument in finetune if argument != '--no-report']
+  assert run_fscs(*again, '--seed', 4).status == 130  # the report is free to differ
+
+
+def test_images_that_the_initialisation_knows_are_named(finetune, init, tmp_path, monkeypatch):
+  write_pair(tmp_path / 'images', tmp_path / 'images', 'a', 0)
+  run = tmp_path / 'meta-trained'
+  run.mkdir()
+  (run / 'init').symlink_to(init)
+  facts = {'command': 'meta_train', 'config': {'sources': [str(tmp_path / 'images')]}}
+  (run / 'config.json').write_text(json.dumps(facts))
+  monkeypatch.setattr(finetuning, 'finetune_and_validate', stop)
+  (note,) = [line for line in run_fscs(*finetune, '--init', run).err.splitlines() if 'note' in line]
+  assert str(tmp_path / 'images') in note
+
+
+@pytest.mark.parametrize(
+  ('options', 'words'),
+  [
+    (['--images', '{}/nowhere'], ['nowhere']),
+    (['--masks', '{}/others'], ['a.tif', 'b_mask.tif']),
+    (['--workdir', '{}/images/a.tif'], ['a.tif', '--workdir']),
+    (['--init', '{}/nowhere'], ['nowhere', '--init']),
+    (['--init', '{}/nowhere.pt'], ['nowhere.pt']),
+    (['--steps', 0], ['--steps']),
+    (['--scale', -1], ['--scale']),
+    (['--crop-size', 30], ['--crop-size']),
+    (['--seed', 2**32], ['--seed']),
+    (['--channel', 4], ['images', 'no image']),
+  ],
+)
+def test_what_cannot_be_used_is_named_in_one_line(finetune, tmp_path, options, words):
+  write_pair(tmp_path / 'images', tmp_path / 'images', 'a', 0)
+  (tmp_path / 'others').mkdir()
+  write_pair(tmp_path / 'others', tmp_path / 'others', 'b', 0)
+  (tmp_path / 'others' / 'b.tif').unlink()
+  line = refusal([*finetune, *(str(option).format(tmp_path) for option in options)])
+  assert all(word in line for word in words), line
