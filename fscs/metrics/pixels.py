@@ -3,38 +3,6 @@
 import numpy as np
 
 from fscs.errors import InputError
-from fscs.metrics.objects import (
-  Matching,
-  average_precision,
-  count_error,
-  f1,
-  match,
-  match_each,
-  object_accuracy,
-  overlaps,
-  panoptic_quality,
-  pool,
-  precision,
-  recall,
-)
-
-__all__ = [
-  'Matching',
-  'average_precision',
-  'count_error',
-  'dice',
-  'f1',
-  'foreground_accuracy',
-  'iou',
-  'match',
-  'match_each',
-  'object_accuracy',
-  'overlaps',
-  'panoptic_quality',
-  'pool',
-  'precision',
-  'recall',
-]
 
 SMOOTHING = 1e-4  # pixels; makes the IoU of two empty masks 1
 

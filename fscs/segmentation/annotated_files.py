@@ -153,12 +153,12 @@ def _drop_constant(pages: list[AnnotatedPage], folder: Path, log: Log) -> list[A
 def _choose_channel(pages: Sequence[AnnotatedPage], choice: ChannelOption) -> Channel:
   if choice != 'learned':
     return None if choice == 'luma' else choice
+  colours = [page.rgb for page in pages]
   learned = choose_channel(
-    [page.channels for page in pages],
-    [page.mask for page in pages],
-    rgb=all(page.rgb for page in pages),
+    [page.channels for page in pages], [page.mask for page in pages], rgb=all(colours)
   )
-  return learned if isinstance(learned, tuple) else None
+  # Files of both kinds: None reads the luma of colours and the first channel of others.
+  return learned if isinstance(learned, tuple) or not any(colours) else None
 
 
 def _read_pages(pair: Pair, choice: ChannelOption, log: Log) -> Iterator[AnnotatedPage]:

@@ -59,7 +59,13 @@ def read_annotations(
       arguments=('images', 'masks'),
     )
   images, masks = [np.asarray(image) for image in images], [np.asarray(mask) for mask in masks]
-  names = names or [f'image {i}' for i in range(len(images))]
+  if names is None:
+    names = [f'image {i}' for i in range(len(images))]
+  elif len(names) != len(images):
+    raise InputError(
+      f'{len(names)} names and {len(images)} images: expected one name per image',
+      arguments=('names',),
+    )
   if channel == 'learned':
     images = [drop_alpha(image) for image in images]
 

@@ -7,6 +7,7 @@ from helpers import cells, noise
 
 from fscs.errors import InputError
 from fscs.segmentation.annotated_files import read_annotated_folder
+from fscs.segmentation.annotations import read_annotations
 
 
 def read(folder, choice='luma', masks=None):
@@ -87,3 +88,13 @@ def test_images_whose_channel_is_blank_are_left_out(tmp_path):
   with pytest.raises(InputError, match='no image with its mask can be used') as caught:
     read(tmp_path, 0)
   assert caught.value.arguments == ('channel',)
+
+
+def test_the_first_channel_is_taken_as_of_arrays_if_none_separates_the_objects(tmp_path):
+  image, labels = cells(0)
+  planes = np.stack([image, image])
+  tifffile.imwrite(tmp_path / 'a.tif', planes, metadata={'axes': 'CYX'}, ome=True)
+  tifffile.imwrite(tmp_path / 'a_mask.tif', labels.astype(np.uint8))
+  found = read_annotated_folder(tmp_path, tmp_path, 'learned', lambda _: None)
+  expected = read_annotations([np.moveaxis(planes, 0, -1)], [labels])
+  assert found.channel == expected.channel == 0

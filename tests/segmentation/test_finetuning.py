@@ -111,6 +111,7 @@ def with_speck(seed):
   ('pairs', 'options', 'arguments', 'message'),
   [
     ([], {}, ('images', 'masks'), '0 images and 0 masks'),
+    ([cells(0)], {'names': ['a', 'b']}, ('names',), '2 names and 1 images'),
     ([with_speck(0)], {'scale': 0.1}, ('scale',), 'image 0: no object is left'),
     ([cells(0)], {'scale': -1.0}, ('scale',), 'scale is -1.0'),
     ([cells(0)], {'orientations': 2}, ('orientations',), 'orientations is 2'),
