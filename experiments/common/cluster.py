@@ -1,8 +1,8 @@
-"""Many devices and many processes: joining them, and who of them writes.
+"""Meta-training on several devices and in several processes.
 
-One process per host (or per GPU) runs the same command. Tasks are shared out over the devices of
-all of them. The workdir must be on a file system that all processes see: each of them reads
-checkpoints, and process 0 alone writes.
+Every host (or GPU) runs the same command as one process. Tasks are distributed over the devices of
+all processes. The workdir must be on a file system that all processes see: all read checkpoints,
+and only process 0 writes.
 """
 
 import contextlib
@@ -17,57 +17,63 @@ import jax
 
 from fscs.errors import InputError
 
-CONNECTION_SECONDS = 60  # to wait for the other processes at the start
+CONNECTION_SECONDS = 60  # time limit to connect to the other processes
 HEARTBEAT_SECONDS = 60  # after which a silent process counts as dead
 
 
 @dataclasses.dataclass(frozen=True)
 class ClusterOptions:
-  """Where meta-training runs."""
+  """Devices and processes of meta-training."""
 
   devices: int | None = None
-  """Use so many devices of this process; all by default."""
+  """Number of devices to use in each process; all by default."""
   distributed: bool = False
   """Join the processes of a job that Slurm, Open MPI or a TPU pod started."""
   coordinator: str | None = None
-  """HOST:PORT of process 0, to join processes that something else started."""
+  """HOST:PORT of process 0, to join processes that were started by other means."""
   num_processes: int | None = None
-  """How many processes there are, with --coordinator."""
+  """Number of processes, with --coordinator."""
   process_id: int | None = None
-  """Which one this is, from 0, with --coordinator."""
+  """Number of this process from 0, with --coordinator."""
 
 
 def join(options: ClusterOptions) -> None:
-  """Join the other processes, if there are to be any; before anything else is done with JAX.
+  """Join the other processes of the job, if the options name one.
+
+  Must be called before any computation with JAX.
 
   Raises:
     InputError: options are missing or contradict each other, or the others do not answer.
   """
-  parts = {
-    '--num-processes': options.num_processes,
-    '--process-id': options.process_id,
-  }
-  missing = [name for name, value in parts.items() if value is None]
+  count, index = options.num_processes, options.process_id
   if options.coordinator is None:
-    if len(missing) < len(parts):
-      raise InputError('--num-processes and --process-id need --coordinator=HOST:PORT')
+    if count is not None or index is not None:
+      raise InputError(
+        'num_processes and process_id need a coordinator, HOST:PORT', arguments=('coordinator',)
+      )
     if options.distributed:
       _initialise({})
     return
-  if missing:
-    raise InputError(f'--coordinator needs {" and ".join(missing)} too')
-  if not 0 <= options.process_id < options.num_processes:
+  if count is None or index is None:
     raise InputError(
-      f'--process-id is {options.process_id}: with --num-processes={options.num_processes} it is'
-      f' one of 0 to {options.num_processes - 1}'
+      'a coordinator needs num_processes and process_id too',
+      arguments=('num_processes', 'process_id'),
+    )
+  if not 0 <= index < count:
+    raise InputError(
+      f'process_id is {index}: with {count} processes, expected 0 to {count - 1}',
+      arguments=('process_id', 'num_processes'),
     )
   if not re.fullmatch(r'\S+:\d+', options.coordinator):
-    raise InputError(f'--coordinator is {options.coordinator}: HOST:PORT is needed, as host1:45671')
+    raise InputError(
+      f'coordinator is {options.coordinator}: expected HOST:PORT, such as host1:45671',
+      arguments=('coordinator',),
+    )
   _initialise(
     {
       'coordinator_address': options.coordinator,
-      'num_processes': options.num_processes,
-      'process_id': options.process_id,
+      'num_processes': count,
+      'process_id': index,
     }
   )
 
@@ -83,20 +89,21 @@ def _initialise(job: dict[str, Any]) -> None:
     reason = str(error).splitlines()[0]
     if job:
       raise InputError(
-        f'--coordinator={job["coordinator_address"]}: the {job["num_processes"]} processes did not'
-        f' find each other ({reason}); start all of them, with the same address'
+        f'coordinator {job["coordinator_address"]}: the {job["num_processes"]} processes did not'
+        f' connect ({reason}); start all of them with the same address',
+        arguments=('coordinator',),
       ) from error
     raise InputError(
-      f'--distributed: no job of Slurm, Open MPI or a TPU pod was found ({reason}); give'
-      ' --coordinator, --num-processes and --process-id'
+      f'found no job of Slurm, Open MPI or a TPU pod ({reason}); give a coordinator instead',
+      arguments=('distributed', 'coordinator', 'num_processes', 'process_id'),
     ) from error
 
 
 _DIED = (
-  'error: this process could not go on, as happens when another one of the job dies (see above);'
+  'error: this process stopped, probably because another process of the job died (see above);'
   ' start the same command again for all: it goes on from the last checkpoint'
 )
-# Waits until the process that started it says goodbye, or is gone without.
+# Writes the message if its standard input ends without a line.
 _WATCHER = f"""
 import sys
 if not sys.stdin.read():
@@ -106,10 +113,10 @@ if not sys.stdin.read():
 
 @contextlib.contextmanager
 def last_words() -> Iterator[None]:
-  """Says what to do if the process cannot go on, as where another process has died.
+  """Tell the user what to do if this process is aborted.
 
-  JAX mostly aborts then, and nothing of Python runs, so it is a process beside this one that speaks
-  when this one is gone.
+  JAX aborts a process when another one of the job dies, without running Python code. A second
+  process therefore watches this one and writes the message.
   """
   if jax.process_count() == 1:
     yield
@@ -117,22 +124,22 @@ def last_words() -> Iterator[None]:
   watcher = subprocess.Popen([sys.executable, '-S', '-c', _WATCHER], stdin=subprocess.PIPE)
   try:
     yield
-  except (InputError, KeyboardInterrupt):  # these explain themselves
+  except (InputError, KeyboardInterrupt):  # have messages of their own
     watcher.communicate(b'goodbye')
     raise
   watcher.communicate(b'goodbye')
 
 
 def chosen_devices(options: ClusterOptions) -> list[jax.Device]:
-  """The devices to use, the same number of every process.
+  """The devices to use, equally many of every process.
 
   Raises:
-    InputError: there are fewer than asked for.
+    InputError: a process has fewer devices.
   """
   local = jax.local_device_count()
   count = local if options.devices is None else options.devices
   if not 0 < count <= local:
-    raise InputError(f'--devices is {options.devices}: this process has {local}')
+    raise InputError(f'devices is {options.devices}: expected 1 to {local}', arguments=('devices',))
   return [
     device
     for process in range(jax.process_count())
