@@ -1,8 +1,7 @@
 """Losses of the meta-objective.
 
-Logits and masks are (B, H, W, 1); masks are 0 or 1; every loss is a scalar mean: cross-entropies
-and the entropy in nats per pixel, one minus Dice without unit, distillation in squared units of
-the features.
+Logits and masks are (B, H, W, 1); masks are 0 or 1. Every loss is a scalar. Cross-entropies and the
+entropy are in nats per pixel, 1 - Dice has no unit, and distillation is in squared feature units.
 """
 
 from collections.abc import Callable
@@ -30,15 +29,15 @@ _USED = {
 
 
 def weighted_bce(logits: jax.Array, masks: jax.Array) -> jax.Array:
-  """Binary cross-entropy whose foreground counts as much as the background of the same image.
+  """Binary cross-entropy with the same total weight of foreground and background in every image.
 
   Args:
     logits: (B, H, W, 1), unnormalised.
     masks: (B, H, W, 1) in {0, 1}.
 
   Returns:
-    Scalar: mean over pixels of -(w y log p + (1 - y) log(1 - p)) with w = #background / #foreground
-    of each image's own mask; w = 1 where a mask has no foreground.
+    Scalar: mean over pixels of -(w y log p + (1 - y) log(1 - p)). Each image has its own weight
+    w = #background / #foreground; w = 1 if it has no foreground.
 
   References:
     Dawoud et al., ECML-PKDD 2020, eq. 2.
@@ -52,17 +51,17 @@ def weighted_bce(logits: jax.Array, masks: jax.Array) -> jax.Array:
 
 
 def bce_dice(logits: jax.Array, masks: jax.Array) -> jax.Array:
-  """Cross-entropy, unweighted, plus one minus the Dice coefficient of the probabilities.
+  """Cross-entropy plus 1 - Dice of the probabilities.
 
-  Dice measures foreground as it is scored, so rare foreground needs no weight. It is taken over the
-  whole batch, smoothed by one pixel, so that crops without foreground are defined.
+  The cross-entropy is unweighted: Dice already counters rare foreground. Dice is taken over the
+  whole batch and smoothed by one pixel, so that it is defined without foreground.
 
   Args:
     logits: (B, H, W, 1), unnormalised.
     masks: (B, H, W, 1), 0 or 1.
 
   Returns:
-    Scalar: nats per pixel plus a number from 0 to 1.
+    Scalar: mean cross-entropy + 1 - (2 sum(p y) + 1) / (sum(p) + sum(y) + 1), p = sigmoid(logits).
 
   References:
     Milletari, Navab and Ahmadi, 3DV 2016 (arXiv 1606.04797), for Dice as a loss.
@@ -95,14 +94,14 @@ def entropy_regularisation(logits: jax.Array) -> jax.Array:
 
 
 def distillation(features: jax.Array, other_features: jax.Array) -> jax.Array:
-  """Mean squared error between the features of the task's images and another task's, by position.
+  """Mean squared difference between features of the task and of another task.
 
   Args:
-    features: (B, h, w, C) of the task's images.
-    other_features: (B, h, w, C) of S_p's images.
+    features: (B, h, w, C), of images of the task.
+    other_features: (B, h, w, C), of images of another task, S_p in the paper.
 
   Returns:
-    Scalar: mean over all of (features - other_features)^2.
+    Scalar: mean of (features - other_features)^2.
 
   References:
     Dawoud et al., ECML-PKDD 2020, eq. 4.
@@ -122,22 +121,23 @@ def objective_loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """The loss of the inner loop on one episode.
 
-  Each group of images passes through the network as a batch of its own, with its own statistics.
+  Each group of images passes through the network as a separate batch, with its own batch-norm
+  statistics.
 
   Args:
     apply: (params, images) -> (logits, features).
     params: parameters of the network.
     episode: one task's images.
-    objective: which terms count.
+    objective: which terms are added to the segmentation loss.
     alpha: weight of the entropy regularisation.
     beta: weight of the distillation.
-    pixel_loss: of the segmentation.
+    pixel_loss: segmentation loss.
 
   Returns:
-    The scalar loss, and every term of `TERMS` unweighted (zero if unused).
+    The scalar loss, and the unweighted terms by their names in `TERMS` (zero if unused).
 
   Raises:
-    InputError: there is no such objective, or `apply` gives other than logits and features.
+    InputError: the objective is unknown, or `apply` does not return logits and features.
   """
   used = lookup(_USED, objective, 'objective')
   logits, features = apply(params, episode.images)
@@ -155,6 +155,6 @@ def objective_loss(
 def _check_logits(logits: jax.Array, masks: jax.Array) -> None:
   if logits.shape != masks.shape:
     raise InputError(
-      f'apply gives logits of shape {logits.shape} for masks of {masks.shape}: a pair of logits and'
-      ' features is needed'
+      f'apply returns logits of shape {logits.shape} for masks of shape {masks.shape}: expected'
+      ' logits and features'
     )

@@ -14,21 +14,21 @@ from fscs.devices import over_tasks
 from fscs.losses import Apply, PixelLoss, weighted_bce
 from fscs.typing import Params
 
-STEPS_PER_CALL = 16  # a longer call would only matter where a step takes less than a millisecond
+STEPS_PER_CALL = 16  # the cost of a call is small beside 16 steps
 
 Train = Callable[..., tuple[Params, optax.OptState, np.ndarray]]
 
 
 def crop_stream(seed: int, crops: np.ndarray, batch_size: int, num_steps: int) -> np.ndarray:
-  """The crops that every step sees: one permutation after another, cut into full batches.
+  """The crops of every step: random permutations of all crops, one after another, cut into batches.
 
-  A batch may reach over the border of two permutations, so all have the same size, and no crop is
-  seen twice more often than another.
+  A batch may span two permutations. All batches are full, and no crop is seen more than once more
+  often than another.
 
   Args:
-    seed: of the permutations; the same seed gives the same stream, longer or shorter.
-    crops: (C,) int32, numbers of crops in a bank's table.
-    batch_size: crops a step.
+    seed: seed of the permutations; a shorter stream is the beginning of a longer one.
+    crops: (C,) int32, rows of a bank's table.
+    batch_size: crops per step.
     num_steps: number of steps.
 
   Returns:
@@ -43,14 +43,15 @@ def crop_stream(seed: int, crops: np.ndarray, batch_size: int, num_steps: int) -
 def source_stream(
   seed: int, sources: Sequence[np.ndarray], batch_size: int, num_steps: int
 ) -> np.ndarray:
-  """As `crop_stream`, with the crops of one source in every batch.
+  """The crops of every step, each batch from a single source.
 
-  All sources take their turn, in a new random order every time, before one comes again.
+  Every round visits each source once, in a new random order. Within a source, crops come in random
+  permutations as in `crop_stream`.
 
   Args:
-    seed: of the permutations.
-    sources: (C,) int32 each, numbers of a source's crops in a bank's table.
-    batch_size: crops a step.
+    seed: seed of the permutations.
+    sources: (C,) int32 each, a source's rows in a bank's table.
+    batch_size: crops per step.
     num_steps: number of steps.
 
   Returns:
@@ -74,7 +75,7 @@ def num_training_steps(
 
 
 class Recipe(NamedTuple):
-  """What training minimises and what it does to crops; defaults are the paper's."""
+  """Optimizer, loss and augmentation of training; the defaults are the paper's."""
 
   optimizer: optax.GradientTransformation
   crop_size: int
@@ -83,9 +84,9 @@ class Recipe(NamedTuple):
 
 
 def _make_run(apply: Apply, recipe: Recipe) -> Callable:
-  """A function that takes one step per row of a stream, for the first `num_steps` rows.
+  """A function that takes one step for each of the first `num_steps` rows of a stream.
 
-  `first`, the number of the first row's step, and the seed decide how crops are augmented.
+  Augmentation depends on the seed and on the number of the step, which is `first` in the first row.
   """
 
   def step(bank: Bank, carry, crops: jax.Array, key: jax.Array):
@@ -93,7 +94,10 @@ def _make_run(apply: Apply, recipe: Recipe) -> Callable:
     images, masks = take_crops(bank, crops, recipe.crop_size)
     if recipe.augment:
       images, masks = recipe.augment(key, images, masks)
-    loss_of = lambda params: recipe.loss(apply(params, images)[0], masks)  # noqa: E731
+
+    def loss_of(params: Params) -> jax.Array:
+      return recipe.loss(apply(params, images)[0], masks)
+
     loss, gradient = jax.value_and_grad(loss_of)(params)
     updates, opt_state = recipe.optimizer.update(gradient, opt_state, params)
     return (optax.apply_updates(params, updates), opt_state), loss
@@ -113,11 +117,12 @@ def _make_run(apply: Apply, recipe: Recipe) -> Callable:
 
 
 def make_train(apply: Apply, recipe: Recipe) -> Train:
-  """A function that takes one optimiser step per row of a stream of crops, compiled once.
+  """A function that takes one optimizer step per row of a stream of crops.
 
-  It maps (params, opt_state, bank, stream (num_steps, batch_size)) to the next params and opt_state
-  and the losses (num_steps,), each of them before its update; streams may have any length. To go on
-  with a stream, give the number of steps already done as `first`. `seed` is that of augmentation.
+  It maps (params, opt_state, bank, stream) to the new params, the new opt_state, and the losses
+  (num_steps,), each taken before its update. The stream is (num_steps, batch_size); streams of all
+  lengths share one compiled program. To continue a stream, give its remaining rows and the number
+  of steps already done as `first`. `seed` is the seed of augmentation.
   """
   run = jax.jit(_make_run(apply, recipe))
 
@@ -145,18 +150,20 @@ def make_train(apply: Apply, recipe: Recipe) -> Train:
 def make_train_all(
   apply: Apply, recipe: Recipe
 ) -> Callable[[Params, Bank, Sequence[np.ndarray]], list[tuple[Params, np.ndarray]]]:
-  """A function that trains the same parameters on several streams, each for itself, in one call.
+  """A function that trains the same initial parameters on several streams independently.
 
-  It maps (params, bank, streams) to the trained parameters and the losses of every stream; streams
-  may differ in length. On a GPU they run at once (see `fscs.devices.over_tasks`). `advance`, if
-  given, is called with the number of steps done after each call; `seed` is that of augmentation,
-  which all streams have in common.
+  It maps (params, bank, streams) to the trained parameters and the losses of every stream. Streams
+  may differ in length. On a GPU they run in parallel (see `fscs.devices.over_tasks`). After each
+  call, `advance` gets the number of steps done in it. All streams share the augmentation seed
+  `seed`.
   """
   run = _make_run(apply, recipe)
 
   @jax.jit
   def run_all(states, bank: Bank, parts: jax.Array, num_steps: jax.Array, first, seed):
-    task = lambda state, part, steps: run(*state, bank, part, steps, first, seed)  # noqa: E731
+    def task(state, part: jax.Array, steps: jax.Array):
+      return run(*state, bank, part, steps, first, seed)
+
     return over_tasks(task, 'auto', states, parts, num_steps)
 
   def train_all(
@@ -177,15 +184,15 @@ def make_train_all(
       losses.append(np.asarray(part_losses))
       if advance:
         advance(int(num_steps.sum()))
-    losses = np.concatenate(losses, axis=1)
+    all_losses = np.concatenate(losses, axis=1)
     trained = [jax.tree.map(lambda leaf, i=i: leaf[i], states[0]) for i in range(len(streams))]
-    return [(params, losses[i, : lengths[i]]) for i, params in enumerate(trained)]
+    return [(params, all_losses[i, : lengths[i]]) for i, params in enumerate(trained)]
 
   return train_all
 
 
 def _part(stream: np.ndarray, begin: int) -> np.ndarray:
-  """The rows of one call, filled up with zeros where the stream has ended."""
+  """The rows of one call, padded with zeros after the end of the stream."""
   part = stream[begin : begin + STEPS_PER_CALL]
   return np.pad(part, ((0, STEPS_PER_CALL - len(part)), (0, 0)))
 
@@ -193,7 +200,7 @@ def _part(stream: np.ndarray, begin: int) -> np.ndarray:
 def make_loss(
   apply: Apply, *, crop_size: int, pixel_loss: PixelLoss = weighted_bce
 ) -> Callable[[Params, Bank, jax.Array], jax.Array]:
-  """A compiled function: mean loss over the batches (num_batches, batch_size) of a bank's crops."""
+  """A compiled function of (params, bank, stream): the mean loss over the batches of the stream."""
 
   @jax.jit
   def mean_loss(params: Params, bank: Bank, stream: jax.Array) -> jax.Array:

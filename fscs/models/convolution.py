@@ -1,11 +1,10 @@
-"""3x3 convolutions and 2x2 stride-2 transposed convolutions, as the platform runs them best.
+"""3x3 convolutions and 2x2 stride-2 transposed convolutions in the fastest form for the platform.
 
-On CPU, XLA runs its own convolution inside a loop body about ten times slower than outside one, and
-the inner loop is a loop; written as matrix products, convolutions keep their speed in loops and
-under `vmap` over tasks (each with its own kernel). On GPU and TPU, XLA's own convolution is the
-default.
+On a CPU, XLA's convolution is about ten times slower inside a loop than outside, and the inner loop
+is such a loop. As matrix products, convolutions stay fast in loops and under `vmap` over tasks with
+different kernels. On GPU and TPU, XLA's convolution is the default.
 
-Images are (B, H, W, C), 3x3 kernels (3, 3, C, D), zero padding keeps H and W.
+Images are (B, H, W, C) and 3x3 kernels (3, 3, C, D); zero padding keeps H and W.
 """
 
 from collections.abc import Callable
@@ -22,14 +21,14 @@ Lowering = Literal['auto', 'xla', 'patches', 'project', 'winograd']
 
 
 def xla(images: jax.Array, kernel: jax.Array) -> jax.Array:
-  """XLA's own convolution."""
+  """XLA's convolution."""
   return lax.conv_general_dilated(
     images, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
   )
 
 
 def patches(images: jax.Array, kernel: jax.Array) -> jax.Array:
-  """Nine shifted copies side by side, then one matrix product."""
+  """Concatenate nine shifted copies, then one matrix product (im2col)."""
   _, height, width, channels = images.shape
   padded = _pad(images)
   columns = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
@@ -38,7 +37,10 @@ def patches(images: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def project(images: jax.Array, kernel: jax.Array) -> jax.Array:
-  """One product to nine maps per output channel, shifted and added: for few output channels."""
+  """One matrix product to nine maps per output channel, then shift and add them.
+
+  Fast for few output channels.
+  """
   _, height, width, channels = images.shape
   maps = images.reshape(-1, channels) @ kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
   maps = _pad(maps.reshape(*images.shape[:3], 3, 3, -1))
@@ -59,10 +61,9 @@ _LOWERINGS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 
 
 def best_lowering(kernel_shape: tuple[int, ...], backend: str, dtype: str = 'float32') -> str:
-  """The fastest lowering measured for a kernel (3, 3, C, D) inside a training loop.
+  """The lowering that measured fastest for a kernel (3, 3, C, D) inside a training loop.
 
-  Winograd adds numbers of either sign before it multiplies, which leaves little of the accuracy of
-  less than float32: there it is left out.
+  Winograd is used in float32 only: its sums lose too much accuracy in lower precision.
   """
   if backend != 'cpu':
     return 'xla'
@@ -73,22 +74,24 @@ def best_lowering(kernel_shape: tuple[int, ...], backend: str, dtype: str = 'flo
 
 
 def convolve(images: jax.Array, kernel: jax.Array, lowering: Lowering = 'auto') -> jax.Array:
-  """(B, H, W, C) with a (3, 3, C, D) kernel to (B, H, W, D), by the lowering named.
+  """3x3 convolution of (B, H, W, C) with a (3, 3, C, D) kernel to (B, H, W, D).
 
   Raises:
     InputError: `lowering` is not one of `Lowering`.
   """
   if lowering not in get_args(Lowering):
     raise InputError(
-      f'lowering {lowering!r} is unknown: use one of {", ".join(get_args(Lowering))}'
+      f'lowering {lowering!r}: expected one of {", ".join(get_args(Lowering))}',
+      arguments=('lowering',),
     )
-  if lowering == 'auto':
-    lowering = best_lowering(kernel.shape, jax.default_backend(), images.dtype.name)
-  return _LOWERINGS[lowering](images, kernel)
+  name: str = lowering
+  if name == 'auto':
+    name = best_lowering(kernel.shape, jax.default_backend(), images.dtype.name)
+  return _LOWERINGS[name](images, kernel)
 
 
 def transposed_convolve(images: jax.Array, kernel: jax.Array) -> jax.Array:
-  """2x2 stride-2 transposed convolution: windows do not overlap, so it is one matrix product.
+  """2x2 stride-2 transposed convolution as one matrix product, since windows do not overlap.
 
   Args:
     images: (B, H, W, C).

@@ -16,12 +16,12 @@ class FCRN(nn.Module):
 
   Attributes:
     widths: channels of the three blocks and of the bottleneck.
-    affine: whether batch norms have a scale and a bias; off in meta-training, on in fine-tuning.
-    kernel_init: 'normal' for the paper's N(0, 1) or 'he'.
-    norm_scale: initial scale of batch norms, where they have one.
-    lowering: how 3x3 convolutions run; see `fscs.models.convolution`.
-    precision: 'float32', or 'bfloat16' for convolutions and activations; parameters, statistics,
-      logits and returned features are float32 all the same.
+    affine: whether batch norms have a scale and a bias: no in meta-training, yes in fine-tuning.
+    kernel_init: 'normal' for the paper's N(0, 1), or 'he'.
+    norm_scale: initial scale of affine batch norms.
+    lowering: implementation of 3x3 convolutions; see `fscs.models.convolution`.
+    precision: 'float32' or 'bfloat16', of convolutions and activations. Parameters, statistics,
+      logits and returned features are always float32.
 
   References:
     Dawoud et al., ECML-PKDD 2020, section 4; Xie, Noble and Zisserman, CMBBE 2018 (FCRN).
@@ -35,7 +35,7 @@ class FCRN(nn.Module):
   precision: Precision = 'float32'
 
   stride = 8
-  receptive_radius = 24  # distance in pixels to the farthest pixel that a logit depends on, at most
+  receptive_radius = 24  # largest distance in pixels to a pixel that a logit depends on
 
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,7 +1,7 @@
-"""Layers that the networks share. Images are (B, H, W, C).
+"""Layers of the networks. Images are (B, H, W, C).
 
-Convolutions compute in a precision of choice, and activations are kept in it; parameters are
-float32, and batch norm takes its statistics and normalises in float32, whatever it is given.
+Parameters are float32. Convolutions compute and return activations in their `precision`. Batch norm
+computes in float32 and returns the type of its input.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ Precision = Literal['float32', 'bfloat16']
 
 
 def kernel_initialiser(name: str) -> nn.initializers.Initializer:
-  """The paper's N(0, 1) for 'normal', He's variance-preserving normal for 'he'.
+  """Initialiser of kernels: 'normal' is the paper's N(0, 1), 'he' is He's normal.
 
   Raises:
-    InputError: there is no such initialisation.
+    InputError: the name is unknown.
   """
   known = {'normal': nn.initializers.normal(1.0), 'he': nn.initializers.he_normal()}
   return lookup(known, name, 'kernel_init')
@@ -41,9 +41,10 @@ class Convolution(nn.Module):
 
   @nn.compact
   def __call__(self, *images: jax.Array) -> jax.Array:
-    """One or more images, whose channels count as if they were concatenated in that order.
+    """Convolve the concatenation of the images along channels.
 
-    They are convolved one by one and the results added: concatenation would copy them all.
+    Each image is convolved with its part of the kernel and the results are added, which avoids a
+    copy.
     """
     channels = [x.shape[-1] for x in images]
     shape = (3, 3, sum(channels), self.features)
@@ -74,15 +75,15 @@ class TransposedConvolution(nn.Module):
 
 
 class BatchNorm(nn.Module):
-  """Batch normalisation by the statistics of the batch at hand; it keeps no running statistics.
+  """Batch normalisation by the statistics of the current batch, without running statistics.
 
-  With `affine` it has a scale and a bias (0 at first) per channel. Given a collection 'statistics',
-  it normalises by the mean and variance found there instead; where that collection is mutable, it
-  writes those of the batch into it.
+  With `affine`, it has a scale and a bias per channel; the bias is initially 0. If the collection
+  'statistics' is given, its mean and variance are used instead of the batch's. If that collection
+  is mutable, the statistics of the batch are stored in it.
   """
 
   affine: bool = False
-  initial_scale: float = 0.1  # the reference's
+  initial_scale: float = 0.1  # as in the published code
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -109,10 +110,10 @@ class BatchNorm(nn.Module):
 def max_pool(images: jax.Array) -> jax.Array:
   """2x2 stride-2 maximum: (B, H, W, C) to (B, H // 2, W // 2, C); an odd last line is dropped.
 
-  Choices between pairs: the gradient goes to exactly one pixel of a window, the first in reading
-  order where several are equal. The gradient of `reduce_window` would be a slow scatter on CPU, and
-  that of `max` over a reshaped axis compares with a maximum that the compiler may have rounded
-  otherwise.
+  The gradient goes to exactly one pixel of a window, the first in reading order among equal ones.
+  Written as comparisons of pairs for two reasons: the gradient of `reduce_window` is a slow scatter
+  on a CPU, and the gradient of `max` over a reshaped axis may miss a maximum that the compiler
+  rounded differently.
   """
   _, height, width, _ = images.shape
   images = images[:, : height // 2 * 2, : width // 2 * 2]
@@ -127,7 +128,8 @@ def _larger(one: jax.Array, other: jax.Array) -> jax.Array:
 def upsample_aligned(images: jax.Array) -> jax.Array:
   """Bilinear x2 up-sampling with aligned corners: (B, H, W, C) to (B, 2H, 2W, C).
 
-  Output row r lies at input row r (H - 1) / (2H - 1), so the corner pixels of both images coincide.
+  Output row r is interpolated at input row r (H - 1) / (2H - 1): the corner pixels of input and
+  output coincide.
   """
 
   def weights(index: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
@@ -137,9 +139,10 @@ def upsample_aligned(images: jax.Array) -> jax.Array:
 
 
 def upsample(images: jax.Array) -> jax.Array:
-  """Bilinear x2 up-sampling of pixels that have an extent: (B, H, W, C) to (B, 2H, 2W, C).
+  """Bilinear x2 up-sampling with half-pixel centres: (B, H, W, C) to (B, 2H, 2W, C).
 
-  Output row r lies at input row (r - 1/2) / 2, whatever the size, and not beyond the outermost.
+  Output row r is interpolated at input row (r - 1/2) / 2, clamped to the image. The positions do
+  not depend on the size of the image.
   """
 
   def weights(index: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
@@ -149,14 +152,14 @@ def upsample(images: jax.Array) -> jax.Array:
 
 
 def _upsample(images: jax.Array, axis: int, weights: Callable) -> jax.Array:
-  """One axis: output 2k lies between inputs k - 1 and k, output 2k + 1 between k and k + 1.
+  """Up-sampling of one axis: output 2k from inputs k - 1 and k, output 2k + 1 from k and k + 1.
 
-  Shifted copies say that without a gather, whose gradient would be a slow scatter.
+  Shifted copies replace a gather, whose gradient is a slow scatter.
 
   Args:
     images: (B, H, W, C).
     axis: 1 or 2.
-    weights: from (indices k, size) to how much input k - 1 counts in output 2k, and input k + 1 in
+    weights: maps (indices k, size) to the weights of input k - 1 in output 2k and of input k + 1 in
       output 2k + 1.
   """
   size = images.shape[axis]
@@ -171,7 +174,7 @@ def _upsample(images: jax.Array, axis: int, weights: Callable) -> jax.Array:
 
 
 def _shift(images: jax.Array, by: int, axis: int) -> jax.Array:
-  """The images moved by one place (1 or -1) along an axis; zeros come in at the border."""
+  """The images shifted by one pixel (1 or -1) along an axis, zeros at the border."""
   padding = [(0, 0, 0)] * images.ndim
   padding[axis] = (by, -by, 0)
   return jax.lax.pad(images, jnp.zeros((), images.dtype), padding)

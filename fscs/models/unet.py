@@ -1,4 +1,4 @@
-"""The U-Net of the paper, two levels deep or deeper, with bilinear up-sampling."""
+"""The U-Net of the paper and deeper ones, with bilinear up-sampling."""
 
 import flax.linen as nn
 import jax
@@ -17,9 +17,9 @@ from fscs.models.layers import (
 
 
 class DoubleConvolution(nn.Module):
-  """Twice [3x3 convolution with bias, batch norm, ReLU]: (B, H, W, C) to (B, H, W, features).
+  """Two times 3x3 convolution with bias, batch norm, ReLU: (B, H, W, C) to (B, H, W, features).
 
-  Takes one or more images, whose channels count as if they were concatenated.
+  Several images are concatenated along channels.
   """
 
   features: int
@@ -40,15 +40,16 @@ class DoubleConvolution(nn.Module):
 
 
 class UNet(nn.Module):
-  """Pooled double convolutions, one more as bottleneck, and back up with skip connections.
+  """Encoder of pooled double convolutions, bottleneck, and decoder with skip connections.
 
   `apply({'params': params}, images)` takes (B, H, W, 1) images, H and W multiples of `stride`, and
   returns logits (B, H, W, 1) and the features of the bottleneck, (B, H / stride, W / stride,
   widths[-1]).
 
-  Attributes: as `FCRN`; widths has the channels of the levels, three in the paper. A level more
-  doubles the context that a pixel is judged by. With `aligned`, as in the paper, up-sampling aligns
-  corners, so that what it does to a part depends on the size of the whole; without, it does not.
+  Attributes: as `FCRN`, except:
+    widths: channels of the levels, three in the paper. One more level doubles the context.
+    aligned: whether up-sampling aligns corners, as in the paper. It then depends on the size of the
+      image; otherwise it does not.
 
   References:
     Ronneberger et al., MICCAI 2015; Dawoud et al., ECML-PKDD 2020, section 4.
@@ -64,7 +65,7 @@ class UNet(nn.Module):
 
   @property
   def stride(self) -> int:
-    """Whole multiples of it are the sides of images."""
+    """Sides of images must be multiples of it."""
     return 2 ** (len(self.widths) - 1)
 
   @property
