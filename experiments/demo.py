@@ -1,9 +1,9 @@
-"""Everything once, on simulated images: meta-train, fine-tune, compare with random initialisation.
+"""Meta-train and fine-tune on simulated images, and compare with random initialisation.
 
   python -m experiments.demo
 
-Minutes on two cores. The target is the simulated TNBC domain, the sources are the other
-four. It prints a table of IoU on images that were not annotated and names the pictures to look at.
+Takes minutes on two cores. The target is the simulated TNBC domain; the sources are the other four.
+It prints the IoU on the test images and the paths of the pictures.
 """
 
 import dataclasses
@@ -16,18 +16,18 @@ from experiments.configs import Preset
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """Options of the demo; the sizes are those of the preset."""
+  """Options of the demo."""
 
   preset: Preset = 'demo'
-  """Sizes; demo is made for this command."""
+  """Sizes of networks, crops and training."""
   target: Code = 'TNBC'
-  """The simulated domain to adapt to."""
+  """The simulated data set to adapt to."""
   workdir: str = 'runs/demo'
-  """Where both runs are kept."""
+  """Folder of both runs."""
 
 
 def demo(config: Config) -> None:
-  """Run the two commands of the README one after the other."""
+  """Run meta_train and finetune_eval."""
   workdir = Path(config.workdir)
   training = meta_train.Config(
     preset=config.preset,
@@ -46,7 +46,7 @@ def demo(config: Config) -> None:
     workdir=str(workdir / 'finetune_eval'),
   )
   results = finetune_eval.finetune_eval(evaluation)
-  print('look at:')
+  print('pictures:')
   for path in [*sorted(initialisation.glob('*.png')), *sorted(results.glob('*.png'))]:
     print(f'  {path}')
 

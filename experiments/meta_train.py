@@ -3,9 +3,10 @@
   python -m experiments.meta_train --target=B5
   python -m experiments.meta_train --target=TNBC --preset=cpu --raw-dir=DIR
 
-Run again with the same workdir, it goes on where it stopped. The workdir (runs/B5-fcrn-combined-s0
-by default) gets config.json, figures.csv, tensorboard/, checkpoints/ (latest and best), crops.png
-(sampled crops with their masks: look at it first) and losses.png.
+Run again with the same workdir, it resumes from the last checkpoint. The workdir
+(runs/B5-fcrn-combined-s0 by default) gets config.json, figures.csv, tensorboard/, checkpoints/
+(latest and best), init/, crops.png (sampled crops with their masks: look at it first) and
+losses.png.
 """
 
 import contextlib
@@ -54,8 +55,8 @@ from fscs.models import init_params
 from fscs.optimizers import KernelNorms, inner_optimizer, with_kernel_norms
 from fscs.typing import MetaState, Params
 
-# Where a run goes on may be elsewhere than where it began.
-PLACES_OF_WORK = tuple(field.name for field in dataclasses.fields(ClusterOptions))
+# A run may resume on other devices and processes.
+CLUSTER_OPTIONS = tuple(field.name for field in dataclasses.fields(ClusterOptions))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Config(DataOptions, NetworkOptions, SourceOptions, LearningOptions, Cluste
   """Options of meta-training."""
 
   objective: Objective | None = None
-  """Losses of the inner loop; by default the preset's, combined in the paper's."""
+  """Objective of the inner loop; by default the preset's (combined in paper)."""
   alpha: float = 0.01
   """Weight of the entropy regularisation."""
   beta: float = 0.01
@@ -71,14 +72,14 @@ class Config(DataOptions, NetworkOptions, SourceOptions, LearningOptions, Cluste
   meta_epochs: int | None = None
   """Outer steps, each over --task-batch episodes of every source; by default the preset's."""
   task_batch: int = 1
-  """Episodes per source and meta-epoch; tasks are shared out over all devices."""
+  """Episodes per source and meta-epoch. Tasks are distributed over all devices."""
   meta_lr: float = 1.0
   """Learning rate of the outer loop."""
   meta_schedule: Literal['constant', 'linear'] | None = None
-  """constant, or linear: it falls to 0, and the number of meta-epochs is final. By default the
-  preset's."""
+  """constant, or linear: decay to 0, and the number of meta-epochs cannot be changed later. By
+  default the preset's."""
   start: str | None = None
-  """Workdir of a run to begin from; random parameters by default."""
+  """Workdir of a run whose parameters to start from; random parameters by default."""
   num_inner_steps: int | None = None
   """Optimizer steps per episode; by default the preset's."""
   num_crops: int | None = None
@@ -86,23 +87,23 @@ class Config(DataOptions, NetworkOptions, SourceOptions, LearningOptions, Cluste
   inner_lr: float | None = None
   """Learning rate of the inner loop; by default the preset's."""
   kernel_norms: KernelNorms | None = None
-  """free, or kept: outer steps keep the norm of kernels that a batch norm follows. By default the
+  """free, or kept: outer steps keep the norms of kernels before batch norms. By default the
   preset's."""
   block_epochs: int | None = None
-  """Meta-epochs per compiled call; validation, checkpoint and log come after each. By default the
+  """Meta-epochs per compiled call, each followed by validation, checkpoint and log. By default the
   preset's."""
   task_axis: TaskAxis = 'auto'
-  """Tasks at once (vmap) or in turn (map); auto chooses by platform."""
+  """Tasks in parallel (vmap) or one after another (map); auto chooses by platform."""
   workdir: str | None = None
   """Folder of the run; runs/TARGET-ARCH-OBJECTIVE-sSEED by default."""
 
 
 def meta_train(config: Config) -> Path:
-  """Run, or go on with, a meta-training; returns its workdir."""
+  """Start or resume a meta-training; returns its workdir."""
   codes = sources.codes_of(config)
   if len(codes) < 2 and config.objective != 'bce':
     raise InputError(
-      f'objective {config.objective} needs two sources at least, found {" ".join(codes)}',
+      f'objective {config.objective} needs at least two sources, found {" ".join(codes)}',
       arguments=('objective', 'sources'),
     )
   name = f'{config.target}-{config.arch}-{config.objective}-s{config.seed}'
@@ -144,23 +145,26 @@ def meta_train(config: Config) -> Path:
 
 
 def _opened(workdir: Path, config: Config, facts: dict[str, Any]) -> AbstractContextManager:
-  """The workdir, to the process that writes."""
+  """The workdir, opened by the process that writes."""
   if not cluster.is_primary():
     return contextlib.nullcontext()
   lengths = ('meta_epochs',) if config.meta_schedule == 'constant' else ()
-  return opened_workdir(workdir, config, facts, free=(*lengths, *PLACES_OF_WORK, 'sources'))
+  return opened_workdir(workdir, config, facts, free=(*lengths, *CLUSTER_OPTIONS, 'sources'))
 
 
 def _start(config: Config, model: nn.Module, workdir: Path) -> Params:
-  """The parameters before the first meta-epoch; of a run that goes on, any of their shapes."""
+  """The parameters before the first meta-epoch; a resumed run only needs their shapes."""
   if config.start is None or has_begun(workdir):
     return init_params(model, jax.random.fold_in(jax.random.key(config.seed), 0))
   return initialisations.load(config.start, config, target=config.target).params
 
 
 def _inner_loop(config: Config, model: nn.Module) -> InnerLoop:
+  def apply(params: Params, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return model.apply({'params': params}, images)
+
   return InnerLoop(
-    apply=lambda params, images: model.apply({'params': params}, images),
+    apply=apply,
     objective=config.objective,
     optimizer=inner_optimizer(config.inner_lr, config.weight_decay, config.optimizer),
     num_steps=config.num_inner_steps,
@@ -179,16 +183,18 @@ def _outer(config: Config) -> optax.GradientTransformation:
 
 
 class Programs(NamedTuple):
-  """What is compiled for a run."""
+  """The compiled programs of a run."""
 
-  block: Callable[[int], Callable[[MetaState], tuple[MetaState, History]]]  # by its meta-epochs
+  block: Callable[
+    [int], Callable[[MetaState], tuple[MetaState, History]]
+  ]  # by number of meta-epochs
   validate: Callable[[Params], jax.Array]  # (S,) losses
 
 
 def _compile(
   config, state: MetaState, data: Sources, inner: InnerLoop, outer, mesh: Mesh
 ) -> Programs:
-  """The run's programs; those that are needed first are being compiled when this returns."""
+  """The programs of the run; compilation of the first ones continues in the background."""
   key = replicate(jax.random.fold_in(jax.random.key(config.seed), 1), mesh)
   validation_key = jax.random.fold_in(jax.random.key(config.seed), 2)
   shape = {'num_crops': config.num_crops, 'crop_size': config.crop_size}
@@ -217,7 +223,7 @@ def _block_length(config, step: int) -> int:
 def _blocks(
   config, codes, state: MetaState, programs: Programs, workdir: Path
 ) -> Iterator[FinishedBlock]:
-  """Meta-epochs from the state's step to the last, a block at a time, on all processes alike."""
+  """Run the remaining meta-epochs in blocks, on all processes."""
   step = int(state.step)
   while step < config.meta_epochs:
     length = _block_length(config, step)
@@ -238,7 +244,7 @@ def _keep(
   checkpoints: Checkpoints,
   workdir: Path,
 ) -> MetaState:
-  """Log and save every block, one at least; the state after the last."""
+  """Log and save every block; returns the state after the last."""
   with contextlib.ExitStack() as stack:
     stack.enter_context(contextlib.closing(blocks))
     if cluster.is_primary():

@@ -3,8 +3,8 @@
   python -m experiments.pretrain --target=B5
   python -m experiments.pretrain --target=TNBC --preset=cpu --raw-dir=DIR
 
-It keeps what meta-training keeps (see `experiments.meta_train`) and goes on likewise; evaluation
-takes the checkpoint with the best validation loss.
+It writes the same files as `experiments.meta_train` and resumes likewise. Evaluation uses the
+checkpoint with the best validation loss.
 """
 
 import dataclasses
@@ -56,30 +56,29 @@ class Config(DataOptions, NetworkOptions, SourceOptions, LearningOptions):
   pretrain_epochs: int | None = None
   """Passes over all crops of the sources; by default the preset's."""
   pretrain_steps: int | None = None
-  """At most so many steps; by default the preset's."""
+  """Largest number of steps; by default the preset's."""
   pretrain_batch_size: int | None = None
   """Crops per step; by default the preset's."""
   pretrain_lr: float | None = None
   """Learning rate; by default the preset's."""
   pretrain_schedule: Schedule | None = None
-  """constant, or cosine: it falls to 0, and the number of steps is final. By default the
-  preset's."""
+  """constant, or cosine: decay to 0, and the number of steps cannot be changed later. By default
+  the preset's."""
   batches: Literal['mixed', 'source'] | None = None
-  """Crops of a step: of all sources (mixed), or of one source, another at every step (source), so
-  that batch-norm statistics are of one kind of image. By default the preset's."""
+  """Batches of crops from all sources (mixed), or each from one source (source), so that batch-norm
+  statistics come from one kind of image. By default the preset's."""
   kernel_norms: KernelNorms | None = None
-  """free, or kept: steps keep the norm of kernels that a batch norm follows. By default the
-  preset's."""
+  """free, or kept: steps keep the norms of kernels before batch norms. By default the preset's."""
   pretrain_block_steps: int | None = None
-  """Steps between checkpoints; validation and log come with each. By default the preset's."""
+  """Steps between checkpoints, each with validation and log. By default the preset's."""
   validation_crops: int | None = None
-  """Crops of the held-out images of each source to validate on; by default the preset's."""
+  """Validation crops per source, from its held-out images; by default the preset's."""
   workdir: str | None = None
   """Folder of the run; runs/TARGET-ARCH-transfer-sSEED by default."""
 
 
 def pretrain(config: Config) -> Path:
-  """Run, or go on with, a supervised pre-training; returns its workdir."""
+  """Start or resume a supervised pre-training; returns its workdir."""
   codes = sources.codes_of(config)
   workdir = default_workdir(config, f'{config.target}-{config.arch}-transfer-s{config.seed}')
   model = make_network(config)
@@ -174,9 +173,9 @@ def _training_stream(bank: Bank, config: Config, num_steps: int) -> np.ndarray:
 
 
 def _validation_stream(bank: Bank, config: Config) -> np.ndarray:
-  """The same crops for every validation: (batches, batch size).
+  """The crops of every validation: (batches, batch size).
 
-  They are equally many of each source, but for fewer of the last where they fill no whole batches.
+  Each source gives equally many; the last gives fewer if the crops do not fill whole batches.
   """
   sources = zip(np.asarray(bank.first), np.asarray(bank.count), strict=True)
   crops = np.concatenate(

@@ -1,8 +1,8 @@
-"""Make a training run's initialisation the one that comes with the package.
+"""Store the initialisation of a training run in the package.
 
   python -m experiments.ship --init=runs/ssTEM-deep_unet-bce-s0
 
-Writes fscs/pretrained.npz in half precision; `docs/model-card.md` says which run it is of.
+Writes fscs/pretrained.npz in half precision; docs/model-card.md describes the run.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from fscs.io.initialisations import SHIPPED, load_initialisation, write_shipped
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """Options of shipping."""
+  """Options of the command."""
 
   init: str
   """Workdir of a training run."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import matplotlib
 
-matplotlib.use('Agg')  # no screen is needed
+matplotlib.use('Agg')  # works without a screen
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ TRUTH_COLOUR, PREDICTION_COLOUR = '#ffb000', '#00a8e8'
 
 
 def save(figure: plt.Figure, path: Path, dpi: int = 110) -> None:
-  """Write a PNG, whole or not at all, and close the figure."""
+  """Write a PNG atomically and close the figure."""
   with atomic_path(path) as temporary:
     figure.savefig(temporary, dpi=dpi)
   plt.close(figure)
@@ -31,7 +31,7 @@ def draw_outline(axes: plt.Axes, mask: np.ndarray, colour: str) -> None:
 
 
 def _plain(name: str) -> str:
-  """A name without the dollar signs that would begin a formula."""
+  """The name with dollar signs escaped, which would start a formula."""
   return name.replace('$', r'\$')
 
 
@@ -57,7 +57,7 @@ def draw_crops(
 
 
 def draw_losses(path: Path, log: Path) -> None:
-  """Curves of every source's loss and validation loss over the steps of a figures.csv."""
+  """Write curves of loss and validation loss per source from a figures.csv."""
   rows = read_log(log)
   if not rows:
     return
@@ -76,7 +76,7 @@ def draw_losses(path: Path, log: Path) -> None:
 
 
 def draw_iou_bars(path: Path, title: str, scores: pd.DataFrame) -> None:
-  """IoU over the number of shots: a bar per initialisation, its deviation as error bar.
+  """Write bars of IoU per initialisation and number of shots, with standard deviations.
 
   Args:
     path: PNG to write.

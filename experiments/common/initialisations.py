@@ -1,4 +1,4 @@
-"""Initialisations to evaluate: random parameters, or the checkpoint of a training run."""
+"""Initialisations to evaluate: random parameters or the checkpoint of a training run."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -27,18 +27,18 @@ class Candidate(NamedTuple):
   """An initialisation to evaluate."""
 
   name: str  # 'random-normal-s0', or the name of the folder
-  objective: str  # of the training: 'none', 'transfer', one of meta-training's, or 'unknown'
-  step: int  # of the checkpoint
-  digest: str  # of the parameters, 8 hexadecimal digits
+  objective: str  # of meta-training, or 'transfer', 'none' (random) or 'unknown'
+  step: int  # training step of the checkpoint
+  digest: str  # hash of the parameters, 8 hexadecimal digits
   params: Params
-  diameter_range: DiameterRange | None  # of the objects it learned from; None if unknown
+  diameter_range: DiameterRange | None  # of objects in training; None if unknown
 
 
 def run_of(init: str) -> dict[str, Any] | None:
   """The configuration of a run; None for 'random' and for folders of `fscs.io.save_init`.
 
   Raises:
-    InputError: `init` is none of these.
+    InputError: `init` is something else.
   """
   folder = Path(init)
   if init == RANDOM or (folder.is_dir() and not (folder / CONFIG_FILE).exists()):
@@ -46,7 +46,8 @@ def run_of(init: str) -> dict[str, Any] | None:
   run = read_config(folder)
   if run['command'] not in TRAINING_COMMANDS:
     raise InputError(
-      f'{init} is a run of {run["command"]}: give one of {" or ".join(TRAINING_COMMANDS)}'
+      f'{init} is a run of {run["command"]}: expected a run of {" or ".join(TRAINING_COMMANDS)}',
+      arguments=('init',),
     )
   return run
 
@@ -54,10 +55,10 @@ def run_of(init: str) -> dict[str, Any] | None:
 def load_all(
   inits: Sequence[str], network: NetworkOptions, *, target: str, which: Which
 ) -> list[Candidate]:
-  """Read, or draw, all initialisations; see `load`.
+  """`load` all initialisations.
 
   Raises:
-    InputError: as `load`, or two have one name, which the results could not tell apart.
+    InputError: as `load`, or two have the same name.
   """
   loaded = [load(init, network, target=target, which=which) for init in inits]
   names = [init.name for init in loaded]
@@ -70,16 +71,16 @@ def load_all(
 
 
 def load(init: str, network: NetworkOptions, *, target: str, which: Which = 'latest') -> Candidate:
-  """Read, or draw, an initialisation.
+  """Read an initialisation, or draw a random one.
 
   Args:
-    init: 'random', the workdir of a run, or a folder that `fscs.io.save_init` wrote.
-    network: the network that is wanted; its seed is that of random parameters.
-    target: code of the data set to adapt to; a run must not have learned from it.
-    which: checkpoint of a meta-trained run; supervised runs always give their best.
+    init: 'random', the workdir of a run, or a folder written by `fscs.io.save_init`.
+    network: the expected network, with the seed of random parameters.
+    target: code of the data set to adapt to.
+    which: checkpoint of a meta-trained run; supervised runs always use the best one.
 
   Raises:
-    InputError: another network, a run that has seen the target, or no checkpoint.
+    InputError: the network differs, the run has learned from the target, or it has no checkpoint.
   """
   model = make_network(network)
   params = init_params(model, jax.random.fold_in(jax.random.key(network.seed), 0))
@@ -110,7 +111,7 @@ def load(init: str, network: NetworkOptions, *, target: str, which: Which = 'lat
 
 
 def learned_before(start: str | None, workdir: Path) -> dict[str, list[str]]:
-  """The sources of the run that another begins from, kept since that run may be gone later."""
+  """Sources that the initial parameters of a run were trained on; part of its config.json."""
   if start in (None, RANDOM):
     return {}
   if has_begun(workdir):
@@ -120,7 +121,7 @@ def learned_before(start: str | None, workdir: Path) -> dict[str, list[str]]:
 
 
 def _learned_from(facts: Mapping[str, Any]) -> list[str]:
-  """The sources of a run or a kept initialisation, and of those that it began from."""
+  """Sources of a run or stored initialisation, and of the runs that it started from."""
   return [*facts.get('sources', ()), *facts.get('learned_before', ())]
 
 
@@ -138,7 +139,7 @@ def _read_run(workdir: Path, run: dict[str, Any], which: Which) -> tuple[str, in
 
 
 def _check_network(init: str, found: Params, wanted: Params, model) -> None:
-  """Raises InputError unless every parameter of the network is there, in its shape."""
+  """Raises InputError if a parameter of the network is missing or has another shape."""
   shapes = {jax.tree_util.keystr(p): x.shape for p, x in jax.tree_util.tree_leaves_with_path(found)}
   for path, leaf in jax.tree_util.tree_leaves_with_path(wanted):
     name = jax.tree_util.keystr(path)

@@ -1,4 +1,4 @@
-"""Sources of both ways of training: options, images, pictures."""
+"""Sources of meta-training and pre-training: options, images, pictures."""
 
 import dataclasses
 from pathlib import Path
@@ -24,25 +24,25 @@ from fscs.errors import InputError
 
 CROPS_IN_FIGURE = 5
 NO_TARGET = 'none'
-IMAGES_MEASURED = 10  # of a source, for the size of its objects
+IMAGES_MEASURED = 10  # images of a source that its typical object size is measured on
 
 
 @dataclasses.dataclass(frozen=True)
 class SourceOptions:
-  """Which data sets to learn from."""
+  """Data sets to learn from."""
 
   target: Code | Literal['none'] = 'B5'
-  """The data set that is left out, to adapt to later; none to leave out none."""
+  """The data set to leave out and adapt to later, or none."""
   sources: tuple[str, ...] = ()
   """Data sets to learn from: B5, B39, ssTEM, EM, TNBC, or folders of annotated images, with masks
-  beside the images or in images/ and masks/. By default the published ones but the target."""
+  beside the images or in images/ and masks/. By default all published ones except the target."""
   diameter_range: tuple[float, float] | None = None
-  """Resize sources whose typical objects are narrower or wider than these, in pixels; by default
-  the preset's (none in paper)."""
+  """Resize each source so that its typical object diameter lies in this range, in pixels. By
+  default the preset's (none in paper)."""
 
 
 class Sources(NamedTuple):
-  """The sources on the device; a tenth of the images of each is held out for validation."""
+  """The sources on the device. A tenth of each source's images is held out for validation."""
 
   training: Bank
   validation: Bank
@@ -56,7 +56,7 @@ class Sources(NamedTuple):
 
   @property
   def facts(self) -> dict[str, Any]:
-    """What a run that goes on must have learned from too."""
+    """Facts that must be equal when a run resumes."""
     return {'sources': self.names, 'data_fingerprints': self.fingerprints}
 
 
@@ -64,13 +64,13 @@ def codes_of(config: SourceOptions) -> tuple[str, ...]:
   """The codes and folders to learn from.
 
   Raises:
-    InputError: one is neither, the target is among them, or two have one name.
+    InputError: one is neither, the target is among them, or two have the same name.
   """
   codes = config.sources or tuple(code for code in CODES if code != config.target)
   if config.target in codes and config.target != NO_TARGET:
     raise InputError(
       f'the sources have {config.target}, which is the target: an initialisation must not have'
-      ' seen its target',
+      ' learned from its target',
       arguments=('sources', 'target'),
     )
   folders = [code for code in codes if code not in CODES]
@@ -100,7 +100,7 @@ def codes_of(config: SourceOptions) -> tuple[str, ...]:
 
 
 def load(config, codes: tuple[str, ...]) -> Sources:
-  """Load, prepare and split the sources, and put them on the device."""
+  """Load, prepare and split the sources; move them to the device."""
   loaded = data.load_prepared(codes, config)
   grey_sets = [one.grey_set for one in loaded]
   fingerprints = {one.grey_set.code: one.fingerprint for one in loaded}
@@ -134,7 +134,7 @@ def load(config, codes: tuple[str, ...]) -> Sources:
 
 
 def _objects(loaded: Loaded) -> list[np.ndarray]:
-  """Objects of a few images of a source, (H, W) labels each; of published sets, components."""
+  """(H, W) labels of some images of a source; connected components for published sets."""
   masks = loaded.grey_set.masks
   chosen = sorted(set(np.linspace(0, len(masks) - 1, IMAGES_MEASURED).astype(int)))
   if loaded.objects is not None:
@@ -143,8 +143,8 @@ def _objects(loaded: Loaded) -> list[np.ndarray]:
 
 
 def draw_crops(path: Path, bank: Bank, codes: tuple[str, ...], config) -> None:
-  """A picture of crops of every source with their masks, drawn as training draws them."""
-  key = jax.random.fold_in(jax.random.key(config.seed), 3)  # 0 to 2 are the training's
+  """Write a picture of crops of every source with their masks, sampled as in training."""
+  key = jax.random.fold_in(jax.random.key(config.seed), 3)  # training uses 0 to 2
   rows = [
     sample_crops(jax.random.fold_in(key, i), bank, i, CROPS_IN_FIGURE, config.crop_size)
     for i in range(len(codes))
@@ -156,5 +156,5 @@ def draw_crops(path: Path, bank: Bank, codes: tuple[str, ...], config) -> None:
 
 
 def draw_curves(workdir: Path) -> None:
-  """The curves of a run's figures."""
+  """Write loss curves of a run."""
   figures.draw_losses(workdir / 'losses.png', workdir / 'figures.csv')
