@@ -43,7 +43,7 @@ from fscs.errors import InputError
 from fscs.io.initialisations import Initialisation
 from fscs.io.workdirs import PLACES, read_config, require_config
 from fscs.losses import PIXEL_LOSSES, PixelLossName
-from fscs.models import Architecture, KernelInit, with_affine_norms
+from fscs.models import Architecture, KernelInit, widths_of, with_affine_norms
 from fscs.optimizers import inner_optimizer
 from fscs.segmentation.config import FineTuningConfig, Orientations
 from fscs.segmentation.finetuning import finetune_and_validate
@@ -106,8 +106,9 @@ TRAININGS: dict[str, Training] = {
 _FROM_SCRATCH = Tuning(1e-3, 1.0, 'cosine', loss='bce_dice', augmentation='mild')
 
 
-def _of_paper(name: str, description: str) -> Method:
+def _of_paper(name: str, losses: str) -> Method:
   """The paper's network, meta-learned with the objective of this name."""
+  description = f"FCRN, Reptile with {losses}; the paper's fine-tuning"
   return Method(f'meta-learned ({name})', description, Tuning(), name, kernel_init='normal')
 
 
@@ -134,7 +135,7 @@ METHODS: dict[str, Method] = {
   ),
   'forest-tuned': Method(
     'random forest (tuned threshold)',
-    'the same, cut at the threshold of highest IoU on annotated pixels held out',
+    'random forest, cut at the threshold of highest IoU on annotated pixels held out',
     'forest-tuned',
   ),
   'scratch': Method(
@@ -149,10 +150,10 @@ METHODS: dict[str, Method] = {
     'transfer',
     kernel_init='normal',
   ),
-  'bce': _of_paper('bce', 'FCRN, Reptile with weighted cross-entropy; the same fine-tuning'),
-  'bce_entropy': _of_paper('bce_entropy', 'the same, with entropy regularisation'),
-  'bce_distillation': _of_paper('bce_distillation', 'the same, with distillation'),
-  'combined': _of_paper('combined', "the same, with both: the paper's method"),
+  'bce': _of_paper('bce', 'weighted cross-entropy'),
+  'bce_entropy': _of_paper('bce_entropy', 'cross-entropy and entropy regularisation'),
+  'bce_distillation': _of_paper('bce_distillation', 'cross-entropy and distillation'),
+  'combined': _of_paper('combined', "all three losses (the paper's method)"),
   'combined-tuned': Method(
     'meta-learned (combined, tuned threshold)',
     "the paper's method, cut at the threshold of highest IoU on the annotated images",
@@ -166,16 +167,21 @@ METHODS: dict[str, Method] = {
     Tuning(),
     kernel_init='normal',
   ),
-  'random-he': Method('random, He', "the same from He's random kernels", Tuning()),
+  'random-he': Method(
+    'random, He', "FCRN from He's random kernels; the paper's fine-tuning", Tuning()
+  ),
   'unet-normal': Method(
     'U-Net, random, N(0, 1)',
-    "the paper's U-Net from its random kernels; the paper's fine-tuning",
+    "U-Net from the paper's random kernels; the paper's fine-tuning",
     Tuning(),
     arch='unet',
     kernel_init='normal',
   ),
   'unet-he': Method(
-    'U-Net, random, He', "the same from He's random kernels", Tuning(), arch='unet'
+    'U-Net, random, He',
+    "U-Net from He's random kernels; the paper's fine-tuning",
+    Tuning(),
+    arch='unet',
   ),
   'fscs-random': _of_product(
     'fscs, random initialisation', "`fscs.finetune` from He's random kernels", training=None
@@ -548,10 +554,10 @@ def _learn_as_product(
   """`fscs.finetune`; after fewer steps than its own without cross-validation."""
   estimate = steps == protocol.fscs.steps and protocol.fscs.estimate
   config = _fine_tuning_config(name, protocol, steps=steps, estimate=estimate, seed=seed)
-  network = _network_options(name, seed)
+  arch = METHODS[name].arch
   initialisation = Initialisation(
-    METHODS[name].arch,
-    tuple(make_network(network).widths),
+    arch,
+    widths_of(arch, start.params),
     start.params,
     start.diameter_range or PRESETS['recommended']['diameter_range'],  # if random
     start.name,

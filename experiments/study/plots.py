@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from PIL import Image
 
 from experiments.common.figures import PREDICTION_COLOUR, TRUTH_COLOUR, draw_outline, save
 from experiments.study.methods import FSCS, METHODS
@@ -13,7 +14,7 @@ from experiments.study.methods import FSCS, METHODS
 PANEL = 3.2  # inches
 LEGEND_COLUMN = 2.6  # inches
 PREDICTIONS_PER_ROW = 4
-DPI = 80
+DPI, NUM_COLOURS = 80, 64
 
 
 def draw_over_shots(
@@ -50,7 +51,7 @@ def draw_over_shots(
     axes.minorticks_off()
   panels[0][0].set_ylabel('IoU')
   _add_legend(figure, panels[0])
-  save(figure, path, dpi=DPI)
+  _save_small(figure, path)
 
 
 def draw_over_steps(
@@ -68,7 +69,7 @@ def draw_over_steps(
     axes.set_xticks(ticks, [str(steps) for steps in ticks], fontsize=8, rotation=90)
   panels[0][0].set_ylabel('IoU')
   _add_legend(figure, panels[0])
-  save(figure, path, dpi=DPI)
+  _save_small(figure, path)
 
 
 def draw_over_cost(path: Path, costs: pd.DataFrame, labels: Mapping[str, str]) -> None:
@@ -86,7 +87,7 @@ def draw_over_cost(path: Path, costs: pd.DataFrame, labels: Mapping[str, str]) -
     axes.plot([max(seconds, 0.01)], [iou], **style, label=label)
   axes.set(xscale='log', xlabel='seconds to adapt', ylabel='mean IoU')
   _add_legend(figure, [axes])
-  save(figure, path, dpi=DPI)
+  _save_small(figure, path)
 
 
 def draw_predictions(
@@ -120,7 +121,7 @@ def draw_predictions(
     axes.set_title(text, fontsize=9)
   for axes in panels.flat:
     axes.set_axis_off()
-  save(figure, path, dpi=DPI)
+  _save_small(figure, path)
 
 
 def _shortened(title: str, most: int = 36) -> str:
@@ -142,6 +143,13 @@ def _style(name: str) -> dict[str, object]:
     'markersize': 5,
     'linewidth': 1.3,
   }
+
+
+def _save_small(figure: plt.Figure, path: Path) -> None:
+  """With few colours, which makes a third of the size."""
+  save(figure, path, dpi=DPI)
+  with Image.open(path) as picture:
+    picture.convert('RGB').quantize(NUM_COLOURS).save(path, optimize=True)
 
 
 def _add_legend(figure: plt.Figure, panels: Sequence[plt.Axes]) -> None:

@@ -266,14 +266,14 @@ def _summary(grey: pd.DataFrame) -> Section:
 
 
 def _losses(grey: pd.DataFrame) -> Iterator[Section]:
-  table = stats.losses_first(grey[grey['method'] != 'fscs-random'], FSCS)
+  table = stats.losses_first(grey[~grey['method'].str.startswith(f'{FSCS}-')], FSCS)
   if table.empty:
     return
   behind = (table['difference'] < 0).sum()
   text = (
-    'fscs against the best of the other methods, its own from random parameters aside, on the'
-    f' support sets that both have done. fscs is behind in {behind} of {len(table)} pairs of target'
-    f' and K; its mean lead is {table["difference"].mean():+.3f}.'
+    'fscs against the best of the other methods, variants of itself aside, on the support sets that'
+    f' both have done. fscs is behind in {behind} of {len(table)} pairs of target and K; its mean'
+    f' lead is {table["difference"].mean():+.3f}.'
   )
   shown = pd.DataFrame(
     {
@@ -298,8 +298,8 @@ def _differences(grey: pd.DataFrame) -> Iterator[Section]:
     text = (
       'IoU of fscs less that of another method, mean over the runs that both have done on the same'
       ' images. The 95 % interval is a Bayesian bootstrap over images and support sets; an image'
-      ' counts once, however many support sets score it. Every training was run once, so the'
-      ' interval does not include how much trainings differ.'
+      ' counts once, however many support sets score it. No training was repeated with another'
+      ' seed, so the interval does not include how much trainings differ.'
     )
     table = pd.DataFrame(rows, columns=['other method', 'difference', INTERVAL, 'runs'])
     yield Section('fscs against every other method', [text, table])
@@ -387,7 +387,8 @@ def _initialisations(grey: pd.DataFrame) -> Iterator[Section]:
   if rows:
     text = (
       'In the paper, meta-learned initialisations are better than random ones and than transfer.'
-      ' Paired differences in IoU, mean over K and support sets. Every training was run once.'
+      ' Paired differences in IoU, mean over K and support sets; no training was repeated with'
+      ' another seed.'
     )
     title = "The paper's initialisations against random ones and transfer"
     yield Section(title, [text, pd.DataFrame(rows)])
@@ -438,12 +439,13 @@ def _colours(final: pd.DataFrame) -> Iterator[Section]:
           rows.append({'target': target, 'K': str(shots), **row})
   if rows:
     text = (
-      'All other tables use greyscale images. Here Otsu, the forest and the network from scratch see'
-      ' the weighted sum of red, green and blue that separates the annotated foreground best'
+      'All other tables use greyscale images. Here Otsu, the forest and the network from scratch'
+      ' see the weighted sum of red, green and blue that separates the annotated foreground best'
       " (Fisher's criterion), every image stretched; `fscs.finetune` sees the colours and does the"
       ' same itself. Means over the support sets that a method has done with both.'
     )
-    yield Section('Colours', [text, pd.DataFrame(rows)])
+    table = pd.DataFrame(rows)
+    yield Section('Colours', [text, table.loc[:, (table != '').any()]])
 
 
 def _colour_row(here: pd.DataFrame, name: str) -> dict[str, str] | None:
@@ -468,7 +470,7 @@ def _colour_row(here: pd.DataFrame, name: str) -> dict[str, str] | None:
 
 
 def _steps(frame: pd.DataFrame, out: Path) -> Iterator[Section]:
-  labels = _labels_of(frame)
+  labels, baseline_label = _labels_of(frame), METHODS[BASELINE].label
   for shots in _shots_of(frame):
     curves: dict[str, dict[str, dict[int, float]]] = {}
     for target, name in itertools.product(_targets_of(frame), labels):
@@ -489,10 +491,8 @@ def _steps(frame: pd.DataFrame, out: Path) -> Iterator[Section]:
     path = out / f'steps-K{shots}.png'
     plots.draw_over_steps(path, curves, labels)
     text = (
-      'IoU after so many steps, each number of steps a fine-tuning of its own. The last column is'
-      f' the number of steps after which a method reaches the final IoU of {labels[BASELINE]}.'
-      if BASELINE in labels
-      else 'IoU after so many steps, each number of steps a fine-tuning of its own.'
+      'IoU after so many steps; each number of steps is a fine-tuning of its own. The last column'
+      f' is the number of steps after which a method reaches the final IoU of "{baseline_label}".'
     )
     picture = Picture(path, f'IoU over steps of adaptation, K = {shots}')
     yield Section(f'Steps of adaptation, K = {shots}', [picture, text, table])
@@ -522,10 +522,11 @@ def _variants(validation: pd.DataFrame) -> Iterator[Section]:
       rows.append({**row, 'mean': f'{every.mean:+.3f}', INTERVAL: every.interval})
   if rows:
     counts = validation.drop_duplicates('target').set_index('target')['images'].map(len)
+    images = _listed([f'{counts[code]} of {code}' for code in targets])
     text = (
-      'IoU of fscs less that of itself with one thing changed, in the validation protocol, on images'
-      f' that no other table scores: {_listed([f"{counts[code]} of {code}" for code in targets])}.'
-      ' On so few images a difference of one or two points says little.'
+      'IoU of fscs less that of itself with one thing changed, in the validation protocol, on'
+      f' images that no other table scores: {images}. On so few images a difference of one or two'
+      ' points says little.'
     )
     yield Section('Variants of fscs', [text, pd.DataFrame(rows)])
 
@@ -544,9 +545,9 @@ def _cost(grey: pd.DataFrame, out: Path) -> Iterator[Section]:
   path = out / 'cost.png'
   plots.draw_over_cost(path, costs, labels)
   text = (
-    'Seconds to adapt to one support set and to predict one image: medians of wall time, compilation'
-    ' included unless the same program was compiled before, on a machine that may have had other'
-    ' work. Training on sources is not included. Memory is the largest of the process.'
+    'Seconds to adapt to one support set and to predict one image: medians of wall time,'
+    ' compilation included unless the same program was compiled before, on a machine that may have'
+    ' had other work. Training on sources is not included. Memory is the largest of the process.'
     f' {len(results) // len(labels)} runs of each method on {machine or "an unknown machine"}:'
     f' {_listed(_targets_of(results))}.'
   )
@@ -583,7 +584,7 @@ def _machines(frame: pd.DataFrame) -> Section:
     'Number of runs, those of curves and of validation among them, by kind of machine. The same run'
     ' ends elsewhere on another kind. results.jsonl has machine and code version of every run.',
     pd.DataFrame(rows),
-    f'Code versions: {_listed([f"{commit} ({count} runs)" for commit, count in commits.items()])}.',
+    f'Runs by code version: {_listed([f"{commit} {count}" for commit, count in commits.items()])}.',
   ]
   several = _several_trainings(frame)
   if several:
@@ -747,13 +748,19 @@ def _part_of_page(part: str | pd.DataFrame | Picture | Commands) -> dict[str, An
   """A part as the template shows it."""
   if isinstance(part, pd.DataFrame):
     rows = [list(map(_to_html, row)) for row in part.itertuples(index=False)]
-    return {'kind': 'table', 'header': list(part.columns), 'rows': rows}
+    numeric = [i for i, name in enumerate(part.columns) if part[name].map(_is_number).all()]
+    return {'kind': 'table', 'header': list(part.columns), 'rows': rows, 'numeric': numeric}
   if isinstance(part, Picture):
     url = f'data:image/png;base64,{base64.b64encode(part.path.read_bytes()).decode()}'
     return {'kind': 'picture', 'url': url, 'description': part.description}
   if isinstance(part, Commands):
     return {'kind': 'commands', 'text': part.text}
   return {'kind': 'text', 'text': _to_html(part)}
+
+
+def _is_number(text: str) -> bool:
+  """Whether a text begins with a number, or is empty."""
+  return re.match(r'\**[-+]?\d|-|$', text) is not None
 
 
 def _to_html(text: str) -> Markup:
