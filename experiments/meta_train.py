@@ -103,7 +103,7 @@ def meta_train(config: Config) -> Path:
   codes = sources.codes_of(config)
   if len(codes) < 2 and config.objective != 'bce':
     raise InputError(
-      f'objective {config.objective} needs at least two sources, found {" ".join(codes)}',
+      f'objective {config.objective} needs two sources or more, found {" ".join(codes)}',
       arguments=('objective', 'sources'),
     )
   name = f'{config.target}-{config.arch}-{config.objective}-s{config.seed}'

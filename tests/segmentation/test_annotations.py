@@ -45,10 +45,7 @@ def test_arrays_may_be_lists_and_channels_numpy_integers():
   ('image', 'mask', 'message'),
   [
     (np.zeros((9, 9)), np.eye(9, dtype=int), 'all pixels have the same grey value'),
-    (np.full((9, 9), np.nan), np.eye(9, dtype=int), '81 pixels that are NaN'),
     (np.zeros((9, 9, 2)), np.eye(9, dtype=int), '2 channels'),
-    (np.zeros((9,)), np.eye(9, dtype=int), r'shape \(9,\)'),
-    (np.eye(9), np.zeros((9, 9), int), 'all foreground or all background'),
     (np.eye(9), np.ones((9, 9), int), 'all foreground or all background'),
     (np.eye(9), -np.eye(9, dtype=int), 'negative values, down to -1'),
     (np.eye(9), np.eye(9), r'mask of shape \(9, 9\) and type float64'),
