@@ -18,9 +18,3 @@ def test_a_processor_is_named_with_its_model(tmp_path, monkeypatch, text, expect
   (tmp_path / 'cpuinfo').write_text(text)
   monkeypatch.setattr(environment, 'Path', lambda _: tmp_path / 'cpuinfo')
   assert environment.processor() == expected
-
-
-def test_without_a_list_of_processors_there_is_a_name_still(tmp_path, monkeypatch):
-  monkeypatch.setattr(environment, 'Path', lambda _: tmp_path / 'missing')
-  assert environment.processor()
-  assert environment.machine().startswith(f'{environment.num_cores()} x ')

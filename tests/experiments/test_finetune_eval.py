@@ -6,12 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from helpers import (
   TINY_WIDTHS,
-  assert_trees_close,
   assert_trees_equal,
   disk_set,
   last_params,
@@ -22,37 +20,10 @@ from helpers import (
 import fscs
 from experiments import finetune_eval as module
 from experiments.common import data, initialisations
-from experiments.common.finetuning import FineTuning, make_finetune, make_predict, score_images
+from experiments.common.finetuning import score_images
 from experiments.finetune_eval import Config, finetune_eval
-from fscs.data.preprocessing import prepare, select_images
-from fscs.data.scaling import resize_set
 from fscs.errors import InputError
 from fscs.io.initialisations import load_initialisation
-from fscs.losses import bce_dice
-from fscs.models import init_params, make_model
-from fscs.optimizers import inner_optimizer
-
-MODEL = make_model(
-  'fcrn', widths=TINY_WIDTHS['fcrn'], affine=True, norm_scale=1.0, lowering='patches'
-)
-
-
-@pytest.fixture(scope='module')
-def params():
-  return init_params(MODEL, jax.random.key(0))
-
-
-@pytest.fixture(scope='module')
-def grey_set():
-  return prepare(disk_set(num_images=6))
-
-
-def make_tuner(optimizer=None, **options):
-  """The paper's fine-tuning of `MODEL` at the size of `disk_set`."""
-  optimizer = optimizer or inner_optimizer(1e-2)
-  return make_finetune(
-    MODEL, FineTuning(optimizer, crop_size=32, stride=(8, 8), min_foreground=20, **options)
-  )
 
 
 def without_seconds(rows):
@@ -214,71 +185,6 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(run, cha
   with pytest.raises(InputError, match=message):
     finetune_eval(small_evaluation(**{'init': (str(run),), 'workdir': 'results', **changes}))
   assert not Path('results').exists()
-
-
-# The paper's fine-tuning.
-
-
-def test_fine_tuning_learns_bright_disks_from_two_images(params, grey_set):
-  tuner = make_tuner(batch_size=8, max_steps=40)
-  (tuned,) = tuner(params, [select_images(grey_set, [0, 1])])
-  predict = make_predict(MODEL)
-  before, after = (
-    score_images(lambda images, p=p: predict(p, images), grey_set, [2, 3, 4, 5])
-    for p in (params, tuned.params)
-  )
-  assert tuned.losses[-5:].mean() < tuned.losses[0] / 2
-  assert after[0].iou.mean() > 3 * before[0].iou.mean()
-  assert after[1].shape == (4, 64, 64)
-
-
-def test_support_sets_at_once_equal_one_after_the_other_without_recompilation(params, grey_set):
-  traces = []
-
-  def traced_loss(logits, masks):
-    traces.append(logits.shape)
-    return bce_dice(logits, masks)
-
-  tuner = make_tuner(batch_size=16, num_epochs=4, pixel_loss=traced_loss)
-  blank = grey_set._replace(masks=np.zeros_like(grey_set.masks))
-  supports = [
-    select_images(grey_set, [0]),
-    select_images(blank, [2]),
-    resize_set(select_images(grey_set, [1, 2, 3]), 1.25),
-    select_images(grey_set, [4, 5]),
-  ]
-  together = tuner(params, supports)
-  assert len({len(tuned.losses) for tuned in together}) > 2
-  assert together[1].params is params  # without a crop
-  for support, tuned in zip(supports, together, strict=True):
-    (alone,) = tuner(params, [support])
-    np.testing.assert_allclose(tuned.losses, alone.losses, rtol=1e-4)
-    assert_trees_close(tuned.params, alone.params, rtol=1e-3, atol=1e-4)
-  num_traces = len(traces)
-  tuner(params, [select_images(grey_set, [3, 4])])  # as large as one that was seen, padded
-  assert len(traces) == num_traces
-
-
-def test_predictions_do_not_depend_on_other_images_unless_asked_to(params, grey_set):
-  predict = make_predict(MODEL)
-  images = grey_set.images  # six, predicted four at a time
-  together = predict(params, images)
-  among_others = predict(params, np.concatenate([255 - images[:3], images[3:]]))
-  np.testing.assert_array_equal(together[3], among_others[3])
-  for number in (0, 5):
-    alone = predict(params, images[number : number + 1])
-    np.testing.assert_allclose(together[number], alone[0], atol=1e-5)
-  batched = make_predict(MODEL, statistics='batch', batch_size=4)(params, images)
-  assert np.abs(batched[3] - together[3]).max() > 1e-4
-  assert predict(params, images[:1, :37, :51]).shape == (1, 37, 51)
-
-
-def test_held_out_images_are_none_of_those_trained_on():
-  kept, held_out = data.hold_out(prepare(disk_set(num_images=12)), seed=3)
-  assert (len(kept.names), len(held_out.names)) == (11, 1)
-  assert not set(kept.names) & set(held_out.names)
-  with pytest.raises(InputError, match='B5: found 1 image'):
-    data.hold_out(prepare(disk_set(num_images=1)), seed=0)
 
 
 # The product's fine-tuning.
