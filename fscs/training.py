@@ -147,9 +147,7 @@ def make_train(apply: Apply, recipe: Recipe) -> Train:
   return train
 
 
-def make_train_all(
-  apply: Apply, recipe: Recipe
-) -> Callable[[Params, Bank, Sequence[np.ndarray]], list[tuple[Params, np.ndarray]]]:
+def make_train_all(apply: Apply, recipe: Recipe) -> Callable[..., list[tuple[Params, np.ndarray]]]:
   """A function that trains the same initial parameters on several streams independently.
 
   It maps (params, bank, streams) to the trained parameters and the losses of every stream. Streams

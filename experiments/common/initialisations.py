@@ -96,7 +96,7 @@ def load(init: str, network: NetworkOptions, *, target: str, which: Which = 'lat
   else:
     objective, step, found = _read_run(Path(init), run, which)
     seen, arch = _learned_from(run), run['config']['arch']
-    known = diameter_range_of(run['config'])
+    known = _diameter_range_of_run(Path(init), run)
   if target in seen:
     raise InputError(
       f'{init} has learned from {target}: choose another target or run',
@@ -123,6 +123,13 @@ def learned_before(start: str | None, workdir: Path) -> dict[str, list[str]]:
 def _learned_from(facts: Mapping[str, Any]) -> list[str]:
   """Sources of a run or stored initialisation, and of the runs that it started from."""
   return [*facts.get('sources', ()), *facts.get('learned_before', ())]
+
+
+def _diameter_range_of_run(workdir: Path, run: dict[str, Any]) -> DiameterRange | None:
+  """As `fscs.io.load_initialisation` reads it: measured on the sources where none was asked for."""
+  if (workdir / 'init').is_dir():
+    return diameter_range_of(load_init(workdir / 'init')[1])
+  return diameter_range_of(run['config'])
 
 
 def _read_run(workdir: Path, run: dict[str, Any], which: Which) -> tuple[str, int, Params]:

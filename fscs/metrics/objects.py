@@ -1,9 +1,8 @@
 """Agreement of labelled objects with the truth.
 
-Labels are (H, W) integers: 0 is background, every other number one object; numbers may be missing
-and need not be the same in both images. Objects of the two images are matched one to one, and the
-matches are counted. Two images without objects agree perfectly (every score 1); where only one has
-objects every score is 0.
+Labels are (H, W) integers: 0 is background and every other number is one object. Numbers may be
+missing and need not agree between the images. Objects of the two images are matched one to one, and
+scores count the matches. If both images are empty, every score is 1; if only one is empty, 0.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from fscs.errors import InputError
 
-# Decimals nearest to the hundredths: 7 pixels of 10 reach 0.7, as multiples of 0.05 would not.
+# Not multiples of 0.05, which may round up: an IoU of 7 / 10 must reach 0.7.
 THRESHOLDS = tuple(hundredths / 100 for hundredths in range(50, 100, 5))
 
 
@@ -60,8 +59,8 @@ def overlaps(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def match(prediction: np.ndarray, truth: np.ndarray, threshold: float = 0.5) -> Matching:
   """One-to-one assignment of objects with the most pairs whose IoU reaches the threshold.
 
-  Of several such assignments it is one with the largest sum of IoUs. Above 0.5 there is no choice,
-  as no object can share more than half with two others.
+  Among several, the one with the largest sum of IoUs. Above 0.5 the matches are unique, since no
+  object shares more than half with two others.
 
   Args:
     prediction: (H, W) labels.
@@ -84,13 +83,13 @@ def match_each(
   """`match` at every threshold; pixels are counted once."""
   for threshold in thresholds:
     if not 0 < threshold <= 1:
-      raise InputError(f'threshold is {threshold}: an IoU above 0 and up to 1 is expected')
+      raise InputError(f'threshold is {threshold}: expected an IoU above 0 and at most 1')
   found = _overlaps(prediction, truth)
   return [_match(found, threshold) for threshold in thresholds]
 
 
 def pool(matchings: Iterable[Matching]) -> Matching:
-  """The matching of many images taken as one: counts summed, matches image after image."""
+  """The matching of all images together: summed counts, concatenated matches."""
   matchings = list(matchings)
   return Matching(
     sum(m.true_positives for m in matchings),
@@ -104,10 +103,10 @@ def pool(matchings: Iterable[Matching]) -> Matching:
 def average_precision(
   prediction: np.ndarray, truth: np.ndarray, thresholds: Sequence[float] = THRESHOLDS
 ) -> np.ndarray:
-  """`object_accuracy` at every threshold: average precision as the field of microscopy uses it.
+  """`object_accuracy` at every threshold, called average precision in microscopy.
 
-  It is the score of the 2018 Data Science Bowl, StarDist and Cellpose, TP / (TP + FP + FN), and not
-  the area under a precision-recall curve, which needs a confidence for every object.
+  TP / (TP + FP + FN), as in the 2018 Data Science Bowl, StarDist and Cellpose. It is not the area
+  under a precision-recall curve, which needs a confidence for every object.
 
   Args:
     prediction: (H, W) labels.
@@ -181,17 +180,17 @@ def _check(prediction: np.ndarray, truth: np.ndarray) -> None:
   for name, labels in (('prediction', prediction), ('truth', truth)):
     if not np.issubdtype(labels.dtype, np.integer):
       raise InputError(
-        f'{name} has {labels.dtype} values: integer labels are expected;'
-        ' skimage.measure.label makes them of a binary mask'
+        f'{name} has {labels.dtype} values: expected integer labels;'
+        ' skimage.measure.label makes them from a binary mask'
       )
     if labels.size and labels.min() < 0:
       raise InputError(
-        f'{name} has the label {labels.min()}: 0 for background and numbers above it are expected'
+        f'{name} has the label {labels.min()}: expected 0 for background and numbers above it'
       )
   if prediction.shape != truth.shape:
     raise InputError(
       f'prediction is {prediction.shape} and truth {truth.shape}:'
-      ' labels of the same image, in one size, are expected'
+      ' expected labels of the same image and size'
     )
 
 
@@ -229,13 +228,13 @@ def _match(found: _Overlaps, threshold: float) -> Matching:
 
 
 def _assign(rows: np.ndarray, columns: np.ndarray, iou: np.ndarray) -> np.ndarray:
-  """Which candidate pairs form the assignment of `match`: positions (M,), ascending."""
+  """Positions (M,) of the candidate pairs in the assignment of `match`, ascending."""
   contested = (np.bincount(rows)[rows] > 1) | (np.bincount(columns)[columns] > 1)
   row_values, row = np.unique(rows[contested], return_inverse=True)
   column_values, column = np.unique(columns[contested], return_inverse=True)
   pair_at = np.full((len(row_values), len(column_values)), -1)
   pair_at[row, column] = np.flatnonzero(contested)
-  # A pair more counts for more than all IoUs together.
+  # One more pair outweighs the sum of all IoUs.
   benefit = np.where(pair_at < 0, 0, 1 + iou[pair_at] / (2 * min(pair_at.shape)))
   won = pair_at[linear_sum_assignment(benefit, maximize=True)]
   return np.sort(np.concatenate([np.flatnonzero(~contested), won[won >= 0]]))

@@ -1,4 +1,4 @@
-"""Agreement of a predicted foreground with the truth. Masks are (H, W) or (N, H, W), boolean."""
+"""Scores of a predicted foreground. Masks are boolean, (H, W) or (N, H, W)."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def iou(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     One value in (0, 1] per image, shape (...).
 
   Raises:
-    InputError: the shapes differ, or they are no booleans, as labels of objects are not.
+    InputError: the shapes differ, or the masks are not boolean.
 
   References:
     Dawoud et al., ECML-PKDD 2020, section 4.
@@ -30,7 +30,7 @@ def iou(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def dice(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-  """Dice coefficient 2 |P and G| / (|P| + |G|), smoothed like `iou`; shapes and errors as there."""
+  """Dice coefficient 2 |P and G| / (|P| + |G|), smoothed; arguments as `iou`."""
   _check(prediction, truth)
   both = np.count_nonzero(prediction & truth, axis=(-2, -1))
   total = np.count_nonzero(prediction, axis=(-2, -1)) + np.count_nonzero(truth, axis=(-2, -1))
@@ -38,7 +38,7 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def foreground_accuracy(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-  """Share of the true foreground that is predicted (recall), smoothed like `iou`; errors alike."""
+  """Share of the true foreground that is predicted (recall), smoothed; arguments as `iou`."""
   _check(prediction, truth)
   both = np.count_nonzero(prediction & truth, axis=(-2, -1))
   return (both + SMOOTHING) / (np.count_nonzero(truth, axis=(-2, -1)) + SMOOTHING)
@@ -46,7 +46,7 @@ def foreground_accuracy(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray
 
 def _check(prediction: np.ndarray, truth: np.ndarray) -> None:
   if prediction.shape != truth.shape:
-    raise InputError(f'masks of shapes {prediction.shape} and {truth.shape}: they must be alike')
+    raise InputError(f'masks of shapes {prediction.shape} and {truth.shape}: expected equal shapes')
   for mask in (prediction, truth):
     if mask.dtype != bool:
-      raise InputError(f'masks of type {mask.dtype}: booleans are needed, as labels > 0')
+      raise InputError(f'masks of type {mask.dtype}: expected booleans, such as labels > 0')
