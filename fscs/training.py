@@ -33,6 +33,9 @@ def crop_stream(seed: int, crops: np.ndarray, batch_size: int, num_steps: int) -
 
   Returns:
     (num_steps, batch_size) int32.
+
+  >>> sorted(crop_stream(0, np.arange(4), batch_size=2, num_steps=2).ravel().tolist())
+  [0, 1, 2, 3]
   """
   num_epochs = -(-num_steps * batch_size // len(crops))
   epochs = [np.random.default_rng([seed, e]).permutation(crops) for e in range(num_epochs)]
@@ -56,6 +59,10 @@ def source_stream(
 
   Returns:
     (num_steps, batch_size) int32.
+
+  >>> stream = source_stream(0, [np.arange(3), np.arange(3, 6)], batch_size=2, num_steps=4)
+  >>> (stream // 3).tolist()
+  [[1, 1], [0, 0], [1, 1], [0, 0]]
   """
   rounds = -(-num_steps // len(sources))
   streams = np.stack([crop_stream(seed, crops, batch_size, rounds) for crops in sources], axis=1)
@@ -69,7 +76,11 @@ def source_stream(
 def num_training_steps(
   num_crops: int, batch_size: int, num_epochs: int, max_steps: int | None
 ) -> int:
-  """Steps of `num_epochs` epochs, each rounded up to whole batches; at most `max_steps`."""
+  """Steps of `num_epochs` epochs, each rounded up to whole batches; at most `max_steps`.
+
+  >>> num_training_steps(num_crops=10, batch_size=4, num_epochs=2, max_steps=None)
+  6
+  """
   steps = num_epochs * -(-num_crops // batch_size)
   return steps if max_steps is None else min(steps, max_steps)
 

@@ -49,6 +49,10 @@ def overlaps(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
   Raises:
     InputError: the shapes differ, or labels are negative or no integers.
+
+  >>> overlaps(np.array([[1, 1, 0, 2]]), np.array([[5, 5, 5, 5]]))
+  array([[0.5 ],
+         [0.25]])
   """
   found = _overlaps(prediction, truth)
   matrix = np.zeros((len(found.predicted), len(found.true)))
@@ -73,6 +77,9 @@ def match(prediction: np.ndarray, truth: np.ndarray, threshold: float = 0.5) -> 
   References:
     Schmidt et al., Cell Detection with Star-Convex Polygons, MICCAI 2018 (arXiv 1806.03535); the
     assignment is that of its software, `stardist.matching`.
+
+  >>> match(np.array([[1, 1, 0, 2]]), np.array([[5, 5, 0, 0]]))[:3]  # TP, FP, FN
+  (1, 1, 0)
   """
   return match_each(prediction, truth, (threshold,))[0]
 
@@ -122,6 +129,9 @@ def average_precision(
   References:
     Caicedo et al., Nucleus segmentation across imaging experiments: the 2018 Data Science Bowl,
     Nature Methods 16, 2019.
+
+  >>> average_precision(np.array([[1, 1, 1, 0]]), np.array([[1, 1, 1, 1]]), (0.5, 0.75, 0.8))
+  array([1., 1., 0.])
   """
   matchings = match_each(prediction, truth, thresholds)
   return np.array([object_accuracy(matching) for matching in matchings], np.float64)
@@ -160,7 +170,11 @@ def panoptic_quality(matching: Matching) -> float:
 
 
 def count_error(prediction: np.ndarray, truth: np.ndarray) -> int:
-  """Number of predicted minus number of true objects; arguments and errors as `overlaps`."""
+  """Number of predicted minus number of true objects; arguments and errors as `overlaps`.
+
+  >>> count_error(np.array([[1, 1, 0, 2]]), np.array([[5, 5, 0, 0]]))
+  1
+  """
   found = _overlaps(prediction, truth)
   return len(found.predicted) - len(found.true)
 

@@ -22,6 +22,10 @@ def iou(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
   References:
     Dawoud et al., ECML-PKDD 2020, section 4.
+
+  >>> prediction, truth = np.array([[True, True, False]]), np.array([[False, True, False]])
+  >>> round(float(iou(prediction, truth)), 3)
+  0.5
   """
   _check(prediction, truth)
   both = np.count_nonzero(prediction & truth, axis=(-2, -1))
@@ -30,7 +34,12 @@ def iou(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def dice(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-  """Dice coefficient 2 |P and G| / (|P| + |G|), smoothed; arguments as `iou`."""
+  """Dice coefficient 2 |P and G| / (|P| + |G|), smoothed; arguments as `iou`.
+
+  >>> prediction, truth = np.array([[True, True, False]]), np.array([[False, True, False]])
+  >>> round(float(dice(prediction, truth)), 3)
+  0.667
+  """
   _check(prediction, truth)
   both = np.count_nonzero(prediction & truth, axis=(-2, -1))
   total = np.count_nonzero(prediction, axis=(-2, -1)) + np.count_nonzero(truth, axis=(-2, -1))
@@ -38,7 +47,12 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def foreground_accuracy(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-  """Share of the true foreground that is predicted (recall), smoothed; arguments as `iou`."""
+  """Share of the true foreground that is predicted (recall), smoothed; arguments as `iou`.
+
+  >>> prediction, truth = np.array([[True, True, False]]), np.array([[False, True, True]])
+  >>> round(float(foreground_accuracy(prediction, truth)), 3)
+  0.5
+  """
   _check(prediction, truth)
   both = np.count_nonzero(prediction & truth, axis=(-2, -1))
   return (both + SMOOTHING) / (np.count_nonzero(truth, axis=(-2, -1)) + SMOOTHING)

@@ -64,6 +64,9 @@ def best_lowering(kernel_shape: tuple[int, ...], backend: str, dtype: str = 'flo
   """The lowering that measured fastest for a kernel (3, 3, C, D) inside a training loop.
 
   Winograd is used in float32 only: its sums lose too much accuracy in lower precision.
+
+  >>> best_lowering((3, 3, 32, 64), 'cpu'), best_lowering((3, 3, 32, 1), 'cpu')
+  ('winograd', 'project')
   """
   if backend != 'cpu':
     return 'xla'

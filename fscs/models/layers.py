@@ -114,6 +114,9 @@ def max_pool(images: jax.Array) -> jax.Array:
   Written as comparisons of pairs for two reasons: the gradient of `reduce_window` is a slow scatter
   on a CPU, and the gradient of `max` over a reshaped axis may miss a maximum that the compiler
   rounded differently.
+
+  >>> max_pool(jnp.arange(8.0).reshape(1, 2, 4, 1)).ravel()
+  Array([5., 7.], dtype=float32)
   """
   _, height, width, _ = images.shape
   images = images[:, : height // 2 * 2, : width // 2 * 2]
@@ -130,6 +133,9 @@ def upsample_aligned(images: jax.Array) -> jax.Array:
 
   Output row r is interpolated at input row r (H - 1) / (2H - 1): the corner pixels of input and
   output coincide.
+
+  >>> upsample_aligned(jnp.array([0.0, 3.0]).reshape(1, 1, 2, 1))[0, 0].ravel()
+  Array([0., 1., 2., 3.], dtype=float32)
   """
 
   def weights(index: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
@@ -143,6 +149,9 @@ def upsample(images: jax.Array) -> jax.Array:
 
   Output row r is interpolated at input row (r - 1/2) / 2, clamped to the image. The positions do
   not depend on the size of the image.
+
+  >>> upsample(jnp.array([0.0, 4.0]).reshape(1, 1, 2, 1))[0, 0].ravel()
+  Array([0., 1., 3., 4.], dtype=float32)
   """
 
   def weights(index: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
