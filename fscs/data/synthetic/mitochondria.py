@@ -1,7 +1,7 @@
 """Mitochondria of the simulated electron micrographs: their places and their staining."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -73,10 +73,14 @@ def place_mitochondria(
   return bodies
 
 
-def _site(index: int, shape: tuple[int, ...]) -> tuple[int, int]:
-  """(row, column) of a flat index."""
+def _site(index: int, shape: tuple[int, ...]) -> tuple[Any, Any]:
+  """(row, column) of a flat index.
+
+  They are integers of NumPy, not of Python: outlines around them are then computed in float64, as
+  for the images of version 0.1.
+  """
   row, column = np.unravel_index(index, shape)
-  return int(row), int(column)
+  return row, column
 
 
 def _draw(
