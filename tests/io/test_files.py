@@ -10,7 +10,6 @@ from PIL import Image
 
 from fscs.errors import InputError
 from fscs.io import find_files, open_image
-from fscs.io.atomic import atomic_path, write_csv
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 50, 50)).astype('uint8')
 
@@ -133,13 +132,3 @@ def test_images_in_unsupported_formats_do_not_go_unnoticed(tmp_path):
   (tmp_path / 'a.png').touch()
   with pytest.warns(UserWarning, match=r'b\.czi'):
     assert find_files(tmp_path) == [tmp_path / 'a.png']
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-  path = tmp_path / 'a.csv'
-  write_csv(path, [(1, 0.123456789)], ('step', 'loss'))
-  with pytest.raises(KeyboardInterrupt), atomic_path(path) as temporary:
-    temporary.write_text('half')
-    raise KeyboardInterrupt
-  assert path.read_text() == 'step,loss\n1,0.123457\n'
-  assert list(tmp_path.iterdir()) == [path]
