@@ -432,7 +432,8 @@ def server(tmp_path, monkeypatch):
     running.requested = []
     running.folder = folder
     running.address = f'http://127.0.0.1:{running.server_address[1]}/'
-    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    # Shutting down takes up to one interval between polls.
+    thread = threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield running
     running.shutdown()
