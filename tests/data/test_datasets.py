@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import http.server
+import inspect
 import os
 import shutil
 import subprocess
@@ -21,17 +22,10 @@ from fscs.data.datasets import preparation, reading
 from fscs.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = {
-  'B5': 'fscs_bbbc005',
-  'B39': 'fscs_bbbc039',
-  'ssTEM': 'fscs_sstem',
-  'EM': 'fscs_em_hippocampus',
-  'TNBC': 'fscs_tnbc',
-}
 
 
 def dummy_dir(code):
-  return ROOT / 'fscs/data/datasets' / FOLDERS[code] / 'dummy_data'
+  return Path(inspect.getfile(preparation.builder_class(code))).parent / 'dummy_data'
 
 
 @pytest.fixture
