@@ -1,5 +1,6 @@
 """Fixtures of all tests: compiled programs, precision, a small training run, the real images."""
 
+import ctypes
 import gc
 import os
 from pathlib import Path
@@ -34,6 +35,9 @@ def free_memory():
   yield
   jax.clear_caches()
   gc.collect()
+  c_library = ctypes.CDLL(None)
+  if hasattr(c_library, 'malloc_trim'):  # glibc, which keeps freed memory otherwise
+    c_library.malloc_trim(0)
 
 
 @pytest.fixture

@@ -10,13 +10,20 @@ import pytest
 from helpers import REPOSITORY, TINY_WIDTHS, assert_trees_close, read_table
 
 from experiments.common.cluster import ClusterOptions, chosen_devices, join
+from experiments.meta_train import Config, meta_train
 from fscs.errors import InputError
 from fscs.io.checkpoints import load_init
 
-ARGUMENTS = (
-  *('--target=TNBC', '--data=simulated', '--preset=smoke', '--simulated-images=4'),
-  *('--objective=bce', '--lowering=xla', '--widths', *map(str, TINY_WIDTHS['fcrn'])),
-)
+OPTIONS = {
+  'target': 'TNBC',
+  'data': 'simulated',
+  'preset': 'smoke',
+  'simulated_images': 2,
+  'objective': 'bce',
+  'lowering': 'xla',
+}
+ARGUMENTS = [f'--{name.replace("_", "-")}={value}' for name, value in OPTIONS.items()]
+WIDTHS = TINY_WIDTHS['fcrn']
 
 # The command, except that a silent process counts as dead after 5 seconds.
 COMMAND = """
@@ -30,7 +37,10 @@ run(meta_train.meta_train, meta_train.Config)
 
 def start(workdir, *options: str) -> subprocess.Popen:
   return subprocess.Popen(
-    [sys.executable, '-c', COMMAND, *ARGUMENTS, f'--workdir={workdir}', *options],
+    [
+      *(sys.executable, '-c', COMMAND, *ARGUMENTS, f'--workdir={workdir}', *options),
+      *('--widths', *map(str, WIDTHS)),
+    ],
     cwd=REPOSITORY,
     env={**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=2'},
     stderr=subprocess.PIPE,
@@ -47,10 +57,9 @@ def start_pair(workdir, *options: str) -> list[subprocess.Popen]:
   return [start(workdir, f'--process-id={i}', *shared) for i in range(2)]
 
 
-def finish(*processes: subprocess.Popen) -> None:
-  for process in processes:
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+def train_alone(workdir, meta_epochs: int) -> None:
+  """In this process, on one device."""
+  meta_train(Config(**OPTIONS, widths=WIDTHS, workdir=str(workdir), meta_epochs=meta_epochs))
 
 
 def steps(workdir) -> list[int]:
@@ -59,9 +68,11 @@ def steps(workdir) -> list[int]:
 
 @pytest.mark.slow
 def test_two_processes_equal_one_which_can_go_on_from_their_checkpoint(tmp_path):
-  finish(*start_pair(tmp_path / 'two', '--meta-epochs=2'))
-  finish(start(tmp_path / 'two', '--meta-epochs=4'))
-  finish(start(tmp_path / 'one', '--meta-epochs=4', '--devices=1'))
+  for process in start_pair(tmp_path / 'two', '--meta-epochs=2'):
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+  train_alone(tmp_path / 'two', 4)
+  train_alone(tmp_path / 'one', 4)
   one, two = (load_init(tmp_path / name / 'init')[0] for name in ('one', 'two'))
   assert_trees_close(one, two, rtol=1e-5, atol=1e-5)
   assert steps(tmp_path / 'two') == [1, 2, 3, 4]
@@ -79,7 +90,7 @@ def test_a_process_whose_partner_dies_says_what_to_do_and_the_run_goes_on(tmp_pa
   assert survivor.returncode != 0
   assert 'start the same command again' in errors.strip().splitlines()[-1]
   done = steps(tmp_path)[-1]
-  finish(start(tmp_path, f'--meta-epochs={done + 2}'))
+  train_alone(tmp_path, done + 2)
   assert steps(tmp_path) == list(range(1, done + 3))
 
 

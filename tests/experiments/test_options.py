@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 from helpers import run_experiment
@@ -64,23 +65,35 @@ def test_numbers_that_cannot_be_meant_are_refused_where_they_are_given(changes, 
   assert caught.value.arguments[0] in changes
 
 
+@pytest.mark.parametrize('argument', ['--target=B6', '--targte=B5', '--crop-size=36'])
+def test_options_that_cannot_be_parsed_end_with_status_2(argument):
+  outcome = run_experiment(meta_train.meta_train, meta_train.Config, argument)
+  assert outcome.status == 2
+  assert argument.split('=')[0].strip('-').replace('-', '_') in outcome.err.replace('-', '_')
+
+
 @pytest.mark.parametrize(
-  ('arguments', 'word'),
+  ('module', 'arguments', 'named'),
   [
-    (['--target=B6'], 'B6'),
-    (['--targte=B5'], '--targte'),
-    (['--objective=mse'], 'mse'),
-    (['--crop-size=36'], 'crop_size is 36'),
-    (['--target=TNBC', '--sources', 'TNBC', 'EM'], '--sources'),
+    (meta_train, ['--preset=smoke', '--crop-size=128', '--downscale=1'], '--crop-size'),
+    (meta_train, ['--target=TNBC', '--sources', 'TNBC', 'EM'], '--sources'),
+    (meta_train, ['--preset=smoke', '--start=nowhere'], 'nowhere/config.json'),
+    (pretrain, ['--preset=smoke', '--target=none', '--sources', 'B5', 'folder'], 'folder'),
+    (finetune_eval, ['--init=damaged'], 'damaged/config.json'),
+    (finetune_eval, ['--init=random', '--target=TNBC', '--selections-file=gone.json'], 'gone.json'),
   ],
 )
-def test_bad_input_ends_with_status_2_and_names_the_option(arguments, word, disk_sets):
-  outcome = run_experiment(meta_train.meta_train, meta_train.Config, *arguments)
+def test_bad_input_ends_in_one_line_that_names_the_option_or_file(
+  module, arguments, named, disk_sets
+):
+  Path('damaged').mkdir()
+  Path('damaged', 'config.json').write_text('{')
+  command = getattr(module, module.__name__.split('.')[-1])
+  outcome = run_experiment(command, module.Config, *arguments)
   assert outcome.status == 2
-  assert word in outcome.err
-  is_box = 'For full helptext' in outcome.err  # of tyro, which refuses what it cannot parse
-  assert is_box or len(outcome.err.strip().splitlines()) == 1, outcome.err
-  assert 'Traceback' not in outcome.err
+  (line,) = (line for line in outcome.err.splitlines() if not line.startswith(('note: ', 'data: ')))
+  assert line.startswith('error: ')
+  assert named in line
 
 
 def test_interruptions_and_errors_of_the_system_are_one_line(tmp_path):
