@@ -42,7 +42,7 @@ class FineTuningConfig:
     seed: of crops and augmentation.
   """
 
-  steps: int = 120
+  steps: int = 250
   batch_size: int = 4
   learning_rate: float = 1e-2
   crop_size: int = 128
