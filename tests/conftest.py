@@ -43,7 +43,7 @@ def free_memory():
 @pytest.fixture
 def disk_sets(monkeypatch, tmp_path):
   """Commands see images of disks in place of the published ones, and write to an empty folder."""
-  from helpers import use_disk_sets
+  from experiment_helpers import use_disk_sets
 
   use_disk_sets(monkeypatch)
   monkeypatch.chdir(tmp_path)
@@ -52,7 +52,7 @@ def disk_sets(monkeypatch, tmp_path):
 @pytest.fixture(scope='session')
 def meta_trained(tmp_path_factory) -> Path:
   """The folder of a finished meta-training on images of disks; for reading only."""
-  from helpers import small_meta_training, use_disk_sets
+  from experiment_helpers import small_meta_training, use_disk_sets
 
   from experiments.meta_train import meta_train
 

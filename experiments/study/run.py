@@ -49,8 +49,8 @@ class Config:
   """Options of the study; empty ones mean all that the protocol has."""
 
   protocol: protocols.Name = 'cpu-small'
-  """cpu-small (two cores, many hours), validation (images that cpu-small does not score), paper
-  (GPU) or smoke."""
+  """cpu-small (two cores, many hours), validation (images that cpu-small does not score), smoke, or
+  paper (GPU)."""
   workdir: str | None = None
   """Where trainings and results are kept; runs/study by default, runs/study-PROTOCOL for protocols
   of other sizes than cpu-small."""

@@ -9,14 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import (
-  TINY_WIDTHS,
-  assert_trees_equal,
-  disk_set,
-  last_params,
-  read_table,
-  small_evaluation,
-)
+from experiment_helpers import last_params, small_evaluation
+from helpers import TINY_WIDTHS, assert_trees_equal, disk_set, read_table
 
 import fscs
 from experiments import finetune_eval as module

@@ -8,12 +8,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from helpers import (
-  assert_trees_equal,
-  last_params,
-  read_table,
-  small_meta_training,
-)
+from experiment_helpers import last_params, small_meta_training
+from helpers import assert_trees_equal, read_table
 
 from experiments import meta_train as module
 from experiments.common import initialisations

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from helpers import run_experiment
+from experiment_helpers import run_experiment
 
 from experiments import finetune_eval, meta_train, pretrain
 from experiments.common.options import DataOptions

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from helpers import assert_trees_equal, last_params, read_table, small_pretraining
+from experiment_helpers import last_params, small_pretraining
+from helpers import assert_trees_equal, read_table
 
 from experiments.pretrain import pretrain
 from fscs.errors import InputError
