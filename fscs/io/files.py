@@ -1,4 +1,4 @@
-"""Lists image files, decodes PNG, JPEG and BMP, and turns what readers raise into `InputError`."""
+"""Lists image files, and turns what readers raise into `InputError`."""
 
 import contextlib
 import logging
@@ -6,18 +6,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from fscs.errors import InputError
 
-IMAGE_SUFFIXES = ('.tif', '.tiff', '.png', '.jpg', '.jpeg', '.bmp', '.npy')
+_MICROSCOPES = ('.btf', '.tf2', '.tf8', '.lsm', '.stk', '.qptiff', '.svs', '.ndpi')  # kinds of TIFF
+TIFF_SUFFIXES = ('.tif', '.tiff', *_MICROSCOPES)
+JPEG_SUFFIXES = ('.jpg', '.jpeg', '.jfif')
+IMAGE_SUFFIXES = (*TIFF_SUFFIXES, *JPEG_SUFFIXES, '.png', '.bmp', '.gif', '.webp', '.jp2', '.npy')
 
-_OTHER_PICTURES = ('.gif', '.webp', '.heic', '.jp2', '.dcm')
-_VENDOR_FILES = ('.czi', '.nd2', '.lif', '.lsm', '.oib', '.oif', '.vsi', '.ims', '.svs', '.ndpi')
-UNSUPPORTED_SUFFIXES = (*_OTHER_PICTURES, *_VENDOR_FILES, '.mrc')
-
-MAX_DECODED_PIXELS = 2**30  # of a file that can only be decoded whole
+_OTHER_PICTURES = ('.heic', '.dcm', '.tga', '.ppm', '.pgm', '.nii', '.nrrd', '.mrc', '.mhd', '.npz')
+_VENDOR_FILES = ('.czi', '.nd2', '.lif', '.oib', '.oif', '.vsi', '.ims', '.mrxs', '.scn', '.dv')
+_CONTAINERS = ('.h5', '.hdf5', '.zarr', '.ilp', '.mat', '.avi', '.mp4')
+UNSUPPORTED_SUFFIXES = (*_OTHER_PICTURES, *_VENDOR_FILES, *_CONTAINERS)
 
 _MAX_REASON = 200  # characters of another library's error in a message
 
@@ -150,42 +149,3 @@ def tifffile_errors() -> Iterator[list[str]]:
     yield errors
   finally:
     logger.removeFilter(collect)
-
-
-def decode(path: Path) -> np.ndarray:
-  """Decode a PNG, JPEG or BMP file.
-
-  Returns:
-    Grey values, (H, W) bool, uint8 or uint16; or colours, (H, W, 3) or (H, W, 4) uint8. Palettes
-    are applied.
-
-  Raises:
-    InputError: the file has more than `MAX_DECODED_PIXELS`, or colours of 16 bits.
-    Exception: whatever Pillow raises for a damaged file; see `as_input_error`.
-  """
-  with _no_pixel_limit(), Image.open(path, formats=('PNG', 'JPEG', 'BMP')) as image:
-    if image.width * image.height > MAX_DECODED_PIXELS:
-      raise InputError(
-        f'{path}: found {image.width * image.height:,} pixels, expected at most '
-        f'{MAX_DECODED_PIXELS:,} in this kind of file; save it as a tiled TIFF'
-      )
-    if image.mode.startswith('I'):  # some releases of Pillow read 16-bit grey PNGs as 32-bit
-      return np.asarray(image).astype(np.uint16)
-    if image.tile[0][3] in ('RGB;16B', 'RGBA;16B', 'LA;16B'):  # Pillow drops the lower 8 bits
-      raise InputError(
-        f'{path}: found a PNG of 16 bits with colours or alpha, expected 8 bits or plain grey; '
-        'save it as TIFF'
-      )
-    if image.mode in ('1', 'L', 'RGB', 'RGBA'):
-      return np.asarray(image)
-    return np.asarray(image.convert('RGBA' if image.has_transparency_data else 'RGB'))
-
-
-@contextlib.contextmanager
-def _no_pixel_limit() -> Iterator[None]:
-  """Lift Pillow's own limit, which is far below `MAX_DECODED_PIXELS`."""
-  limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-  try:
-    yield
-  finally:
-    Image.MAX_IMAGE_PIXELS = limit

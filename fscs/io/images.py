@@ -1,14 +1,16 @@
 """Reads grey values of microscopy images, region by region.
 
-Positions are (row, column), regions are slices, values keep the type of the file. TIFF and NPY
-files are read in place: a region costs its own memory and that of the strips or tiles it touches.
-PNG, JPEG and BMP files are decoded whole.
+Positions are (row, column) of what viewers show, regions are slices, values keep the type of the
+file. TIFF and NPY files are read in place: a region costs its own memory and that of the strips or
+tiles it touches. All others are decoded whole.
 
-TIFF: axes other than rows, columns and channels (time, depth, position, ...) become pages, in the
-order of the file. The alpha of grey values is ignored.
+Axes other than rows, columns and channels (time, depth, position, ...) become pages, in the order
+of the file. Where a TIFF does not name its axes, and in NPY files, the rule of `fscs.io.axes`
+holds. Three or four channels of an NPY file are RGB or RGBA. The alpha of grey values is ignored.
 
-NPY: (H, W), (N, H, W), (H, W, channels) or (N, H, W, channels). A last axis holds channels if its
-length is 1, 3 or 4, or at most an eighth of H and W. Three or four channels are RGB or RGBA.
+Images are turned and mirrored as the orientation tag of TIFF and EXIF says, and inverted if the
+photometric tag says that 0 is white. Files of ImageJ are not inverted: there the tag describes the
+look-up table. ImageJ's linear calibration of intensities is applied.
 """
 
 import dataclasses
@@ -19,8 +21,9 @@ import numpy as np
 
 from fscs.data.channels import LUMA, Channel, weighted_sum
 from fscs.errors import InputError
+from fscs.io.opening import open_raster
 from fscs.io.pixel_size import PixelSize
-from fscs.io.rasters import Raster, open_raster
+from fscs.io.rasters import Raster
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +33,7 @@ class ImageFile:
   path: Path
   shape: tuple[int, int, int]  # (pages, height, width)
   dtype: np.dtype  # of the grey values: bool, integers or floats, native byte order
-  note: str  # where the grey values come from: 'luma of RGB', 'channel 0 of 3', ...; '' if plain
+  source: str  # of the grey values: 'luma of RGB', 'channel 0 of 3', ...; '' if plain
   _raster: Raster
   _channel: Channel
 
@@ -81,6 +84,16 @@ class ImageFile:
     return self._raster.read(page, rows, columns, first, count)
 
   @property
+  def notes(self) -> tuple[str, ...]:
+    """What was done since the file says so: turned, inverted, calibrated, ..."""
+    return self._raster.notes
+
+  @property
+  def members(self) -> tuple[Path, ...]:
+    """The files of an OME-TIFF set that this file is of, which is read whole; often empty."""
+    return self._raster.members
+
+  @property
   def pixel_size(self) -> PixelSize | None:
     """Size of a pixel in micrometres, if a TIFF states it."""
     return self._raster.pixel_size
@@ -100,16 +113,21 @@ class ImageFile:
     self.close()
 
 
-def open_image(path: str | os.PathLike, channel: Channel = None) -> ImageFile:
+def open_image(
+  path: str | os.PathLike, channel: Channel = None, axes: str | None = None
+) -> ImageFile:
   """Open an image file.
 
-  Values are those stored: palettes and inverted display are not applied to TIFF files.
+  The palette of a TIFF file is not applied.
 
   Args:
-    path: TIFF (OME, ImageJ, BigTIFF), PNG, JPEG, BMP or NPY.
+    path: TIFF (OME, ImageJ, BigTIFF, LSM, STK, SVS, NDPI, QPTIFF), PNG, JPEG, BMP, GIF, WebP,
+      JPEG 2000 or NPY.
     channel: a channel, from 0; or one weight per channel without alpha, for a float32 weighted sum.
       By default the luma of RGB images (ITU-R BT.601, rounded for integers), and the first channel
       of others.
+    axes: one letter per axis of the array in a TIFF or NPY file, such as CYX, YXC or ZYX: Y, X, at
+      most one C for channels, any others for pages. By default as the file or the rule above says.
 
   Raises:
     InputError: the file does not exist, is damaged, empty or of an unknown kind; its pages differ
@@ -120,7 +138,7 @@ def open_image(path: str | os.PathLike, channel: Channel = None) -> ImageFile:
       pages, height, width = image.shape
       corner = image.read(0, slice(0, 256), slice(0, 256))
   """
-  raster = open_raster(path)
+  raster = open_raster(path, axes)
   if isinstance(channel, tuple):
     return _open_weighted(raster, channel)
   if channel is not None and not 0 <= channel < raster.channels:
@@ -130,13 +148,12 @@ def open_image(path: str | os.PathLike, channel: Channel = None) -> ImageFile:
       arguments=('channel',),
     )
   if channel is None and raster.colour:
-    note = 'luma of RGB'
+    source = 'luma of RGB'
   else:
     channel = channel or 0
-    note = f'channel {channel} of {raster.channels}' if raster.channels > 1 else ''
-    note = 'palette index' if raster.palette else note
-  dtype = raster.pixels.dtype.newbyteorder('=')
-  return ImageFile(raster.path, raster.shape, dtype, note, raster, channel)
+    source = f'channel {channel} of {raster.channels}' if raster.channels > 1 else ''
+    source = 'palette index' if raster.palette else source
+  return ImageFile(raster.path, raster.shape, raster.dtype, source, raster, channel)
 
 
 def _open_weighted(raster: Raster, weights: tuple[float, ...]) -> ImageFile:
@@ -148,9 +165,9 @@ def _open_weighted(raster: Raster, weights: tuple[float, ...]) -> ImageFile:
       " images; give images of the same kind, or fine-tune with channel='luma'",
       arguments=('channel',),
     )
-  note = f'weighted sum of {channels} channels'
-  dtype = np.result_type(raster.pixels.dtype.newbyteorder('='), np.float32)
-  return ImageFile(raster.path, raster.shape, dtype, note, raster, weights)
+  source = f'weighted sum of {channels} channels'
+  dtype = np.result_type(raster.dtype, np.float32)
+  return ImageFile(raster.path, raster.shape, dtype, source, raster, weights)
 
 
 def require_finite(pixels: np.ndarray, path: Path) -> None:

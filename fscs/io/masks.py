@@ -30,9 +30,9 @@ from scipy import ndimage
 from skimage.measure import label
 
 from fscs.errors import InputError
-from fscs.io.files import IMAGE_SUFFIXES, require_usable
+from fscs.io.files import IMAGE_SUFFIXES, JPEG_SUFFIXES, require_usable
 from fscs.io.images import require_finite
-from fscs.io.rasters import open_raster
+from fscs.io.opening import open_raster
 from fscs.io.rois import ROI_SUFFIXES, read_rois
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, *ROI_SUFFIXES)
@@ -144,7 +144,7 @@ def _of_values(path: Path, values: np.ndarray) -> Mask:
   if len(levels) == 2:
     return _of_foreground(index == 1)
   low, high = float(levels[0]), float(levels[-1])
-  lossy = path.suffix.lower() in ('.jpg', '.jpeg')
+  lossy = path.suffix.lower() in JPEG_SUFFIXES
   if lossy or np.mean(_on_slopes(index, index, len(levels))[1:-1]) > 0.5:
     height = (values - low) / (high - low)
     if np.mean(np.abs(height - 0.5) >= 0.4) < 0.5:

@@ -1,21 +1,14 @@
 """Reads the size of a pixel from the metadata of a TIFF file."""
 
 import contextlib
+import functools
 import math
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 import tifffile
 
-_MICROMETRES = {  # by unit, in lower case
-  **dict.fromkeys(('µm', 'um', 'micron', 'microns', 'micrometer', 'micrometre'), 1.0),
-  **dict.fromkeys(('inch', 'inches', 'in'), 25_400.0),
-  'å': 1e-4,
-  'nm': 1e-3,
-  'mm': 1e3,
-  'cm': 1e4,
-  'm': 1e6,
-}
+_PIXELS = ('', 'pixel', 'pixels', 'px')  # pint takes one for 1/96 inch
 # A larger pixel, from the resolution tags alone, is one of a printer or screen (300 dpi are 85 µm).
 _MAX_FROM_RESOLUTION = 10.0  # µm
 
@@ -66,9 +59,33 @@ def _from_ome(xml: str) -> PixelSize | None:
 
 
 def _from_imagej(tiff: tifffile.TiffFile) -> PixelSize | None:
-  unit = _micrometres(str((tiff.imagej_metadata or {}).get('unit', '')))
+  found = _as_imagej_states(tiff)
+  return None if found and _is_of_screen(tiff, found) else found
+
+
+def _as_imagej_states(tiff: tifffile.TiffFile) -> PixelSize:
+  unit = _micrometres(_imagej_unit(tiff))
   per_width, per_height = tiff.pages.first.get_resolution()
   return PixelSize(unit / per_height, unit / per_width)
+
+
+def _imagej_unit(tiff: tifffile.TiffFile) -> str:
+  return str((tiff.imagej_metadata or {}).get('unit', ''))
+
+
+def _is_of_screen(tiff: tifffile.TiffFile, size: PixelSize) -> bool:
+  """ImageJ takes the resolution of a screenshot, in inches, for the scale of the image."""
+  return _imagej_unit(tiff).lower() in ('inch', 'inches', 'in') and max(size) > _MAX_FROM_RESOLUTION
+
+
+def screen_resolution(tiff: tifffile.TiffFile) -> str:
+  """A note about a pixel size that is not used, as it is that of a screen or printer; or ''."""
+  if tiff.is_imagej:
+    with contextlib.suppress(TypeError, ValueError, ArithmeticError):
+      size = _as_imagej_states(tiff)
+      if _is_of_screen(tiff, size):
+        return f'its pixel size, {size.width:.0f} µm, is that of a screen or printer, and ignored'
+  return ''
 
 
 def _from_resolution(page: tifffile.TiffPage) -> PixelSize | None:
@@ -79,7 +96,17 @@ def _from_resolution(page: tifffile.TiffPage) -> PixelSize | None:
   return found if max(found) <= _MAX_FROM_RESOLUTION else None
 
 
+@functools.cache
 def _micrometres(unit: str) -> float:
   """Micrometres in a unit of length; NaN for other units, as 'pixel'."""
-  name = unit.replace('\\u00B5', 'µ').replace('\u03bc', 'µ').strip().lower()
-  return _MICROMETRES.get(name, math.nan)
+  import pint  # takes half a second
+
+  name = unit.replace('\\u00B5', 'µ').strip().removesuffix('.')
+  if name.lower() in _PIXELS:
+    return math.nan
+  registry = pint.get_application_registry()
+  # People write 'Micron' and 'UM'; no pixel is a megametre.
+  for spelling in (name.lower(), name):
+    with contextlib.suppress(Exception):  # pint raises almost anything for odd names
+      return float(registry.Quantity(1, spelling).to('micrometer').magnitude)
+  return math.nan

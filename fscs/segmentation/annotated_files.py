@@ -37,7 +37,7 @@ class AnnotatedPage(NamedTuple):
   channels: np.ndarray  # (H, W, channels); meaningful only if the channel is to be learned
   mask: np.ndarray  # (H, W) labels, or bool if objects are not told apart
   rgb: bool  # the channels are red, green and blue
-  note: str  # how the grey values were made, or ''
+  source: str  # of the grey values, or ''
 
 
 class AnnotatedFolder(NamedTuple):
@@ -107,8 +107,8 @@ def read_annotated_folder(
     pages = [page._replace(grey=weighted_sum(page.channels, channel)) for page in pages]
   else:
     for page in pages:
-      if page.note:
-        log(f'{page.name}: {page.note}')
+      if page.source:
+        log(f'{page.name}: {page.source}')
   return AnnotatedFolder(_drop_constant(pages, folder, log), channel)
 
 
@@ -195,4 +195,4 @@ def _read_page(image: ImageFile, pair: Pair, page: int, *, learned: bool) -> Ann
   if not mask.labels.any():
     raise InputError('nothing is marked')
   labels = mask.labels if mask.instances else mask.labels > 0
-  return AnnotatedPage(name, grey, channels, labels, image.colour, image.note)
+  return AnnotatedPage(name, grey, channels, labels, image.colour, image.source)

@@ -131,6 +131,7 @@ def write_pages(
     tile=(TIFF_TILE, TIFF_TILE) if tiled else None,
     compression='zlib',
     photometric='minisblack',
+    metadata={'axes': 'IYX' if count > 1 else 'YX'},
     bigtiff=pages.size * np.dtype(dtype).itemsize > MAX_CLASSIC_TIFF,
     **_resolution(pixel_size),
   )

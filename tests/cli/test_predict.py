@@ -15,7 +15,7 @@ from PIL import Image
 
 from fscs.data.channels import LUMA
 from fscs.data.intensity import stretch
-from fscs.io import files
+from fscs.io import pictures
 from fscs.segmentation import image_files, outputs
 from fscs.segmentation.segmenter import Segmenter
 
@@ -227,7 +227,7 @@ def write_bad_files(folder):
 
 
 def test_bad_files_are_named_and_the_others_segmented(predict, tmp_path, monkeypatch):
-  monkeypatch.setattr(files, 'MAX_DECODED_PIXELS', 100_000)
+  monkeypatch.setattr(pictures, 'MAX_DECODED_PIXELS', 100_000)
   wrong = write_bad_files(tmp_path / 'in')
   write(tmp_path / 'in' / 'good.tif')
   arguments = [argument for argument in predict if argument != '--no-report']

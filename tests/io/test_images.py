@@ -33,7 +33,7 @@ def read(path, channel=None):
     pages = np.stack([image.read(page, WHOLE, WHOLE) for page in range(image.shape[0])])
     assert (pages.shape, pages.dtype) == (image.shape, image.dtype)
     assert image.dtype.isnative
-    return pages, image.note
+    return pages, image.source
 
 
 def assert_reads(path, expected, note='', channel=None):
