@@ -5,6 +5,8 @@ from pathlib import Path
 
 _NUM_EXAMPLES = 3
 
+Notes = dict[str, list[str]]  # what was noticed, and the names of the files
+
 
 def examples(names: Iterable[str | Path]) -> str:
   """The first names, without folders.
@@ -23,3 +25,20 @@ def note(what: str, names: Sequence[str | Path]) -> str:
   'note: images without a mask: 1 (1.tif)'
   """
   return f'note: {what}: {len(names)} ({examples(names)})' if names else ''
+
+
+def add_notes(notes: Notes, texts: Iterable[str], name: str) -> None:
+  """Add what was noticed in a file; once, however often it is noticed."""
+  for text in texts:
+    names = notes.setdefault(text, [])
+    if name not in names[-1:]:
+      names.append(name)
+
+
+def counted(number: int, what: str) -> str:
+  """A number with its noun.
+
+  >>> counted(1, 'object'), counted(2, 'object')
+  ('1 object', '2 objects')
+  """
+  return f'{number:,} {what}{"" if number == 1 else "s"}'

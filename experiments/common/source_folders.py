@@ -33,7 +33,7 @@ def read_folder(folder: str, min_side: int = 1) -> ImageSet:
     InputError: nothing in it can be used, or its images are too small or differ too much in size.
   """
   try:
-    pages, _ = read_annotated_folder(*_find_folders(Path(folder)), 'learned')
+    pages, _ = read_annotated_folder(*_find_folders(Path(folder)))
   except InputError as error:
     raise InputError(f'source {folder}: {error}', arguments=('sources',)) from error
   shape = _common_shape(folder, [page.grey.shape for page in pages], min_side)

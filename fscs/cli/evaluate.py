@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fscs.errors import InputError
-from fscs.messages import examples, note
+from fscs.messages import Notes, examples, note
 
 if TYPE_CHECKING:
   from fscs.segmentation.evaluation import PageScores, Scores
@@ -49,29 +49,34 @@ class Evaluate:
   """Folder of the true masks: label images, binary masks or ImageJ ROIs, named as the images."""
   out: Path | None = None
   """Folder for scores.csv and summary.json; by default that of the predictions."""
+  foreground: int | None = None
+  """Value of the objects in the true masks; by default the larger of two, and labels."""
 
 
 def evaluate(config: Evaluate) -> None:
-  """Score what can be scored; ends with status 1 if a file could not be.
+  """Score what can be scored.
 
   Raises:
-    InputError: a folder is missing or empty, nothing in one belongs to anything in the other, or
-      no file could be scored.
+    InputError: a folder is missing or empty, nothing in one belongs to anything in the other, or,
+      when all others are done, a file could not be scored.
   """
   from fscs.progress import progress_bar
   from fscs.segmentation.evaluation import choose_objects, score_file, total_scores
 
   pairs = _find_pairs(config)
   readings, errors = [], []
+  notes: Notes = {}
   with progress_bar('images', len(pairs)) as advance:
     for image, (prediction, truth) in pairs.items():
       try:
-        readings += score_file(image, prediction, truth)
+        readings += score_file(image, prediction, truth, config.foreground, notes)
       except InputError as error:
         errors.append(str(error))
       advance(1)
+  for text, names in notes.items():
+    print(note(text, names), file=sys.stderr)
   for message in errors:
-    print(f'error: {message}', file=sys.stderr)
+    print(f'left out: {message}', file=sys.stderr)
   pages = choose_objects(readings)
   if not pages:
     raise InputError(f'{config.predictions}: none of {len(pairs)} predictions could be scored')
@@ -82,8 +87,7 @@ def evaluate(config: Evaluate) -> None:
   _show(pages, total)
   print(f'scores: {out / "scores.csv"}, {out / "summary.json"}')
   if errors:
-    print(f'{len(errors)} of {len(pairs)} predictions could not be scored', file=sys.stderr)
-    raise SystemExit(1)
+    raise InputError(f'{len(errors)} of {len(pairs)} predictions could not be scored; see above')
 
 
 def _find_pairs(config: Evaluate) -> dict[str, tuple[Path, Path]]:

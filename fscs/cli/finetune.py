@@ -33,6 +33,10 @@ class Finetune:
   """pretrained, random, the workdir of a training run, or a PyTorch file of the authors (.pt)."""
   channel: int | Literal['learned', 'luma'] = 'learned'
   """Channel counted from 0, luma, or learned: the sum that separates annotated objects best."""
+  axes: str | None = None
+  """Axes of arrays in TIFF and NPY files, if they do not say: CYX, YXC, ZYX, ... (C: channels)."""
+  foreground: int | None = None
+  """Value of the objects in masks; by default the larger of two, and labels tell objects apart."""
   scale: float | None = None
   """Factor by which images are resized; by default chosen from the size of the objects."""
   steps: int = _DEFAULT.steps
@@ -58,7 +62,7 @@ def finetune(config: Finetune) -> Path:
   from fscs.io.initialisations import load_initialisation
   from fscs.io.workdirs import opened_workdir
   from fscs.progress import progress_bar
-  from fscs.segmentation.annotated_files import read_annotated_folder
+  from fscs.segmentation.annotated_files import Reading, read_annotated_folder
   from fscs.segmentation.finetuning import finetune_and_validate
 
   settings = FineTuningConfig(
@@ -66,7 +70,10 @@ def finetune(config: Finetune) -> Path:
   )
   initialisation = load_initialisation(config.init, config.seed)
   pages, channel = read_annotated_folder(
-    config.images, config.masks or config.images, config.channel, _log
+    config.images,
+    config.masks or config.images,
+    Reading(config.channel, config.axes, config.foreground),
+    _log,
   )
   _note_known_images(config)
   names = [page.name for page in pages]
@@ -83,7 +90,8 @@ def finetune(config: Finetune) -> Path:
         scale=config.scale,
         on_steps=advance,
       )
-    result = result._replace(segmenter=dataclasses.replace(result.segmenter, channel=channel))
+    segmenter = dataclasses.replace(result.segmenter, channel=channel, axes=config.axes)
+    result = result._replace(segmenter=segmenter)
     _write(config, result)
   _tell(result, config)
   return config.workdir

@@ -39,6 +39,8 @@ class Predict:
   """Folder to write to; images of other folders may go there too, under other names."""
   orientations: Orientations | None = None
   """Mean over 1, 4 or 8 flips and rotations; by default as in fine-tuning."""
+  axes: str | None = None
+  """Axes of arrays in TIFF and NPY files, as in `fscs finetune`; by default as in fine-tuning."""
   report: bool = True
   """Write report.html, a page to look at."""
   dry_run: bool = False
@@ -66,19 +68,24 @@ def predict(config: Predict) -> Path:
       arguments=('out', 'images'),
     )
   segmenter = _load(config.model)
-  if config.orientations is not None:
-    segmenter = dataclasses.replace(segmenter, orientations=config.orientations)
+  segmenter = dataclasses.replace(
+    segmenter,
+    orientations=config.orientations or segmenter.orientations,
+    axes=config.axes or segmenter.axes,
+  )
   images = _find_images(config.images)
   model = records.model_digest(segmenter)
-  finished = records.read_finished(out, model, images)
   if config.dry_run:
+    finished = records.read_finished(out, model, images)
     for path in images:
       print(f'{path.name}: {"done" if path.name in finished else "to do"}')
     return out
   with _as_input_error(out):
     out.mkdir(parents=True, exist_ok=True)
+  with _as_input_error(out), _locked(out):
+    finished = records.read_finished(out, model, images)
     records.rewrite(out, finished, model)
-    failed = _segment(segmenter, images, out, finished, model)
+    images, failed = _segment(segmenter, images, out, finished, model)
     records.rewrite(out, finished, model)
     with atomic_path(out / 'objects.csv') as path:
       stems = [Path(name).stem for name in sorted(finished)]
@@ -99,18 +106,26 @@ def _segment(
   out: Path,
   finished: 'dict[str, FileSummary]',
   model: str,
-) -> dict[str, str]:
-  """Segments what is missing and adds it to `finished`; returns why others failed, by name."""
+) -> tuple[list[Path], dict[str, str]]:
+  """Segments what is missing and adds it to `finished`.
+
+  Returns:
+    The images without later files of OME-TIFF sets; and why some failed, by name.
+  """
   from fscs.progress import progress_bar
   from fscs.segmentation import records
-  from fscs.segmentation.image_files import segment_file
+  from fscs.segmentation.image_files import PartOfSet, segment_file
 
   missing = [path for path in images if path.name not in finished]
-  failed = {}
+  failed: dict[str, str] = {}
+  parts: list[Path] = []
   with progress_bar('images', len(images), len(images) - len(missing)) as advance:
     for path in missing:
       try:
         summary = segment_file(segmenter, path, out)
+      except PartOfSet as part:
+        print(f'left out: {part}')
+        parts.append(path)
       except InputError as error:
         print(f'left out: {error}', file=sys.stderr)
         failed[path.name] = str(error)
@@ -123,7 +138,27 @@ def _segment(
         if summary.warnings:
           print(f'warning: {path.name}: {summary.warnings}', file=sys.stderr)
       advance(1)
-  return failed
+  return [path for path in images if path not in parts], failed
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+  """Raises InputError while another process writes to the folder: their tables would mix."""
+  import filelock
+
+  path = out / '.lock'
+  try:
+    lock = filelock.FileLock(path, timeout=0)
+    with lock:
+      try:
+        yield
+      finally:
+        path.unlink(missing_ok=True)
+  except filelock.Timeout as error:
+    raise InputError(
+      f'{out}: another process writes there: wait until it has finished, or choose another folder',
+      arguments=('out',),
+    ) from error
 
 
 @contextlib.contextmanager
@@ -160,10 +195,11 @@ def _find_images(folder: Path) -> list[Path]:
   from fscs.io import IMAGE_SUFFIXES, find_files, separate
 
   found = find_files(folder, IMAGE_SUFFIXES)
-  images, masks = separate(found, found)
-  if masks:
+  images, _ = separate(found, found)
+  if left_out := sorted(set(found) - set(images)):
     print(
-      f'masks of other images, left out: {len(masks)} of {len(found)} files ({examples(masks)})'
+      f'masks and results of other images, left out: {len(left_out)} of {len(found)} files'
+      f' ({examples(left_out)})'
     )
   by_stem: dict[str, Path] = {}
   for path in images:

@@ -1,8 +1,9 @@
 from .checkpoints import Checkpoints, load_init, save_init
-from .files import IMAGE_SUFFIXES, find_files
+from .files import IMAGE_SUFFIXES, MASK_SUFFIXES, find_files
 from .images import ImageFile, open_image, require_finite
 from .initialisations import Initialisation, load_initialisation, pretrained
-from .masks import MASK_SUFFIXES, Mask, read_mask, require_pages
+from .mask_values import Mask
+from .masks import read_mask, require_pages
 from .pairing import IMAGE_ENDINGS, MASK_ENDINGS, Pair, match, separate
 from .pixel_size import PixelSize
 from .pytorch import params_from_torch

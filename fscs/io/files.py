@@ -13,6 +13,12 @@ TIFF_SUFFIXES = ('.tif', '.tiff', *_MICROSCOPES)
 JPEG_SUFFIXES = ('.jpg', '.jpeg', '.jfif')
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, *JPEG_SUFFIXES, '.png', '.bmp', '.gif', '.webp', '.jp2', '.npy')
 
+ROI_SUFFIXES = ('.roi', '.zip')  # of ImageJ
+GEOJSON_SUFFIX = '.geojson'
+CELLPOSE_ENDING = '_seg.npy'  # of the file in which Cellpose keeps its own data
+OUTLINE_SUFFIXES = (*ROI_SUFFIXES, GEOJSON_SUFFIX)
+MASK_SUFFIXES = (*IMAGE_SUFFIXES, *OUTLINE_SUFFIXES)
+
 _OTHER_PICTURES = ('.heic', '.dcm', '.tga', '.ppm', '.pgm', '.nii', '.nrrd', '.mrc', '.mhd', '.npz')
 _VENDOR_FILES = ('.czi', '.nd2', '.lif', '.oib', '.oif', '.vsi', '.ims', '.mrxs', '.scn', '.dv')
 _CONTAINERS = ('.h5', '.hdf5', '.zarr', '.ilp', '.mat', '.avi', '.mp4')
@@ -24,8 +30,8 @@ _MAX_REASON = 200  # characters of another library's error in a message
 def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
   """Files of some kinds in a folder, sorted by name.
 
-  Subfolders and hidden files (leading dot) are left out. Images in unsupported formats are left out
-  with a warning.
+  Hidden files (leading dot) are left out. Images in sub-folders and in unsupported formats are left
+  out with a warning.
 
   Args:
     folder: where to look.
@@ -38,6 +44,7 @@ def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[P
   entries = _entries(folder, kinds)
   files = [path for path in entries if path.suffix.lower() in suffixes and not path.is_dir()]
   unsupported = [path.name for path in entries if path.suffix.lower() in UNSUPPORTED_SUFFIXES]
+  nested = [path for path in entries if path.is_dir() and _has_files(path, suffixes)]
   if not files and unsupported:
     raise InputError(
       f'{folder}: found only images in unsupported formats, such as {unsupported[0]}; save them as'
@@ -47,12 +54,18 @@ def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[P
     found = f'{len(entries)} entries, none' if entries else 'nothing, no file'
     raise InputError(
       f'{folder}: found {found} of the kinds {kinds}; put the files directly into this folder, or '
-      'choose another one'
+      f'choose another one{f", such as {nested[0]}" if nested else ""}'
     )
   if unsupported:
     warnings.warn(
       f'{folder}: {len(unsupported)} images in unsupported formats are left out, such as'
       f' {unsupported[0]}: save them as TIFF',
+      stacklevel=2,
+    )
+  if nested:
+    warnings.warn(
+      f'{folder}: images in {len(nested)} sub-folders are left out, such as {nested[0].name}: give'
+      ' each folder by itself',
       stacklevel=2,
     )
   return files
@@ -76,6 +89,14 @@ def _entries(folder: Path, kinds: str) -> list[Path]:
       f'{folder}: the folder cannot be read ({error.strerror}), expected files of the kinds '
       f'{kinds}; change its permissions, or choose another folder'
     ) from error
+
+
+def _has_files(folder: Path, suffixes: Sequence[str]) -> bool:
+  if folder.suffix.lower() in UNSUPPORTED_SUFFIXES:  # counted as one
+    return False
+  with contextlib.suppress(OSError):
+    return any(path.suffix.lower() in suffixes for path in folder.iterdir())
+  return False
 
 
 def require_usable(path: Path, suffixes: Sequence[str]) -> None:

@@ -89,9 +89,10 @@ class ImageFile:
     return self._raster.notes
 
   @property
-  def members(self) -> tuple[Path, ...]:
-    """The files of an OME-TIFF set that this file is of, which is read whole; often empty."""
-    return self._raster.members
+  def part_of(self) -> Path | None:
+    """The first file of the OME-TIFF set that this file is a later one of; both read as the set."""
+    first = self._raster.members[0] if self._raster.members else self.path
+    return None if os.path.realpath(first) == os.path.realpath(self.path) else first
 
   @property
   def pixel_size(self) -> PixelSize | None:

@@ -4,22 +4,28 @@ The mask of cell.tif has the name of the image, cell, or that name with one of `
 cell_mask, cell-labels, ... The mask of cell_img.tif may also be named as if the image were cell.
 Names are compared without suffix (.tif, .ome.tif), case-sensitively, and after Unicode
 normalisation, as macOS spells accents differently.
+
+Of several files of one annotation, as Cellpose and `fscs predict` write them, labels come before
+outlines and outlines before masks.
 """
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from fscs.errors import InputError
+from fscs.io.files import CELLPOSE_ENDING, OUTLINE_SUFFIXES
 
-_LABEL_ENDINGS = ('_mask', '_masks', '_label', '_labels', '_seg', '_segmentation', '_gt', '_GT')
-_ENDINGS = (*_LABEL_ENDINGS, '_cp_masks', '_roi', '_rois', '_RoiSet')
+_LABELS = ('_label', '_labels', '_seg', '_segmentation', '_cp_masks')
+_ENDINGS = ('_mask', '_masks', *_LABELS, '_gt', '_GT', '_roi', '_rois', '_RoiSet')
 
 MASK_ENDINGS = (*_ENDINGS, *(ending.replace('_', '-') for ending in _ENDINGS), '-cp_masks')
 IMAGE_ENDINGS = ('_img', '_image', '-img', '-image')
 
-_CELLPOSE_ENDING = '_seg.npy'  # Python objects, which are not read
+# Other files that Cellpose and `fscs predict` write for an image: neither images nor masks.
+RESULT_ENDINGS = ('_flows', '_cp_output', '_probability', '_overlay')
 _NUM_EXAMPLES = 3  # names of each kind in a message
 
 
@@ -28,6 +34,7 @@ class Pair(NamedTuple):
 
   image: Path
   mask: Path
+  others: tuple[Path, ...] = ()  # of the same annotation, not used
 
 
 def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], list[Path]]:
@@ -45,10 +52,11 @@ def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], li
     The pairs in the order of `images`, and the images without a mask.
 
   Raises:
-    InputError: two images share a name or a mask, an image has two masks, or no image has a mask.
+    InputError: two images share a name or a mask, an image has two masks of one kind, or no image
+      has a mask.
 
   >>> pairs, without_mask = match([Path('a.tif'), Path('b.tif')], [Path('a_mask.png')])
-  >>> [(image.name, mask.name) for image, mask in pairs], [image.name for image in without_mask]
+  >>> [(p.image.name, p.mask.name) for p in pairs], [image.name for image in without_mask]
   ([('a.tif', 'a_mask.png')], ['b.tif'])
   """
   images, masks = separate(images, masks)
@@ -65,7 +73,8 @@ def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], li
   image_of: dict[Path, Path] = {}
   for name, image in by_name.items():
     free = (other for other in _mask_names(name) if other == name or other not in by_name)
-    found = _exported([mask for other in free for mask in by_stem.get(other, [])])
+    every = [mask for other in free for mask in by_stem.get(other, [])]
+    found = _preferred(every)
     if len(found) > 1:
       raise _ambiguous(found[0], found[1], f'masks for {image}', 'keep one of the two')
     if not found:
@@ -74,19 +83,30 @@ def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], li
     other = image_of.setdefault(found[0], image)
     if other is not image:
       raise _ambiguous(other, image, f'images for the mask {found[0]}', 'rename one of the two')
-    pairs.append(Pair(image, found[0]))
+    pairs.append(Pair(image, found[0], tuple(mask for mask in every if mask != found[0])))
   if not pairs:
     raise _unmatched(images, masks)
   return pairs, without_mask
 
 
-def _exported(masks: list[Path]) -> list[Path]:
-  """Without the file in which Cellpose keeps its own data, if there are others."""
-  return [mask for mask in masks if not mask.name.endswith(_CELLPOSE_ENDING)] or masks
+def _preferred(masks: list[Path]) -> list[Path]:
+  """Those of the kind that says most."""
+  best = min(map(_rank, masks), default=0)
+  return [mask for mask in masks if _rank(mask) == best]
+
+
+def _rank(mask: Path) -> int:
+  if mask.name.endswith(CELLPOSE_ENDING):
+    return 1  # the labels that Cellpose exports are newer, if there are any
+  if mask.suffix.lower() in OUTLINE_SUFFIXES:
+    return 2
+  return 0 if _stem(mask).replace('-', '_').endswith(_LABELS) else 3
 
 
 def separate(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Path], list[Path]]:
   """Decide for files in both lists whether they are images or masks; never fails.
+
+  Files that Cellpose or `fscs predict` wrote for another image are neither.
 
   Args:
     images: files.
@@ -100,13 +120,17 @@ def separate(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Path],
   >>> [[path.name for path in kind] for kind in separate(both, both)]
   [['a.tif', 'b.tif'], ['a_mask.tif']]
   """
-  shared = {path.resolve() for path in images} & {path.resolve() for path in masks}
+  shared = {os.path.realpath(path) for path in images} & {os.path.realpath(path) for path in masks}
   named_as_mask = {
     other for image in images for other in _mask_names(_stem(image)) if other != _stem(image)
   }
 
+  results = {_stem(image) + ending for image in images for ending in RESULT_ENDINGS}
+
   def kept(path: Path, as_mask: bool) -> bool:
-    return path.resolve() not in shared or (_stem(path) in named_as_mask) == as_mask
+    if _stem(path) in results:
+      return False
+    return os.path.realpath(path) not in shared or (_stem(path) in named_as_mask) == as_mask
 
   return [p for p in images if kept(p, False)], [p for p in masks if kept(p, True)]
 

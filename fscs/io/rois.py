@@ -1,11 +1,14 @@
 """Reads ImageJ ROIs: every area is an object, numbered in the order of the archive.
 
 A pixel belongs to an area if its centre is inside. Where ROIs overlap, the earlier one keeps its
-pixels. Rounded corners are drawn square. In an image of several pages each ROI lies on the page of
-its position; in an image of one page the position is ignored.
+pixels. Rounded corners are drawn square, Bezier curves as chains of short lines, and outlines that
+ImageJ shows as splines as polygons through their points. In an image of several pages each ROI lies
+on the page of its position, or of its slice and frame; in an image of one page they are ignored.
 """
 
+import itertools
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +18,19 @@ from skimage import draw
 from fscs.errors import InputError
 from fscs.io.files import as_input_error
 
-ROI_SUFFIXES = ('.roi', '.zip')
-
 _AREA_TYPES = ('POLYGON', 'FREEHAND', 'TRACED', 'RECT', 'OVAL')
 _OTHER_SUBTYPES = ('TEXT', 'ARROW', 'IMAGE')
+_LINES_PER_CURVE = 16
+_POINTS = {0: 1, 1: 1, 2: 2, 3: 3, 4: 0}  # of the commands of a path: move, line, curves, close
 
 
-def read_rois(path: Path, shape: tuple[int, int], page: int = 0, pages: int = 1) -> np.ndarray:
+def read_rois(
+  path: Path,
+  shape: tuple[int, int],
+  page: int = 0,
+  pages: int = 1,
+  place: Mapping[str, int] | None = None,
+) -> tuple[np.ndarray, tuple[str, ...]]:
   """Draw the areas of a ROI (.roi) or of an archive of ROIs (.zip).
 
   Args:
@@ -29,9 +38,10 @@ def read_rois(path: Path, shape: tuple[int, int], page: int = 0, pages: int = 1)
     shape: (height, width) of the image.
     page: of the image, from 0.
     pages: number of pages of the image.
+    place: of the page along the axes Z and T, from 0, as far as the image has them.
 
   Returns:
-    (H, W) int32: 0 is background, objects are 1 to n.
+    (H, W) int32: 0 is background, objects are 1 to n; and notes for the user.
 
   Raises:
     InputError: the file is damaged or has no ROI; or a ROI is not an area, lies outside the image,
@@ -42,8 +52,8 @@ def read_rois(path: Path, shape: tuple[int, int], page: int = 0, pages: int = 1)
     rois = _named_rois(path)
     if not rois:
       raise InputError(f'{path}: found no ROI; save the ROIs of this image with the ROI Manager')
-    count = 0
-    for name, roi in _on_page(path, rois, page, pages):
+    count, splines = 0, 0
+    for name, roi in _on_page(path, rois, page, pages, place or {}):
       if roi.roitype.name not in _AREA_TYPES or roi.subtype.name in _OTHER_SUBTYPES:
         raise InputError(
           f'{path}: found the ROI {name} of type {roi.roitype.name}, expected areas (polygon, '
@@ -58,21 +68,38 @@ def read_rois(path: Path, shape: tuple[int, int], page: int = 0, pages: int = 1)
       free = pixels[labels.flat[pixels] == 0]
       count += len(free) > 0
       labels.flat[free] = count
-  return labels
+      splines += bool(roi.options & roifile.ROI_OPTIONS.SPLINE_FIT)
+  notes = ('outlines fitted by splines are read as polygons',) if splines else ()
+  return labels, notes
 
 
 def _on_page(
-  path: Path, rois: list[tuple[str, roifile.ImagejRoi]], page: int, pages: int
+  path: Path,
+  rois: list[tuple[str, roifile.ImagejRoi]],
+  page: int,
+  pages: int,
+  place: Mapping[str, int],
 ) -> list[tuple[str, roifile.ImagejRoi]]:
   if pages == 1:
     return rois
   for name, roi in rois:
-    if not 1 <= roi.position <= pages:
+    if not (roi.z_position or roi.t_position or 1 <= roi.position <= pages):
       raise InputError(
         f'{path}: found the ROI {name} at position {roi.position}, expected one of the {pages}'
         ' pages of the image; draw it on its page, or give label images'
       )
-  return [(name, roi) for name, roi in rois if roi.position == page + 1]
+  return [(name, roi) for name, roi in rois if _is_on(roi, page, place)]
+
+
+def _is_on(roi: roifile.ImagejRoi, page: int, place: Mapping[str, int]) -> bool:
+  """Whether a ROI lies on a page. ImageJ counts from 1; 0 means every slice or frame."""
+  slice_, frame = roi.z_position, roi.t_position
+  if not (slice_ or frame):
+    return roi.position == page + 1
+  if {'Z', 'T'} <= place.keys():
+    return slice_ in (0, place['Z'] + 1) and frame in (0, place['T'] + 1)
+  # One axis of pages, whose name ImageJ may not know: it is the one along which the ROI has moved.
+  return max(slice_, frame) == page + 1
 
 
 def _named_rois(path: Path) -> list[tuple[str, roifile.ImagejRoi]]:
@@ -99,10 +126,38 @@ def _pixels_of(roi: roifile.ImagejRoi, shape: tuple[int, int]) -> np.ndarray:
   if roi.roitype == roifile.ROI_TYPE.RECT and not roi.composite:
     paths = [np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)]
   else:
-    paths = list(roi.coordinates(multi=True))
+    paths = _paths_of(roi)
   # As in ImageJ, a centre on a left edge is inside and one on a right edge is not.
   corners = [np.asarray(path, float) - (0.5 + 1e-6, 0.5) for path in paths]
   drawn = [np.ravel_multi_index(draw.polygon(c[:, 1], c[:, 0], shape), shape) for c in corners]
   # A composite ROI consists of outlines and holes: a pixel in an even number of them is outside.
   pixels, times = np.unique(np.concatenate(drawn), return_counts=True)
   return pixels[times % 2 == 1]
+
+
+def _paths_of(roi: roifile.ImagejRoi) -> list[np.ndarray]:
+  """(n, 2) x and y of every outline."""
+  if roi.multi_coordinates is None:
+    return list(roi.coordinates(multi=True))
+  straight = [value for step in _straightened(roi.multi_coordinates.tolist()) for value in step]
+  return roi.path2coords(np.array(straight, np.float32))
+
+
+def _straightened(path: list[float]) -> Iterator[list[float]]:
+  """The commands of a path with lines in place of its curves."""
+  place, here = 0, np.zeros(2)
+  while place < len(path):
+    command = int(path[place])
+    count = 2 * _POINTS.get(command, 0)
+    points = np.reshape(path[place + 1 : place + 1 + count], (-1, 2))
+    if command in (2, 3):
+      t = np.linspace(0, 1, _LINES_PER_CURVE + 1)[1:, None]
+      controls = [here, *points]
+      while len(controls) > 1:  # de Casteljau's algorithm
+        controls = [(1 - t) * a + t * b for a, b in itertools.pairwise(controls)]
+      yield from ([1.0, float(x), float(y)] for x, y in controls[0])
+    else:
+      yield [float(command), *points.ravel().tolist()]
+    if len(points):
+      here = points[-1]
+    place += 1 + count

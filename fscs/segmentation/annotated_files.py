@@ -22,9 +22,9 @@ from fscs.io import (
   require_pages,
   separate,
 )
-from fscs.messages import note
+from fscs.messages import Notes, add_notes, counted, examples, note
 
-MOSTLY_FOREGROUND = 0.75  # share of an image above which its mask may be inverted
+MOSTLY_FOREGROUND = 0.5  # share of an image from which on its mask may be inverted
 ChannelOption = int | Literal['learned', 'luma']
 Log = Callable[[str], None]  # takes a line for the user
 
@@ -36,6 +36,7 @@ class AnnotatedPage(NamedTuple):
   grey: np.ndarray  # (H, W)
   channels: np.ndarray  # (H, W, channels); meaningful only if the channel is to be learned
   mask: np.ndarray  # (H, W) labels, or bool if objects are not told apart
+  values: tuple[int, ...]  # of the objects in the file, if there are few
   rgb: bool  # the channels are red, green and blue
   source: str  # of the grey values, or ''
 
@@ -45,6 +46,17 @@ class AnnotatedFolder(NamedTuple):
 
   pages: list[AnnotatedPage]
   channel: Channel  # what the grey values are
+
+
+class Reading(NamedTuple):
+  """What the user says about the files."""
+
+  channel: ChannelOption = 'learned'  # counted from 0, 'luma', or see `fscs.data.choose_channel`
+  axes: str | None = None  # of arrays, see `fscs.io.open_image`
+  foreground: int | None = None  # its value in masks, see `fscs.io.read_mask`
+
+
+_AS_STATED = Reading()
 
 
 def find_pairs(images: str | Path, masks: str | Path, log: Log = print) -> list[Pair]:
@@ -58,8 +70,9 @@ def find_pairs(images: str | Path, masks: str | Path, log: Log = print) -> list[
   )
   pairs, without_mask = match(image_files, mask_files)
   for pair in pairs:
-    log(f'{pair.image.name} with {pair.mask.name}')
-  used = {pair.mask for pair in pairs}
+    instead = f', rather than {examples(pair.others)}' if pair.others else ''
+    log(f'{pair.image.name} with {pair.mask.name}{instead}')
+  used = {mask for pair in pairs for mask in (pair.mask, *pair.others)}
   unused = [path for path in mask_files if path not in used]
   _log_notes(
     log,
@@ -76,14 +89,15 @@ def _log_notes(log: Log, *notes: str) -> None:
 
 
 def read_annotated_folder(
-  images: str | Path, masks: str | Path, choice: ChannelOption, log: Log = print
+  images: str | Path, masks: str | Path, reading: Reading = _AS_STATED, log: Log = print
 ) -> AnnotatedFolder:
   """All annotated pages that can be used; the others are logged.
 
   Args:
     images: folder of the images.
-    masks: folder of the masks, which may be the same.
-    choice: a channel counted from 0, 'luma', or 'learned', see `fscs.data.choose_channel`.
+    masks: folder of the masks, which may be the same. An image whose mask is empty has no objects;
+      an empty page of a stack is not annotated.
+    reading: how files are read.
     log: called with what was found, left out and looks odd, a line each.
 
   Raises:
@@ -91,16 +105,21 @@ def read_annotated_folder(
   """
   pairs = find_pairs(images, masks, log)
   pages: list[AnnotatedPage] = []
+  notes: Notes = {}
+  errors: list[InputError] = []
   for pair in pairs:
     try:
-      pages += _read_pages(pair, choice, log)
+      pages += _read_pages(pair, reading, log, notes)
     except InputError as error:
+      errors.append(error)
       log(f'left out: {error}')
   folder = pairs[0].image.parent
-  if not pages:
-    raise InputError(f'{folder}: no image with its mask can be used; see above')
+  if not any(page.mask.any() for page in pages):
+    options = errors[0].arguments if len(errors) == len(pairs) else ()
+    raise InputError(f'{folder}: no image with its mask can be used; see above', arguments=options)
+  _log_notes(log, *(note(text, names) for text, names in notes.items()))
   _log_annotations(pages, log)
-  channel = _choose_channel(pages, choice)
+  channel = _choose_channel(pages, reading.channel)
   if isinstance(channel, tuple):
     weights = ' '.join(f'{weight:+.2f}' for weight in channel)
     log(f'grey values: weighted sum of the channels, {weights}')
@@ -115,16 +134,40 @@ def read_annotated_folder(
 def _log_annotations(pages: Sequence[AnnotatedPage], log: Log) -> None:
   """What is annotated, and which masks look as if something else was meant."""
   shares = [float(np.mean(page.mask > 0)) for page in pages]
-  log(f'annotated: {len(pages)} images; objects cover {min(shares):.1%} to {max(shares):.1%}')
+  log(f'annotated: {counted(len(pages), "image")}; objects cover {_range_of(shares)}')
   inverted = [
-    page.name for page, share in zip(pages, shares, strict=True) if share > MOSTLY_FOREGROUND
+    page.name for page, share in zip(pages, shares, strict=True) if share >= MOSTLY_FOREGROUND
   ]
-  classes = [page.name for page in pages if page.mask.dtype != bool and _in_pieces(page.mask)]
+  pieces = [page.name for page in pages if page.mask.dtype != bool and _in_pieces(page.mask)]
+  classes = _recurring_values(pages)
   _log_notes(
     log,
-    note('most of the image is marked; are objects and background exchanged?', inverted),
-    note('objects are in several pieces; are their values classes, rather than numbers?', classes),
+    note('half of the image or more is marked; are objects and background exchanged?', inverted),
+    note('objects are in several pieces; are their values classes, rather than numbers?', pieces),
+    note(
+      f'the same values mark objects in every mask ({", ".join(map(str, classes))}); are they'
+      ' classes, rather than numbers? --foreground takes one of them',
+      [page.name for page in pages] if classes else [],
+    ),
+    note('no object is marked: all is background', [p.name for p in pages if not p.mask.any()]),
   )
+
+
+def _range_of(shares: Sequence[float]) -> str:
+  low, high = f'{min(shares):.1%}', f'{max(shares):.1%}'
+  return low if low == high else f'{low} to {high}'
+
+
+def _recurring_values(pages: Sequence[AnnotatedPage]) -> tuple[int, ...]:
+  """The values of the objects if they are the same few in every mask.
+
+  Two images may both have two objects, so numbers from 1 on count only from three images on.
+  """
+  found = {page.values for page in pages if page.mask.any()}
+  values = next(iter(found)) if len(found) == 1 else ()
+  counted_from_1 = values == tuple(range(1, len(values) + 1))
+  least = 3 if counted_from_1 else 2
+  return values if len(values) > 1 and len(pages) >= least else ()
 
 
 def _in_pieces(labels: np.ndarray) -> bool:
@@ -161,17 +204,32 @@ def _choose_channel(pages: Sequence[AnnotatedPage], choice: ChannelOption) -> Ch
   return learned if isinstance(learned, tuple) or not any(colours) else None
 
 
-def _read_pages(pair: Pair, choice: ChannelOption, log: Log) -> Iterator[AnnotatedPage]:
-  """Every page that can be used; reasons why others cannot are logged once."""
-  with open_image(pair.image, None if isinstance(choice, str) else choice) as image:
+def _read_pages(pair: Pair, reading: Reading, log: Log, notes: Notes) -> Iterator[AnnotatedPage]:
+  """Every page that can be used; reasons why others cannot are logged once.
+
+  Args:
+    pair: of files.
+    reading: how they are read.
+    log: takes a line for the user.
+    notes: gets what was guessed or changed.
+  """
+  choice = reading.channel
+  with open_image(pair.image, None if isinstance(choice, str) else choice, reading.axes) as image:
+    if image.part_of:
+      log(f'left out: {pair.image.name}: part of {image.part_of.name}, which is read as a whole')
+      return
+    add_notes(notes, image.notes, pair.image.name)
     pages = image.shape[0]
     require_pages(pair.mask, pages, pair.image.name)
     wrong: dict[str, list[int]] = {}
     for page in range(pages):
       try:
-        yield _read_page(image, pair, page, learned=choice == 'learned')
+        read, found = _read_page(image, pair, page, reading)
       except InputError as error:
         wrong.setdefault(str(error), []).append(page + 1)
+      else:
+        add_notes(notes, found, pair.mask.name)
+        yield read
     for reason, numbers in wrong.items():
       where = ''
       if pages > 1:
@@ -179,8 +237,10 @@ def _read_pages(pair: Pair, choice: ChannelOption, log: Log) -> Iterator[Annotat
       log(f'left out: {pair.image.name}{where}: {reason}')
 
 
-def _read_page(image: ImageFile, pair: Pair, page: int, *, learned: bool) -> AnnotatedPage:
-  """A page of an open image, with all its channels if the channel is to be learned.
+def _read_page(
+  image: ImageFile, pair: Pair, page: int, reading: Reading
+) -> tuple[AnnotatedPage, tuple[str, ...]]:
+  """A page of an open image, with all its channels if the channel is to be learned; and notes.
 
   Raises:
     InputError: it cannot be used.
@@ -189,10 +249,20 @@ def _read_page(image: ImageFile, pair: Pair, page: int, *, learned: bool) -> Ann
   name = pair.image.name if pages == 1 else f'{pair.image.name}, page {page + 1}'
   region = (page, slice(0, height), slice(0, width))
   grey = image.read(*region)
-  channels = image.read_channels(*region) if learned and image.channels > 1 else grey[..., None]
+  learned = reading.channel == 'learned' and image.channels > 1
+  channels = image.read_channels(*region) if learned else grey[..., None]
   require_finite(channels, pair.image)
-  mask = read_mask(pair.mask, (height, width), page, pages=pages, allow_empty=pages > 1)
-  if not mask.labels.any():
+  mask = read_mask(
+    pair.mask,
+    (height, width),
+    page,
+    pages=pages,
+    place=image.place_of(page),
+    foreground=reading.foreground,
+    allow_empty=True,
+  )
+  if pages > 1 and not mask.labels.any():  # of a stack often only some pages are annotated
     raise InputError('nothing is marked')
   labels = mask.labels if mask.instances else mask.labels > 0
-  return AnnotatedPage(name, grey, channels, labels, image.colour, image.source)
+  found = AnnotatedPage(name, grey, channels, labels, mask.values, image.colour, image.source)
+  return found, mask.notes

@@ -1,5 +1,6 @@
 """Annotated images as the network sees them: checked, 8-bit grey values, at the working scale."""
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,17 +41,20 @@ def read_annotations(
   masks: Sequence[np.ndarray],
   names: Sequence[str] | None = None,
   channel: ChannelChoice = 'learned',
+  foreground: int | None = None,
 ) -> Annotations:
   """Check images and masks, choose the channel and convert to 8-bit grey values.
 
   Args:
     images: (H, W) or (H, W, channels) each, any numbers, any sizes.
-    masks: (H, W) each, 0 for background; several positive values tell objects apart.
+    masks: (H, W) each, 0 for background; several positive values tell objects apart. A mask of 0
+      alone says that there is no object.
     names: of the images, for messages.
     channel: see `fscs.data.choose_channel`.
+    foreground: the value of the foreground in masks, see `label_mask`.
 
   Raises:
-    InputError: names the image and what is wrong with it or its mask.
+    InputError: names the image and what is wrong with it or its mask, or no object is marked.
   """
   if not len(images) or len(images) != len(masks):
     raise InputError(
@@ -58,7 +62,7 @@ def read_annotations(
       ' least',
       arguments=('images', 'masks'),
     )
-  images, masks = [np.asarray(image) for image in images], [np.asarray(mask) for mask in masks]
+  images = [np.asarray(image) for image in images]
   if names is None:
     names = [f'image {i}' for i in range(len(images))]
   elif len(names) != len(images):
@@ -66,29 +70,40 @@ def read_annotations(
       f'{len(names)} names and {len(images)} images: expected one name per image',
       arguments=('names',),
     )
-  if channel == 'learned':
+  learned = isinstance(channel, str) and channel == 'learned'
+  if learned:
     images = [drop_alpha(image) for image in images]
+  found = [_label(mask, name, foreground) for mask, name in zip(masks, names, strict=True)]
+  if not any(labels.any() for labels, _ in found):
+    raise InputError('no object is marked in any mask: mark some', arguments=('masks',))
+  labels = [labels for labels, _ in found]
 
-  def with_channel(chosen: Channel) -> list[tuple[AnnotatedImage, bool]]:
-    triples = zip(images, masks, names, strict=True)
+  def with_channel(chosen: Channel) -> list[AnnotatedImage]:
+    triples = zip(images, labels, names, strict=True)
     return [_read_annotation(*triple, channel=chosen) for triple in triples]
 
   # First with the plain channel: weights are learned only from arrays that were checked.
-  plain = choose_channel(images, masks, 'luma' if channel == 'learned' else channel)
-  found = with_channel(plain)
-  chosen = choose_channel(images, masks, channel)
+  plain = choose_channel(images, labels, 'luma' if learned else channel)
+  annotated = with_channel(plain)
+  chosen = choose_channel(images, labels, channel)
   if chosen != plain:
-    found = with_channel(chosen)
-  return Annotations(tuple(image for image, _ in found), _tell_objects_apart(found), chosen)
+    annotated = with_channel(chosen)
+  return Annotations(tuple(annotated), _tell_objects_apart(found), chosen)
+
+
+def _label(mask: np.ndarray, name: str, foreground: int | None) -> tuple[np.ndarray, bool]:
+  try:
+    return label_mask(mask, foreground)
+  except InputError as error:
+    raise InputError(f'{name}: {error}', arguments=error.arguments) from error
 
 
 def _read_annotation(
-  image: np.ndarray, mask: np.ndarray, name: str, channel: Channel
-) -> tuple[AnnotatedImage, bool]:
-  """The image at its own scale, and whether its mask has a value per object."""
+  image: np.ndarray, labels: np.ndarray, name: str, channel: Channel
+) -> AnnotatedImage:
+  """The image at its own scale."""
   try:
     grey = to_grey(image, channel)
-    labels, instances = label_mask(mask)
   except InputError as error:
     raise InputError(f'{name}: {error}', arguments=error.arguments) from error
   if grey.shape != labels.shape:
@@ -96,50 +111,73 @@ def _read_annotation(
   limits = grey_limits(grey)
   if limits[1] <= limits[0]:
     raise InputError(f'{name}: all pixels have the same grey value: leave it out')
-  return AnnotatedImage(name, stretch(grey, limits), labels, grey.shape), instances
+  return AnnotatedImage(name, stretch(grey, limits), labels, grey.shape)
 
 
-def _tell_objects_apart(found: Sequence[tuple[AnnotatedImage, bool]]) -> bool:
+def _tell_objects_apart(found: Sequence[tuple[np.ndarray, bool]]) -> bool:
   """Whether some masks have a value per object, and all others have one object at most."""
-  binary = [image for image, instances in found if not instances]
-  return len(binary) < len(found) and all(image.labels.max() <= 1 for image in binary)
+  binary = [labels for labels, instances in found if not instances]
+  return len(binary) < len(found) and all(labels.max() <= 1 for labels in binary)
 
 
-def label_mask(mask: np.ndarray) -> tuple[np.ndarray, bool]:
+def label_mask(mask: np.ndarray, foreground: int | None = None) -> tuple[np.ndarray, bool]:
   """Labels of a mask, and whether the mask told objects apart.
 
-  A mask of integers with several positive values has a value per object. Otherwise objects are the
-  connected components of the foreground.
+  A mask with three values or more, 0 among them, has a value per object. Of two values the larger
+  is foreground; a warning says so if neither is 0. Objects are then connected components.
 
   Args:
-    mask: (H, W) bool or integers, 0 for background.
+    mask: (H, W) bool, integers, or whole numbers as floats; 0 alone means that nothing is there.
+    foreground: the value of the foreground; other values are then background.
 
   Returns:
     (H, W) int32 labels, and whether they are those of the mask.
 
   Raises:
-    InputError: another shape or type, negative values, or no background or no foreground.
+    InputError: another shape or type, negative values, or no background.
 
   >>> label_mask(np.array([[0, 1, 0, 1]]))
   (array([[0, 1, 0, 2]], dtype=int32), False)
+  >>> label_mask(np.array([[2, 1, 2, 1]]), foreground=1)
+  (array([[0, 1, 0, 2]], dtype=int32), False)
   """
   mask = np.asarray(mask)
-  if mask.ndim != 2 or mask.dtype.kind not in 'bui':
+  whole = mask.dtype.kind in 'bui' or (mask.dtype.kind == 'f' and np.all(mask == np.rint(mask)))
+  if mask.ndim != 2 or not mask.size or not whole:
     raise InputError(
-      f'mask of shape {mask.shape} and type {mask.dtype}: expected (H, W) of bool or integers, 0'
-      ' for background'
+      f'mask of shape {mask.shape} and type {mask.dtype}: expected (H, W) of bool or whole numbers,'
+      ' 0 for background'
     )
   values = np.unique(mask)
+  if foreground is not None:
+    if foreground not in values and values.any():
+      raise InputError(
+        f'mask has no value {foreground}: expected one of its values for the foreground',
+        arguments=('foreground',),
+      )
+    return _components(mask == foreground), False
   if values[0] < 0:
     raise InputError(
       f'mask has negative values, down to {values[0]}: expected numbers above 0 for objects and 0'
       ' elsewhere'
     )
-  if values[0] != 0 or len(values) == 1:
-    raise InputError('mask is all foreground or all background: mark objects, and 0 elsewhere')
-  if len(values) > 2:
-    return np.searchsorted(values, mask).astype(np.int32), True
-  return label(mask > 0, connectivity=1).astype(np.int32), False
+  if len(values) == 2:
+    if values[0]:
+      warnings.warn(
+        f'of two values in a mask the larger is taken for objects, here {values[1]:g} rather than'
+        f' {values[0]:g}; foreground= chooses',
+        stacklevel=2,
+      )
+    return _components(mask == values[1]), False
+  if values[0]:
+    raise InputError('mask has no background: mark it by 0')
+  if len(values) == 1:
+    return np.zeros(mask.shape, np.int32), False
+  return np.searchsorted(values, mask).astype(np.int32), True
+
+
+def _components(foreground: np.ndarray) -> np.ndarray:
+  return label(foreground, connectivity=1).astype(np.int32)
 
 
 def at_scale(image: AnnotatedImage, scale: float) -> AnnotatedImage:
@@ -150,7 +188,7 @@ def at_scale(image: AnnotatedImage, scale: float) -> AnnotatedImage:
   """
   shape = scaled_shape(image.shape, scale)
   labels = rescale_labels(image.labels, shape)
-  if not labels.any():
+  if image.labels.any() and not labels.any():
     raise InputError(
       f'{image.name}: no object is left after resizing by {scale:.3g}: raise the scale, or leave'
       ' the image out',
@@ -176,6 +214,10 @@ def cut_crops(images: Sequence[AnnotatedImage], crop_size: int) -> SupportCrops:
     mask = (labels > 0).astype(np.uint8)
     sets.append(GreySet(image.name, grey[None], mask[None], (image.name,)))
     tables.append(_crops_of(mask, crop_size, stride))
+  filled = [len(table) for table, image in zip(tables, images, strict=True) if image.labels.any()]
+  for index, image in enumerate(images):
+    if not image.labels.any():  # as much of an image without objects as of one with objects
+      tables[index] = _evenly(tables[index], round(np.mean(filled)))
   corners = [
     np.concatenate([np.full((len(table), 1), index), table[:, 1:]], axis=1)
     for index, table in enumerate(tables)
@@ -186,12 +228,21 @@ def cut_crops(images: Sequence[AnnotatedImage], crop_size: int) -> SupportCrops:
 
 
 def _crops_of(mask: np.ndarray, crop_size: int, stride: int) -> np.ndarray:
-  """(C, 3) 0, row, column: all crops with foreground, and some evenly spaced ones without."""
+  """(C, 3) 0, row, column: all crops with foreground, and some evenly spaced ones without.
+
+  All crops if there is no foreground.
+  """
   strides = (stride, stride)
   every, filled = (crop_corners(mask[None], crop_size, strides, least) for least in (0, 1))
+  if not len(filled):
+    return every
   index = every[:, 1] * mask.shape[1] + every[:, 2]
   filled_index = filled[:, 1] * mask.shape[1] + filled[:, 2]
   empty = every[~np.isin(index, filled_index)]
-  count = min(len(empty), -(-len(filled) // FILLED_PER_EMPTY))
-  chosen = np.linspace(0, len(empty) - 1, count).round().astype(int)
-  return np.concatenate([filled, empty[chosen]])
+  return np.concatenate([filled, _evenly(empty, -(-len(filled) // FILLED_PER_EMPTY))])
+
+
+def _evenly(crops: np.ndarray, count: int) -> np.ndarray:
+  """At most `count` evenly spaced crops."""
+  chosen = np.linspace(0, len(crops) - 1, min(len(crops), count)).round().astype(int)
+  return crops[chosen]

@@ -48,17 +48,26 @@ def make_folds(labels: Sequence[np.ndarray]) -> list[tuple[ImagePart, ...]]:
 def usable_folds(labels: Sequence[np.ndarray], corners: np.ndarray, crop_size: int) -> list[Fold]:
   """Folds with foreground on both sides.
 
-  Parts without foreground are left out: a single false positive there makes an IoU of 0. If two
-  images give no usable halves, whole images are held out.
+  Images and parts without foreground are not held out: a single false positive there makes an IoU
+  of 0. If two images give no usable halves, whole images are held out.
 
   Args:
     labels: (H, W) of the images; above 0 is foreground.
     corners: (C, 3) image, row and column of every crop.
     crop_size: side of the crops in pixels.
   """
-  folds = _usable(make_folds(labels), labels, corners, crop_size)
-  if not folds and len(labels) == 2:
-    folds = _usable([(part,) for part in _whole_images(labels)], labels, corners, crop_size)
+  with_objects = [index for index, image in enumerate(labels) if image.any()]
+  chosen = [labels[index] for index in with_objects]
+
+  def usable(candidates: Sequence[tuple[ImagePart, ...]]) -> list[Fold]:
+    numbered = [
+      tuple(part._replace(image=with_objects[part.image]) for part in parts) for parts in candidates
+    ]
+    return _usable(numbered, labels, corners, crop_size)
+
+  folds = usable(make_folds(chosen))
+  if not folds and len(chosen) == 2:
+    folds = usable([(part,) for part in _whole_images(chosen)])
   return folds
 
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from skimage.measure import label
 
-from fscs.errors import InputError
-from fscs.io import ImageFile, Mask, open_image, read_mask, require_pages
+from fscs.io import Mask, open_image, read_mask, require_pages
+from fscs.messages import Notes, add_notes
 from fscs.metrics import dice, iou
 from fscs.metrics.objects import (
   THRESHOLDS,
@@ -60,21 +60,39 @@ class Readings(NamedTuple):
   components: PageScores | None  # None if the truth tells objects apart
 
 
-def score_file(image: str, prediction: Path, truth: Path) -> list[Readings]:
-  """Scores of every page of a prediction.
+def score_file(
+  image: str,
+  prediction: Path,
+  truth: Path,
+  foreground: int | None = None,
+  notes: Notes | None = None,
+) -> list[Readings]:
+  """Scores of every page of a prediction; both files are read by the same rules.
+
+  Args:
+    image: its name.
+    prediction: label image or, by its name, mask.
+    truth: mask file.
+    foreground: its value in true masks, see `fscs.io.read_mask`.
+    notes: gets what was guessed.
 
   Raises:
     InputError: a file cannot be read, or they differ in size or number of pages.
   """
   with open_image(prediction) as file:
-    num_pages = file.shape[0]
-    require_pages(truth, num_pages, prediction)
-    readings = []
-    for page in range(num_pages):
-      found = read_prediction(file, page)
-      true = read_mask(truth, found.labels.shape, page, pages=num_pages, allow_empty=True)
-      readings.append(_score_page(image, page, found, true))
-    return readings
+    pages, *shape = file.shape
+  require_pages(truth, pages, prediction)
+  readings = []
+  notes = {} if notes is None else notes
+  for page in range(pages):
+    found = read_prediction(prediction, (shape[0], shape[1]), page, pages)
+    true = read_mask(
+      truth, found.labels.shape, page, pages=pages, foreground=foreground, allow_empty=True
+    )
+    readings.append(_score_page(image, page, found, true))
+    for path, mask in ((prediction, found), (truth, true)):
+      add_notes(notes, mask.notes, path.name)
+  return readings
 
 
 def choose_objects(readings: Sequence[Readings]) -> list[PageScores]:
@@ -85,23 +103,19 @@ def choose_objects(readings: Sequence[Readings]) -> list[PageScores]:
   return [reading.labels for reading in readings]
 
 
-def read_prediction(file: ImageFile, page: int) -> Mask:
-  """A page of a label image or, by its name, of a mask, in which all but 0 is foreground.
-
-  It may be all background or all foreground.
+def read_prediction(path: Path, shape: tuple[int, int], page: int = 0, pages: int = 1) -> Mask:
+  """A page of a label image or, by its name, of a mask, which may be all background or foreground.
 
   Raises:
-    InputError: it is damaged, or labels are no integers or negative.
+    InputError: as `fscs.io.read_mask`.
   """
-  values = file.read(page, slice(None), slice(None))
-  if not file.path.stem.endswith(LABELS):
-    return Mask(_components(values), instances=False)
-  if values.dtype.kind not in 'iu' or values.min() < 0:
-    raise InputError(
-      f'{file.path}: found {values.dtype} values from {values.min()} on, expected integers from 0'
-      ' on; save the labels as such'
-    )
-  return Mask(values, instances=True)
+  mask = read_mask(path, shape, page, pages=pages, predicted=True)
+  if not path.stem.endswith(LABELS):
+    return Mask(_components(mask.labels), False, mask.notes)
+  if mask.instances:
+    whole = ('no pixel is 0, so all is foreground; is the lowest value background?',)
+    return mask._replace(notes=(*mask.notes, *(whole if mask.labels.all() else ())))
+  return Mask((mask.labels > 0).astype(np.int32), True, mask.notes)  # one object
 
 
 def _score_page(image: str, page: int, prediction: Mask, truth: Mask) -> Readings:

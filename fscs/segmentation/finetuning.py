@@ -67,6 +67,7 @@ def finetune(
   init: str | Path | Initialisation = 'pretrained',
   names: Sequence[str] | None = None,
   channel: ChannelChoice = 'learned',
+  foreground: int | None = None,
   scale: float | None = None,
   steps: int = _DEFAULT.steps,
   batch_size: int = _DEFAULT.batch_size,
@@ -82,7 +83,7 @@ def finetune(
   Args:
     images: 1 to 10 arrays (H, W) or (H, W, channels), any numbers, any sizes.
     masks: (H, W) each, 0 for background; several positive values tell touching objects apart. All
-      objects of an image must be annotated.
+      objects of an image must be annotated. A mask of 0 alone says that there is no object.
     init: 'pretrained', 'random', the folder of a training run or of `fscs.io.save_init`, a PyTorch
       file of the authors' networks (.pt, .pth), or an `Initialisation`.
 
@@ -90,6 +91,8 @@ def finetune(
     names: of the images, for messages.
     channel: what becomes the grey value: a channel counted from 0, weights of all channels, 'luma',
       or 'learned' for the weighted sum that separates the annotated objects best.
+    foreground: the value of the foreground in masks; by default the larger of two values, and
+      labels of objects where there are more.
     scale: factor by which images are resized; by default chosen so that objects have a size that
       the initialisation knows.
     steps: optimizer steps.
@@ -129,6 +132,7 @@ def finetune(
     config,
     names=names,
     channel=channel,
+    foreground=foreground,
     scale=scale,
     on_steps=on_steps,
   ).segmenter
@@ -142,6 +146,7 @@ def finetune_and_validate(
   *,
   names: Sequence[str] | None = None,
   channel: ChannelChoice = 'learned',
+  foreground: int | None = None,
   scale: float | None = None,
   on_steps: Callable[[int], None] | None = None,
 ) -> FineTuningResult:
@@ -150,7 +155,7 @@ def finetune_and_validate(
   Raises:
     InputError: as `finetune`.
   """
-  annotations = read_annotations(images, masks, names, channel)
+  annotations = read_annotations(images, masks, names, channel, foreground)
   labels = [image.labels for image in annotations.images]
   if scale is None:
     scale = choose_scale(labels, initialisation.diameter_range)

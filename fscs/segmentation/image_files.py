@@ -51,6 +51,10 @@ class FileSummary(NamedTuple):
   sha256: str  # of the file, its first digits
 
 
+class PartOfSet(Exception):
+  """A file is a later one of an OME-TIFF set, which is segmented under the name of its first."""
+
+
 class _Part(NamedTuple):
   """A part of a page with its objects."""
 
@@ -78,13 +82,16 @@ def segment_file(segmenter: Segmenter, path: Path, out: Path) -> FileSummary:
 
   Raises:
     InputError: the file cannot be read, holds values that are not finite, or has too long a name.
+    PartOfSet: the file is read with another one.
     OSError: the results cannot be written.
   """
   outputs.require_short_name(out, path)
   with (
-    open_image(path, segmenter.channel) as image,
+    open_image(path, segmenter.channel, segmenter.axes) as image,
     outputs.all_or_none(out, path.stem) as folder,
   ):
+    if image.part_of:
+      raise PartOfSet(f'{path.name}: part of {image.part_of.name}, which is segmented as a whole')
     probability = outputs.scratch_array(folder / 'probability', image.shape, np.float32)
     labels = outputs.scratch_array(folder / 'labels', image.shape, np.int32)
     pages = [
@@ -92,12 +99,13 @@ def segment_file(segmenter: Segmenter, path: Path, out: Path) -> FileSummary:
       for page in range(image.shape[0])
     ]
     _write(folder, image, pages, probability, labels, segmenter.watershed.threshold)
+    notes = image.notes
   return FileSummary(
     path.name,
     *image.shape,
     sum(len(page.rows) for page in pages),
     sum(page.foreground for page in pages) / probability.size,
-    _join_warnings([page.warnings for page in pages]),
+    '; '.join(filter(None, (*notes, _join_warnings([page.warnings for page in pages])))),
     content_digest(path),
   )
 

@@ -17,6 +17,7 @@ from fscs.data.intensity import stretch
 from fscs.errors import InputError
 from fscs.io import open_image
 from fscs.io.atomic import write_text
+from fscs.messages import counted
 from fscs.segmentation.image_files import FileSummary
 from fscs.segmentation.outputs import output_path
 from fscs.segmentation.segmenter import Segmenter
@@ -181,11 +182,13 @@ def write_prediction_report(
     facts: configuration and versions.
   """
   segmented = [image for image in images if image.name in finished]
-  read = functools.partial(_read_case, path.parent, channel=segmenter.channel)
+  read = functools.partial(_read_case, path.parent, channel=segmenter.channel, axes=segmenter.axes)
   found = (read(image, finished[image.name]) for image in _evenly(segmented, MAX_PICTURES))
   cases = [case for case in found if case]
   objects = sum(finished[image.name].objects for image in segmented)
-  summary = f'{len(segmented)} of {len(images)} images are segmented, with {objects:,} objects.'
+  summary = (
+    f'{len(segmented)} of {len(images)} images are segmented, with {counted(objects, "object")}.'
+  )
   if segmenter.expected_iou is not None:
     summary += (
       f' On images like the annotated ones, expect an IoU of about {segmenter.expected_iou:.2f}.'
@@ -207,10 +210,12 @@ def _evenly(items: Sequence[Path], count: int) -> list[Path]:
   return [items[place] for place in places]
 
 
-def _read_case(out: Path, path: Path, summary: FileSummary, *, channel: Channel) -> Case | None:
+def _read_case(
+  out: Path, path: Path, summary: FileSummary, *, channel: Channel, axes: str | None
+) -> Case | None:
   """The first page of an image with its objects; None if a file is gone or was damaged."""
   try:
-    with open_image(path, channel) as image:
+    with open_image(path, channel, axes) as image:
       picture = read_subsampled(image, 0, PICTURE_SIDE)
     with open_image(output_path(out, path.stem, 'labels.tif')) as labels:
       found = read_subsampled(labels, 0, PICTURE_SIDE)
@@ -218,7 +223,7 @@ def _read_case(out: Path, path: Path, summary: FileSummary, *, channel: Channel)
     return None
   if picture.shape[:2] != found.shape:
     return None
-  objects = '1 object' if summary.objects == 1 else f'{summary.objects} objects'
+  objects = counted(summary.objects, 'object')
   pages = f' on {summary.pages} pages, of which this is the first' if summary.pages > 1 else ''
   return Case(path.name, f'{objects}{pages}', stretch(picture), None, found)
 

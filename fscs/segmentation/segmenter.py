@@ -41,6 +41,8 @@ class Segmenter:
     expected_iou: mean IoU of cross-validation on the annotated images; None if unknown.
     orientations: predictions are means over 1, 4 or 8 flips and rotations. More are slightly better
       and take as many times as long; `dataclasses.replace` changes the number.
+    axes: of the arrays in image files, see `fscs.io.open_image`; None if the files say.
+    axes: of the arrays in image files, see `fscs.io.open_image`; None if the files say.
 
   Examples:
     segmenter = fscs.finetune(images, masks)
@@ -56,6 +58,7 @@ class Segmenter:
   support: SupportSummary
   expected_iou: float | None = None
   orientations: Orientations = 1
+  axes: str | None = None
 
   def predict(self, image: np.ndarray) -> np.ndarray:
     """Objects of an image.
@@ -111,6 +114,7 @@ class Segmenter:
       'support': self.support._asdict(),
       'expected_iou': self.expected_iou,
       'orientations': self.orientations,
+      'axes': self.axes,
     }
     save_arrays(folder, arrays, facts)
 
@@ -171,4 +175,5 @@ def _from_saved(
     'support': SupportSummary(**{name: tuple(v) for name, v in facts['support'].items()}),
     'expected_iou': facts['expected_iou'],
     'orientations': facts['orientations'],
+    'axes': facts.get('axes'),
   }

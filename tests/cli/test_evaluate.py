@@ -79,13 +79,13 @@ def test_bad_files_and_those_without_counterpart_are_named_and_the_others_scored
   (predictions / 'damaged_labels.tif').write_bytes(b'no image')
   write(masks / 'small.tif', TRUTH[:8])
   outcome = run_fscs(*arguments)
-  assert outcome.status == 1
+  assert outcome.status == 2
   (row,), summary = results(tmp_path)
   assert row['image'] == 'good'
   assert (summary['images'], summary['files_failed']) == (1, 2)
   lines = outcome.err.splitlines()
   for name in ('damaged_labels.tif', 'small.tif'):
-    assert sum(line.startswith('error: ') and name in line for line in lines) == 1
+    assert sum(line.startswith('left out: ') and name in line for line in lines) == 1
   for name in ('unknown_labels.tif', 'unused.tif'):
     assert sum(f': 1 ({name})' in line for line in lines) == 1
 

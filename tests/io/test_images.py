@@ -315,7 +315,12 @@ def tags(resolution, unit):
     (imagej('\\u00B5m'), (0.5, 0.25)),
     (imagej('inch', (50_800, 101_600)), (0.25, 0.5)),
     (imagej('mm', (10, 10)), (100, 100)),
+    (imagej('micrometers'), (0.5, 0.25)),
+    (imagej('Nanometres', (0.004, 0.002)), (0.5, 0.25)),
+    (imagej('inch', (96, 96)), None),  # of a screen
     (imagej('pixel'), None),
+    (imagej('px'), None),
+    (imagej('second'), None),
     (tags((40_000, 20_000), 'CENTIMETER'), (0.5, 0.25)),
     (tags((300, 300), 'INCH'), None),  # of a printer
     (tags((40_000, 20_000), 'NONE'), None),

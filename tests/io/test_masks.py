@@ -1,5 +1,8 @@
 """Masks of shapes with known pixels."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
@@ -272,3 +275,159 @@ def test_a_mask_of_specks_has_too_many_objects(tmp_path):
   specks[::2, ::2] = True
   with pytest.raises(InputError, match='found 90,000 objects, expected at most 65,535'):
     read_mask(write(tmp_path / 'a.png', specks), specks.shape)
+
+
+def touching():
+  """(40, 60) labels: the squares 1 and 2 touch, 3 is apart; 100 pixels each."""
+  labels = np.zeros((40, 60), 'int32')
+  labels[5:15, 5:15], labels[5:15, 15:25], labels[20:30, 40:50] = 1, 2, 3
+  return labels
+
+
+@pytest.mark.parametrize('name', ['a.png', 'a.bmp', 'a.gif'])
+def test_indices_count_where_a_palette_has_one_colour_for_several(tmp_path, name):
+  labels = touching()
+  picture = Image.fromarray(labels.astype('uint8')).convert('P')
+  picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 255, 0, 0] + 252 * [0, 0, 0])
+  picture.putdata(labels.ravel().tolist())
+  picture.save(tmp_path / name)
+  mask = read_mask(tmp_path / name, labels.shape)
+  np.testing.assert_array_equal(mask.labels, labels)
+  assert any('palette' in note for note in mask.notes)
+
+
+@pytest.mark.parametrize(('low', 'high'), [(1, 2), (100, 200), (0, 1)])
+def test_a_guess_of_the_foreground_is_noted(tmp_path, low, high):
+  foreground = disks() > 0
+  path = write(tmp_path / 'a.png', np.where(foreground, high, low).astype('uint8'))
+  notes = read_mask(path, SHAPE).notes
+  assert len(notes) == (low != 0)
+  assert all(str(high) in note and str(low) in note for note in notes)
+
+
+@pytest.mark.parametrize('name', ['a.png', 'a.tif', 'a.npy'])
+def test_the_user_names_the_foreground(tmp_path, name):
+  classes = np.array([1, 2, 3, 2, 3], 'uint8')[disks()]
+  path = write(tmp_path / name, classes)
+  for value in (1, 2, 3):
+    mask = read_mask(path, SHAPE, foreground=value)
+    np.testing.assert_array_equal(mask.labels, components(classes == value))
+    assert not mask.instances
+  with pytest.raises(InputError, match='found the values 1, 2, 3, expected 9') as error:
+    read_mask(path, SHAPE, foreground=9)
+  assert error.value.arguments == ('foreground',)
+
+
+def test_colours_have_no_foreground_to_name(tmp_path):
+  path = write(tmp_path / 'a.png', TABLE[disks()])
+  with pytest.raises(InputError, match='found colours'):
+    read_mask(path, SHAPE, foreground=1)
+
+
+def test_labels_that_end_at_255_are_noted(tmp_path):
+  labels = np.zeros((200, 200), 'int32')
+  labels.reshape(20, 10, 20, 10)[:, 2:8, :, 2:8] = np.arange(1, 401).reshape(20, 1, 20, 1)
+  path = write(tmp_path / 'a.png', np.minimum(labels, 255).astype('uint8'))
+  with pytest.raises(InputError, match='pieces'):  # 146 objects share one value
+    read_mask(write(tmp_path / 'b.png', (labels % 50).astype('uint8')), labels.shape)
+  assert any('cut' in note for note in read_mask(path, labels.shape).notes)
+  whole = write(tmp_path / 'c.tif', labels.astype('uint16'))
+  assert not read_mask(whole, labels.shape).notes
+
+
+def test_predictions_may_be_empty_full_or_of_many_objects(tmp_path):
+  for values in (np.zeros(SHAPE), np.ones(SHAPE)):
+    path = write(tmp_path / 'a.npy', values)
+    mask = read_mask(path, SHAPE, predicted=True)
+    np.testing.assert_array_equal(mask.labels > 0, values > 0)
+  many = np.zeros((780, 780), 'int32')
+  many.reshape(260, 3, 260, 3)[:, :2, :, :2] = np.arange(1, 260**2 + 1).reshape(260, 1, 260, 1)
+  path = write(tmp_path / 'b.npy', many)
+  np.testing.assert_array_equal(read_mask(path, many.shape, predicted=True).labels, many)
+  with pytest.raises(InputError, match='found 67,600 objects'):
+    read_mask(path, many.shape)
+
+
+class Malicious:
+  """Runs code when it is unpickled."""
+
+  def __reduce__(self):
+    return (exec, ('raise SystemExit("run")',))
+
+
+def test_masks_of_cellposes_own_file(tmp_path):
+  labels = touching()
+  content = {
+    'outlines': labels,
+    'masks': labels.astype('uint16'),
+    'flows': [labels],
+    'x': Path('a'),
+  }
+  np.save(tmp_path / 'a_seg.npy', content)
+  require_pages(tmp_path / 'a_seg.npy', 1, 'a.tif')
+  assert_mask(tmp_path / 'a_seg.npy', labels, instances=True)
+  np.save(tmp_path / 'b_seg.npy', content | {'x': Malicious()})
+  assert_mask(tmp_path / 'b_seg.npy', labels, instances=True)  # and runs nothing
+  np.save(tmp_path / 'c_seg.npy', {'outlines': labels})
+  with pytest.raises(InputError, match='without masks'):
+    read_mask(tmp_path / 'c_seg.npy', labels.shape)
+  np.save(tmp_path / 'd_seg.npy', labels)  # a plain array of that name
+  assert_mask(tmp_path / 'd_seg.npy', labels, instances=True)
+
+
+def square(left, top, right, bottom):
+  return [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+
+
+def write_geojson(path, *geometries):
+  features = [{'type': 'Feature', 'geometry': geometry} for geometry in geometries]
+  path.write_text(json.dumps({'type': 'FeatureCollection', 'features': features}))
+  return path
+
+
+def test_polygons_of_geojson(tmp_path):
+  one = {'type': 'Polygon', 'coordinates': [square(5, 5, 15, 15), square(7, 7, 9, 9)]}
+  two = {'type': 'MultiPolygon', 'coordinates': [[square(20, 5, 25, 9)], [square(10, 10, 30, 30)]]}
+  point = {'type': 'Point', 'coordinates': [1, 2]}
+  expected = np.zeros(SHAPE, 'int32')
+  expected[5:9, 20:25] = expected[10:30, 10:30] = 2
+  expected[5:15, 5:15] = 1
+  expected[7:9, 7:9] = 0
+  mask = read_mask(write_geojson(tmp_path / 'a.geojson', one, two, point), SHAPE)
+  np.testing.assert_array_equal(mask.labels, expected)
+  assert mask.instances
+  assert 'points or lines' in mask.notes[0]
+  (tmp_path / 'b.geojson').write_text(json.dumps([{'type': 'Feature', 'geometry': one}]))
+  labels = read_mask(tmp_path / 'b.geojson', SHAPE).labels
+  np.testing.assert_array_equal(labels, expected * (expected == 1))
+
+
+def test_polygons_lie_on_their_slice(tmp_path):
+  shapes = [
+    {'type': 'Polygon', 'coordinates': [square(5, 5, 15, 15)], 'plane': {'c': -1, 'z': z, 't': 0}}
+    for z in (0, 2)
+  ]
+  path = write_geojson(tmp_path / 'a.geojson', *shapes)
+  found = [read_mask(path, SHAPE, z, pages=3, allow_empty=True).labels.sum() for z in range(3)]
+  assert found == [100, 0, 100]
+
+
+@pytest.mark.parametrize(
+  ('content', 'reason'),
+  [
+    ('hello', 'decoded'),
+    ('{}', 'no area'),
+    ('[3]', 'decoded'),
+    (
+      json.dumps({'type': 'Polygon', 'coordinates': [square(90, 90, 99, 99)]}),
+      'outside the image',
+    ),
+  ],
+)
+def test_geojson_without_areas_in_the_image_is_named_in_one_line(tmp_path, content, reason):
+  path = tmp_path / 'a.geojson'
+  path.write_text(content)
+  with pytest.raises(InputError, match=reason) as error:
+    read_mask(path, SHAPE)
+  assert str(error.value).startswith(f'{path}: ')
+  assert '\n' not in str(error.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fscs.errors import InputError
-from fscs.io import MASK_ENDINGS, match, separate
+from fscs.io import IMAGE_SUFFIXES, MASK_ENDINGS, match, separate
 
 
 def paths(folder, names):
@@ -28,31 +28,47 @@ def test_masks_belong_to_images_by_name(image, masks):
   images = [Path('i', image), Path('i/other.tif')]
   for mask in masks:
     found = match(images, [Path('m/none.png'), Path('m', mask)])
-    assert found == ([(images[0], Path('m', mask))], [images[1]])
+    assert found == ([(images[0], Path('m', mask), ())], [images[1]])
 
 
 def test_accents_are_compared_after_normalisation():
   composed, decomposed = (unicodedata.normalize(form, 'Zelle_é细胞') for form in ('NFC', 'NFD'))
   assert composed != decomposed
   pair = Path(f'{composed}.tif'), Path(f'{decomposed}_mask.tif')
-  assert match(pair[:1], pair[1:]) == ([pair], [])
+  assert match(pair[:1], pair[1:]) == ([(*pair, ())], [])
 
 
 def test_images_and_masks_may_share_a_folder():
   both = paths('d', 'a.tif a_mask.tif b_img.tif b_seg.tif c.tif c.roi')
-  assert match(both[:5], both) == ([tuple(both[:2]), tuple(both[2:4]), tuple(both[4:])], [])
+  pairs, without_mask = match(both[:5], both)
+  assert [pair[:2] for pair in pairs] == list(zip(both[::2], both[1::2], strict=True))
+  assert not without_mask
   both = paths('d', 'a.tif a_mask.tif b_img.tif b_seg.tif c_mask.tif d.tif')
   assert separate(both, both) == ([both[0], both[2], *both[4:]], [both[1], both[3]])
 
 
-def test_the_file_of_cellpose_itself_is_not_a_second_mask():
-  pairs, _ = match(paths('i', 'a.tif b.tif'), paths('m', 'a_cp_masks.png a_seg.npy b_seg.npy'))
-  assert [pair.mask.name for pair in pairs] == ['a_cp_masks.png', 'b_seg.npy']
+@pytest.mark.parametrize(
+  ('files', 'best'),
+  [
+    ('a_cp_masks.png a_seg.npy a_rois.zip a_flows.tif a_cp_output.png', 'a_cp_masks.png'),
+    ('a_seg.npy a_flows.tif', 'a_seg.npy'),
+    ('a_labels.tif a_mask.tif a_rois.zip a_probability.tif a_overlay.png', 'a_labels.tif'),
+    ('a_mask.tif a_RoiSet.zip', 'a_RoiSet.zip'),
+    ('a_mask.png a.geojson', 'a.geojson'),
+  ],
+)
+def test_labels_come_before_outlines_and_outlines_before_masks(files, best):
+  folder = paths('m', f'a.tif {files}')
+  images, masks = separate([p for p in folder if p.suffix in IMAGE_SUFFIXES], folder)
+  assert [image.name for image in images] == ['a.tif']
+  ((image, mask, others),) = match(images, masks)[0]
+  assert (image.name, mask.name) == ('a.tif', best)
+  assert {best, *(other.name for other in others)} == {mask.name for mask in masks}
 
 
 def test_a_mask_with_the_name_of_an_image_belongs_to_that_image():
   pairs, _ = match(paths('i', 'a.tif a_seg.tif'), paths('m', 'a.tif a_seg.tif'))
-  assert [(image.name, mask.name) for image, mask in pairs] == [
+  assert [(pair.image.name, pair.mask.name) for pair in pairs] == [
     ('a.tif', 'a.tif'),
     ('a_seg.tif', 'a_seg.tif'),
   ]

@@ -116,6 +116,45 @@ def test_rois_of_a_stack_are_on_the_page_of_their_position(tmp_path):
       read_mask(tmp_path / 'b.roi', SHAPE, pages=count, allow_empty=True)
 
 
+def test_rois_of_a_hyperstack_are_on_their_slice_and_frame(tmp_path):
+  path = tmp_path / 'a.roi'
+  position = {'version': 228, 'c_position': 1, 'z_position': 2, 't_position': 1}
+  rectangle(5, 5, 15, 15, **position).tofile(path)
+
+  def areas(*places):
+    pages = [
+      read_mask(path, SHAPE, number, pages=len(places), place=place, allow_empty=True)
+      for number, place in enumerate(places)
+    ]
+    return [np.count_nonzero(page.labels) for page in pages]
+
+  assert areas({'Z': 0}, {'Z': 1}, {'Z': 2}) == [0, 100, 0]
+  assert areas({}, {}, {}) == [0, 100, 0]  # pages of an axis without a name
+  assert areas(*({'T': t, 'Z': z} for t in range(2) for z in range(2))) == [0, 100, 0, 0]
+  rectangle(5, 5, 15, 15, version=228, z_position=0, t_position=2).tofile(path)
+  assert areas(*({'T': t, 'Z': z} for t in range(2) for z in range(2))) == [0, 0, 100, 100]
+
+
+def test_bezier_curves_are_followed(tmp_path):
+  k = 0.5523 * 10  # four cubic curves make a circle
+  circle = [0, 30, 10, 3, 30, 10 + k, 20 + k, 20, 20, 20, 3, 20 - k, 20, 10, 10 + k, 10, 10]
+  circle += [3, 10, 10 - k, 20 - k, 0, 20, 0, 3, 20 + k, 0, 30, 10 - k, 30, 10, 4]
+  path = np.array(circle, 'float32')
+  shape = rectangle(10, 0, 30, 20, shape_roi_size=len(path), multi_coordinates=path, version=228)
+  labels = read(tmp_path / 'a.roi', shape)
+  rows, columns = np.indices(SHAPE) + 0.5
+  distance = np.hypot(rows - 10, columns - 20)
+  assert labels[distance < 9.8].all()
+  assert not labels[distance > 10.2].any()
+
+
+def test_splines_are_said_to_be_read_as_polygons(tmp_path):
+  polygon = ImagejRoi.frompoints([(10, 10), (30, 10), (20, 30)])
+  polygon.options |= ROI_OPTIONS.SPLINE_FIT
+  polygon.tofile(tmp_path / 'a.roi')
+  assert 'splines' in read_mask(tmp_path / 'a.roi', SHAPE).notes[0]
+
+
 BROKEN = {
   'empty.roi': (lambda path: path.touch(), '0 bytes'),
   'text.zip': (lambda path: path.write_text('hello'), 'decoded'),

@@ -46,9 +46,9 @@ def test_arrays_may_be_lists_and_channels_numpy_integers():
   [
     (np.zeros((9, 9)), np.eye(9, dtype=int), 'all pixels have the same grey value'),
     (np.zeros((9, 9, 2)), np.eye(9, dtype=int), '2 channels'),
-    (np.eye(9), np.ones((9, 9), int), 'all foreground or all background'),
+    (np.eye(9), np.ones((9, 9), int), 'no background'),
     (np.eye(9), -np.eye(9, dtype=int), 'negative values, down to -1'),
-    (np.eye(9), np.eye(9), r'mask of shape \(9, 9\) and type float64'),
+    (np.eye(9), np.eye(9) / 2, r'mask of shape \(9, 9\) and type float64'),
     (np.eye(8), np.eye(9, dtype=int), r'image is \(8, 8\) and its mask \(9, 9\)'),
   ],
 )
@@ -94,3 +94,32 @@ def test_crops_reach_the_last_pixels_of_an_image():
 def test_similar_images_share_compiled_programs():
   one, other = (crops_of(*cells(0, shape), 32).bank for shape in ((72, 96), (80, 100)))
   assert jax.tree.map(np.shape, one) == jax.tree.map(np.shape, other)
+
+
+def test_two_values_are_background_and_objects_and_the_user_may_choose():
+  mask = np.where(np.eye(9) > 0, 1, 2)
+  with pytest.warns(UserWarning, match='here 2 rather than 1'):
+    labels, instances = label_mask(mask)
+  assert not instances
+  np.testing.assert_array_equal(labels > 0, mask == 2)
+  np.testing.assert_array_equal(label_mask(mask, foreground=1)[0] > 0, mask == 1)
+  classes = np.arange(9).reshape(3, 3) % 3 * 127
+  np.testing.assert_array_equal(label_mask(classes, foreground=254)[0] > 0, classes == 254)
+  with pytest.raises(InputError, match='no value 3'):
+    label_mask(mask, foreground=3)
+
+
+def test_masks_of_floats_may_hold_whole_numbers():
+  labels, instances = label_mask(np.array([[0.0, 1.0], [2.0, 0.0]]))
+  assert instances
+  np.testing.assert_array_equal(labels, [[0, 1], [2, 0]])
+
+
+def test_images_without_objects_give_as_many_crops_as_others():
+  image, labels = cells(0)
+  read = read_annotations([image, image], [labels, np.zeros_like(labels)])
+  crops = cut_crops(read.images, 32)
+  of_image = np.bincount(crops.corners[:, 0])
+  assert of_image[1] > 0.5 * of_image[0]
+  with pytest.raises(InputError, match='no object is marked'):
+    read_annotations([image], [np.zeros_like(labels)])
