@@ -30,7 +30,13 @@ from experiments.common.finetuning import (
   make_predict,
   score_images,
 )
-from experiments.common.initialisations import RANDOM, Candidate, Which, run_of
+from experiments.common.initialisations import (
+  RANDOM,
+  Candidate,
+  Which,
+  as_initialisation,
+  run_of,
+)
 from experiments.common.options import (
   Code,
   DataOptions,
@@ -45,14 +51,14 @@ from experiments.common.results import Row
 from experiments.common.runs import default_workdir, newest_run
 from experiments.common.sources import NO_TARGET
 from experiments.common.support_set_files import choose_selections, save_selections
-from experiments.configs import Preset
+from experiments.configs import PRESETS, Preset
 from fscs.augmentation import make_augment
 from fscs.data.image_sets import GreySet
+from fscs.data.preprocessing import Protocol as ImageProtocol
 from fscs.data.preprocessing import select_images
 from fscs.data.support_sets import Selections, support_indices, support_names
 from fscs.errors import InputError
 from fscs.io.atomic import write_csv
-from fscs.io.initialisations import DEFAULT_DIAMETER_RANGE, Initialisation
 from fscs.io.workdirs import opened_workdir
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import with_affine_norms
@@ -64,6 +70,12 @@ from fscs.segmentation.finetuning import finetune_and_validate
 # Options that span the grid; with others a workdir gets further rows.
 GRID = ('init', 'shots', 'selections', 'checkpoint', 'kernel_init', 'shard', 'at_once')
 
+# Options of the paper's fine-tuning.
+OF_PAPER = (
+  *('finetune_epochs', 'finetune_steps', 'finetune_batch_size', 'finetune_lr', 'finetune_schedule'),
+  *('norm_scale', 'loss', 'optimizer', 'augmentation', 'weight_decay', 'test_batch_size'),
+)
+
 OVERLAYS = ('best', 'median', 'worst')
 TEST_BATCH_SIZE = {'EM': 20}  # of the reference, where it is not 32
 
@@ -74,8 +86,15 @@ class Config(LearningOptions, NetworkOptions, DataOptions):
 
   preset: Preset | None = None
   """Sizes and the way to adapt; by default the run's preset."""
+  data: Literal['real', 'simulated'] | None = None
+  """Published images, or simulated ones; by default the run's."""
+  data_seed: int | None = None
+  """Seed of the simulated images; by default the run's."""
+  protocol: ImageProtocol | None = None
+  """How images are prepared, see experiments.meta_train; by default as in the run."""
   init: tuple[str, ...] = ()
-  """Workdirs of runs, or random; by default the newest meta-trained run."""
+  """Workdirs of runs, folders of fscs.io.save_init, or random; by default the newest meta-trained
+  run."""
   target: Code | None = None
   """The data set to adapt to; by default the run's target."""
   checkpoint: Which = 'latest'
@@ -115,6 +134,10 @@ class Config(LearningOptions, NetworkOptions, DataOptions):
   """Batch-norm scale that fine-tuning starts from; by default the preset's."""
   workdir: str | None = None
   """Folder of the results; runs/TARGET-ARCH-eval by default."""
+
+  def __post_init__(self) -> None:
+    """Check what is given; see `with_run_defaults` for the rest."""
+    self.check()
 
 
 class Cell(NamedTuple):
@@ -162,24 +185,28 @@ def finetune_eval(config: Config) -> Path:
 
 
 def with_run_defaults(config: Config) -> Config:
-  """The configuration with the values of the run to evaluate, and of its preset, filled in.
+  """The configuration with all values: those given, then the run's, then the preset's.
 
   The run gives its target, network and data, and its preset says how to adapt.
 
   Raises:
-    InputError: there is no run, it cannot be read, or it has left no data set out and no target is
-      given.
+    InputError: there is no run, it cannot be read, it has left no data set out and no target is
+      given, or an option is given that the adaptation has no use for.
   """
   init = config.init or (str(newest_run('meta_train')),)
   if not config.init:
     print(f'evaluating {init[0]}', file=sys.stderr)
   found = next((run_of(name) for name in init if name != RANDOM), None)
-  values: dict[str, Any] = {'init': init}
-  if found:
-    values |= _values_of_run(config, found['config'])
-  elif config.preset is None:
-    values['preset'] = 'paper'
-  if (values.get('target') or config.target) is None:
+  of_run = _values_of_run(found['config'], config.preset) if found else {}
+  preset = config.preset or of_run.get('preset', 'paper')
+  of_preset = {'data': 'real', 'data_seed': 0, 'protocol': 'corrected', **PRESETS[preset]}
+  values: dict[str, Any] = {'init': init, 'preset': preset}
+  for field in dataclasses.fields(config):
+    if getattr(config, field.name) is None and field.name not in values:
+      values[field.name] = of_run.get(field.name, of_preset.get(field.name))
+  if values.get('adaptation', config.adaptation) == 'fscs':
+    _require_unset(config)
+  if values.get('target', config.target) is None:
     if found:
       raise InputError(
         f'the run of {" ".join(init)} has left no data set out: give a target (own images are for'
@@ -190,20 +217,30 @@ def with_run_defaults(config: Config) -> Config:
   return dataclasses.replace(config, **values)
 
 
-def _values_of_run(config: Config, run_config: dict[str, Any]) -> dict[str, Any]:
+def _values_of_run(run_config: dict[str, Any], preset: Preset | None) -> dict[str, Any]:
+  """The options of a run that hold for its evaluation too, unless others are given."""
   names = {'target', 'arch', 'widths', 'kernel_init', 'data', 'raw_dir', 'data_dir', 'data_seed'}
   names.add('protocol')
-  if config.preset is None:
+  if preset is None:
     names |= {field.name for field in dataclasses.fields(DataOptions)}
   if run_config['target'] == NO_TARGET:
     names.remove('target')
-  defaults = {field.name: field.default for field in dataclasses.fields(Config)}
-  values = {}
-  for name in names:
-    if getattr(config, name) == defaults[name] and name in run_config:
-      value = run_config[name]
-      values[name] = tuple(value) if isinstance(value, list) else value
-  return values
+  return {
+    name: tuple(value) if isinstance(value, list) else value
+    for name, value in run_config.items()
+    if name in names and value is not None
+  }
+
+
+def _require_unset(config: Config) -> None:
+  """Raises InputError if options of the paper's fine-tuning are given."""
+  given = [name for name in OF_PAPER if getattr(config, name) is not None]
+  if given:
+    raise InputError(
+      f'{", ".join(given)}: found options of the fine-tuning of the paper, expected none, since'
+      ' that of fscs has its own settings; leave them out, or choose the adaptation paper',
+      arguments=(*given, 'adaptation'),
+    )
 
 
 def _check_grid(config: Config) -> None:
@@ -288,17 +325,10 @@ def _make_paper_adapt(config: Config) -> Adapt:
 
 def _make_fscs_adapt(config: Config) -> Adapt:
   """The product's fine-tuning, see `fscs.segmentation.finetuning`."""
-  model = make_network(config)
   settings = FineTuningConfig(estimate=False, seed=config.seed)
 
   def adapt(init: Candidate, supports: Sequence[GreySet]) -> list[Predictor]:
-    start = Initialisation(
-      config.arch,
-      tuple(model.widths),
-      init.params,
-      init.diameter_range or DEFAULT_DIAMETER_RANGE,
-      init.name,
-    )
+    start = as_initialisation(init, config.arch)
     found = [finetune_and_validate(s.images, s.masks, start, settings) for s in supports]
 
     def predict(images: np.ndarray, segmenter) -> np.ndarray:

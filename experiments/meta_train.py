@@ -34,7 +34,7 @@ from experiments.common.options import (
   run,
   warn_without_accelerator,
 )
-from experiments.common.runs import default_workdir, describe, has_begun, require_not_shorter
+from experiments.common.runs import default_workdir, has_begun, require_not_shorter
 from experiments.common.sources import SourceOptions, Sources
 from experiments.common.training_log import (
   FinishedBlock,
@@ -47,7 +47,7 @@ from fscs.compilation import compile_ahead
 from fscs.devices import TaskAxis, replicate, task_mesh
 from fscs.errors import InputError
 from fscs.io.checkpoints import Checkpoints, save_init
-from fscs.io.workdirs import opened_workdir
+from fscs.io.workdirs import describe, opened_workdir
 from fscs.losses import PIXEL_LOSSES, Objective
 from fscs.meta.inner_loop import History, InnerLoop
 from fscs.meta.reptile import init_state, make_meta_block, make_validation
@@ -156,7 +156,7 @@ def _start(config: Config, model: nn.Module, workdir: Path) -> Params:
   """The parameters before the first meta-epoch; a resumed run only needs their shapes."""
   if config.start is None or has_begun(workdir):
     return init_params(model, jax.random.fold_in(jax.random.key(config.seed), 0))
-  return initialisations.load(config.start, config, target=config.target).params
+  return initialisations.load(config.start, config, target=config.target, option='start').params
 
 
 def _inner_loop(config: Config, model: nn.Module) -> InnerLoop:

@@ -26,14 +26,14 @@ from experiments.common.options import (
   run,
   warn_without_accelerator,
 )
-from experiments.common.runs import default_workdir, describe, require_not_shorter
+from experiments.common.runs import default_workdir, require_not_shorter
 from experiments.common.sources import SourceOptions
 from experiments.common.training_log import TrainingLog
 from fscs.augmentation import make_augment
 from fscs.data.bank import Bank
 from fscs.errors import InputError
 from fscs.io.checkpoints import Checkpoints, save_init
-from fscs.io.workdirs import opened_workdir
+from fscs.io.workdirs import describe, opened_workdir
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import init_params
 from fscs.optimizers import KernelNorms, inner_optimizer, with_kernel_norms

@@ -124,7 +124,9 @@ def last_words() -> Iterator[None]:
   watcher = subprocess.Popen([sys.executable, '-S', '-c', _WATCHER], stdin=subprocess.PIPE)
   try:
     yield
-  except (InputError, KeyboardInterrupt):  # have messages of their own
+  except jax.errors.JaxRuntimeError:  # probably since another process died
+    raise
+  except BaseException:  # has a message of its own
     watcher.communicate(b'goodbye')
     raise
   watcher.communicate(b'goodbye')

@@ -10,17 +10,17 @@ import numpy as np
 
 from experiments.common.options import NetworkOptions, make_network
 from experiments.common.runs import has_begun
+from experiments.configs import PRESETS
 from fscs.data.scaling import DiameterRange
 from fscs.errors import InputError
 from fscs.io.checkpoints import Checkpoints, load_init
-from fscs.io.initialisations import diameter_range_of
+from fscs.io.initialisations import TRAINING_COMMANDS, Initialisation, diameter_range_of
 from fscs.io.workdirs import CONFIG_FILE, read_config
-from fscs.models import init_params
+from fscs.models import Architecture, init_params, widths_of
 from fscs.typing import Params
 
 Which = Literal['latest', 'best']
 RANDOM = 'random'
-TRAINING_COMMANDS = ('meta_train', 'pretrain')
 
 
 class Candidate(NamedTuple):
@@ -34,7 +34,14 @@ class Candidate(NamedTuple):
   diameter_range: DiameterRange | None  # of objects in training; None if unknown
 
 
-def run_of(init: str) -> dict[str, Any] | None:
+def as_initialisation(candidate: Candidate, architecture: Architecture) -> Initialisation:
+  """What `fscs.finetune` starts from; random parameters take the objects of the recipe."""
+  known = candidate.diameter_range or PRESETS['recommended']['diameter_range']
+  widths = widths_of(architecture, candidate.params)
+  return Initialisation(architecture, widths, candidate.params, known, candidate.name)
+
+
+def run_of(init: str, option: str = 'init') -> dict[str, Any] | None:
   """The configuration of a run; None for 'random' and for folders of `fscs.io.save_init`.
 
   Raises:
@@ -43,11 +50,17 @@ def run_of(init: str) -> dict[str, Any] | None:
   folder = Path(init)
   if init == RANDOM or (folder.is_dir() and not (folder / CONFIG_FILE).exists()):
     return None
+  if not folder.is_dir():
+    raise InputError(
+      f'{init}: no such folder; expected the workdir of a run, a folder of fscs.io.save_init, or'
+      ' random',
+      arguments=(option,),
+    )
   run = read_config(folder)
   if run['command'] not in TRAINING_COMMANDS:
     raise InputError(
       f'{init} is a run of {run["command"]}: expected a run of {" or ".join(TRAINING_COMMANDS)}',
-      arguments=('init',),
+      arguments=(option,),
     )
   return run
 
@@ -70,7 +83,14 @@ def load_all(
   return loaded
 
 
-def load(init: str, network: NetworkOptions, *, target: str, which: Which = 'latest') -> Candidate:
+def load(
+  init: str,
+  network: NetworkOptions,
+  *,
+  target: str,
+  which: Which = 'latest',
+  option: str = 'init',
+) -> Candidate:
   """Read an initialisation, or draw a random one.
 
   Args:
@@ -78,6 +98,7 @@ def load(init: str, network: NetworkOptions, *, target: str, which: Which = 'lat
     network: the expected network, with the seed of random parameters.
     target: code of the data set to adapt to.
     which: checkpoint of a meta-trained run; supervised runs always use the best one.
+    option: where the user gave it, for errors.
 
   Raises:
     InputError: the network differs, the run has learned from the target, or it has no checkpoint.
@@ -88,7 +109,7 @@ def load(init: str, network: NetworkOptions, *, target: str, which: Which = 'lat
   if init == RANDOM:
     name = f'{RANDOM}-{network.kernel_init}-s{network.seed}'
     return Candidate(name, 'none', 0, _digest(params), params, None)
-  run = run_of(init)
+  run = run_of(init, option)
   if run is None:
     objective, step, (found, metadata) = 'unknown', 0, load_init(init)
     seen, arch = _learned_from(metadata), metadata.get('architecture', network.arch)
@@ -100,11 +121,11 @@ def load(init: str, network: NetworkOptions, *, target: str, which: Which = 'lat
   if target in seen:
     raise InputError(
       f'{init} has learned from {target}: choose another target or run',
-      arguments=('target', 'init'),
+      arguments=('target', option),
     )
   if arch != network.arch:
     raise InputError(
-      f'{init} holds another network: {arch}, not {network.arch}', arguments=('arch',)
+      f'{init} holds another network: {arch}, not {network.arch}', arguments=('arch', option)
     )
   _check_network(init, found, params, model)
   return Candidate(name, objective, step, _digest(found), found, known)
@@ -116,7 +137,7 @@ def learned_before(start: str | None, workdir: Path) -> dict[str, list[str]]:
     return {}
   if has_begun(workdir):
     return {name: found for name, found in read_config(workdir).items() if name == 'learned_before'}
-  run = run_of(start)
+  run = run_of(start, 'start')
   return {'learned_before': _learned_from(load_init(start)[1] if run is None else run)}
 
 

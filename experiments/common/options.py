@@ -11,7 +11,7 @@ import tyro
 
 from experiments.configs import PRESETS, Preset
 from fscs.augmentation import AugmentationName
-from fscs.cli.console import RESUMES, closed_output_allowed, run_command
+from fscs.cli.console import closed_output_allowed, run_command
 from fscs.data.preprocessing import Protocol
 from fscs.errors import InputError
 from fscs.losses import PixelLossName
@@ -42,20 +42,26 @@ class PresetOptions:
   """Options of which the preset decides those that are not given."""
 
   preset: Preset = 'paper'
-  """paper (GPU), cpu (two cores), recommended (the initialisations of the product), demo (minutes)
-  or smoke (under one); see experiments/configs."""
+  """paper (GPU), cpu (two cores), recommended (recipe of the pretrained initialisation), demo (two
+  minutes) or smoke (seconds, only to try the commands); see experiments/configs."""
 
   def __post_init__(self) -> None:
     """Fill in the preset's values, then check all of them.
 
     Raises:
-      InputError: a number is too small or too large to mean anything.
+      InputError: as `check`.
     """
-    if self.preset is None:  # where the run to evaluate decides, until it is known
-      return
     for field in dataclasses.fields(self):
       if getattr(self, field.name) is None and field.name in PRESETS[self.preset]:
         object.__setattr__(self, field.name, PRESETS[self.preset][field.name])
+    self.check()
+
+  def check(self) -> None:
+    """Check the values that are given.
+
+    Raises:
+      InputError: a number is too small or too large to mean anything.
+    """
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
       if value is not None:
@@ -174,10 +180,10 @@ def warn_without_accelerator(config: PresetOptions) -> None:
 Config = TypeVar('Config')
 
 
-def run(
-  command: Callable[[Config], Any], config_class: type[Config], interrupted: str = RESUMES
-) -> None:
+def run(command: Callable[[Config], Any], config_class: type[Config]) -> None:
   """Parse the command line and run a command; see `fscs.cli.console.run_command`."""
   with closed_output_allowed():
-    config = tyro.cli(config_class, description=sys.modules[command.__module__].__doc__)
-    run_command(command, config, interrupted=interrupted)
+    module = sys.modules[command.__module__]
+    name = module.__spec__.name.removesuffix('.__main__') if module.__spec__ else module.__name__
+    config = tyro.cli(config_class, prog=f'python -m {name}', description=module.__doc__)
+    run_command(command, config)

@@ -4,10 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from fscs.errors import InputError
-from fscs.io import workdirs
 from fscs.io.workdirs import CONFIG_FILE, read_config
 
 RUNS = Path('runs')  # default parent of workdirs
@@ -18,12 +15,6 @@ def default_workdir(config: Any, name: str) -> Path:
   if config.workdir:
     return Path(config.workdir)
   return RUNS / (name if config.data == 'real' else f'{name}-{config.data}')
-
-
-def describe(config: Any, facts: dict[str, Any]) -> dict[str, Any]:
-  """The configuration and facts of a run as JSON values, with the random key of its seed."""
-  key = jax.random.key_data(jax.random.key(config.seed)).tolist()
-  return workdirs.describe(config, {'key': key, **facts})
 
 
 def require_not_shorter(workdir: Path, steps: int, argument: str) -> None:

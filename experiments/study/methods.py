@@ -40,10 +40,9 @@ from fscs.data.channels import choose_channel, weighted_sum
 from fscs.data.datasets import CODES
 from fscs.data.intensity import stretch
 from fscs.errors import InputError
-from fscs.io.initialisations import Initialisation
 from fscs.io.workdirs import PLACES, read_config, require_config
 from fscs.losses import PIXEL_LOSSES, PixelLossName
-from fscs.models import Architecture, KernelInit, widths_of, with_affine_norms
+from fscs.models import Architecture, KernelInit, with_affine_norms
 from fscs.optimizers import inner_optimizer
 from fscs.segmentation.config import FineTuningConfig, Orientations
 from fscs.segmentation.finetuning import finetune_and_validate
@@ -368,6 +367,21 @@ def _network_options(name: str, seed: int) -> NetworkOptions:
   return NetworkOptions(arch=method.arch, kernel_init=method.kernel_init, seed=seed)
 
 
+def train(
+  name: str, target: str, seed: int, options: DataOptions, protocol: Protocol, workdir: Path
+) -> None:
+  """Do, or go on with, the training of a method on the sources."""
+  folder = _training_folder(workdir, name, target, seed)
+  config = training_config(name, protocol, options, target=target, seed=seed, workdir=str(folder))
+  if not (folder / 'init').is_dir():
+    command = pretrain.pretrain if isinstance(config, pretrain.Config) else meta_train.meta_train
+    command(config)
+
+
+def _training_folder(workdir: Path, name: str, target: str, seed: int) -> Path:
+  return workdir / 'training' / f'{target}-{METHODS[name].training}-s{seed}'
+
+
 def load_start(
   name: str,
   target: str,
@@ -377,9 +391,7 @@ def load_start(
   workdir: Path,
   fingerprints: Mapping[str, str],
 ) -> Candidate | None:
-  """Where adaptation starts: random parameters, or those of a training on the sources.
-
-  A training that is not finished is done, or goes on, in a folder below `workdir`.
+  """Where adaptation starts: random parameters, or those of a finished training on the sources.
 
   Args:
     name: of the method.
@@ -402,11 +414,8 @@ def load_start(
   network = _network_options(name, seed)
   if method.training is None:
     return initialisations.load(initialisations.RANDOM, network, target=target)
-  folder = workdir / 'training' / f'{target}-{method.training}-s{seed}'
+  folder = _training_folder(workdir, name, target, seed)
   config = training_config(name, protocol, options, target=target, seed=seed, workdir=str(folder))
-  if not (folder / 'init').is_dir():
-    train = pretrain.pretrain if isinstance(config, pretrain.Config) else meta_train.meta_train
-    train(config)
   require_config(folder, config)
   seen = read_config(folder)['data_fingerprints']
   if others := sorted(code for code in seen if seen[code] != fingerprints[code]):
@@ -554,14 +563,7 @@ def _learn_as_product(
   """`fscs.finetune`; after fewer steps than its own without cross-validation."""
   estimate = steps == protocol.fscs.steps and protocol.fscs.estimate
   config = _fine_tuning_config(name, protocol, steps=steps, estimate=estimate, seed=seed)
-  arch = METHODS[name].arch
-  initialisation = Initialisation(
-    arch,
-    widths_of(arch, start.params),
-    start.params,
-    start.diameter_range or PRESETS['recommended']['diameter_range'],  # if random
-    start.name,
-  )
+  initialisation = initialisations.as_initialisation(start, METHODS[name].arch)
   masks = annotated.grey_set.masks if annotated.labels is None else annotated.labels
   result = finetune_and_validate(_pixels(name, annotated), masks, initialisation, config)
 

@@ -15,10 +15,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -275,24 +275,46 @@ def _do_group(
   path: Path,
   advance: Callable[..., None],
 ) -> None:
-  """In a process of its own, so that its memory is the method's, and is given back.
+  """In processes of their own, so that the memory that is measured is the adaptation's.
 
   Raises:
-    InputError: the process was killed.
+    InputError: a process was killed.
   """
   commit = store.code_version()
-  spawn = multiprocessing.get_context('spawn')
-  with ProcessPoolExecutor(1, spawn, keep_compiled_programs) as pool:
+  trained = {
+    (job.run.target, job.run.seed): job for job in jobs if METHODS[job.run.method].training
+  }
+  for job in trained.values():
+    with _process() as pool:
+      _result_of(pool.submit(train, job, config), job)
+  with _process() as pool:
     for job in jobs:
-      try:
-        result = pool.submit(do_job, job, config, fingerprints, commit).result()
-      except BrokenProcessPool as error:
-        raise InputError(
-          f'the process of {job.run} was killed, probably because memory ran out: end other'
-          ' programs, or use a machine with more memory; the same command goes on where it stopped'
-        ) from error
+      result = _result_of(pool.submit(do_job, job, config, fingerprints, commit), job)
       store.append(path, [result])
       advance(1, IoU=float(np.mean(result.iou)))
+
+
+def _process() -> ProcessPoolExecutor:
+  return ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), keep_compiled_programs)
+
+
+def _result_of(future: Future, job: Job) -> Any:
+  try:
+    return future.result()
+  except BrokenProcessPool as error:
+    raise InputError(
+      f'the process of {job.run} was killed, probably because memory ran out: end other'
+      ' programs, or use a machine with more memory; the same command goes on where it stopped'
+    ) from error
+
+
+def train(job: Job, config: Config) -> None:
+  """The training on the sources that the method of a job starts from."""
+  run, protocol = job.run, PROTOCOLS[config.protocol]
+  workdir = workdir_of(config.workdir, config.protocol)
+  methods.train(
+    run.method, run.target, run.seed, _data_options(config, protocol), protocol, workdir
+  )
 
 
 def do_job(job: Job, config: Config, fingerprints: Mapping[str, str], commit: str) -> Result:

@@ -7,9 +7,11 @@ from typing import Literal
 from fscs.cli.evaluate import Evaluate, evaluate
 from fscs.cli.finetune import Finetune, finetune
 from fscs.cli.predict import Predict, predict
+from fscs.errors import InputError
 from fscs.segmentation.config import FineTuningConfig
 
 _DEFAULT = FineTuningConfig()
+MIN_SIZE = 64  # pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +41,16 @@ class Demo:
 
 
 def demo(config: Demo) -> Path:
-  """Run the three commands of the product one after the other; returns the workdir."""
+  """Run the other three commands one after the other; returns the workdir.
+
+  Raises:
+    InputError: there would be nothing to learn from or to score.
+  """
+  for name, least in (('annotated', 1), ('others', 1), ('size', MIN_SIZE), ('steps', 1)):
+    if getattr(config, name) < least:
+      raise InputError(
+        f'{name} is {getattr(config, name)}: expected at least {least}', arguments=(name,)
+      )
   for folder, first, count in (
     ('annotated', 0, config.annotated),
     ('others', config.annotated, config.others),
@@ -59,13 +70,15 @@ def demo(config: Demo) -> Path:
 
 
 def _draw(config: Demo, folder: Path, first: int, count: int) -> None:
-  """Writes images and label masks of the same names."""
+  """Writes images and label masks of the same names in place of those that were there."""
   import tifffile
 
   from fscs.data.synthetic import simulate
 
-  (folder / 'images').mkdir(parents=True, exist_ok=True)
-  (folder / 'masks').mkdir(exist_ok=True)
+  for part in (folder / 'images', folder / 'masks'):
+    part.mkdir(parents=True, exist_ok=True)
+    for path in part.glob(f'{config.kind}_simulated_*.tif'):
+      path.unlink()
   shape = (config.size, config.size)
   drawn = simulate(config.kind, num_images=first + count, shape=shape, seed=config.seed)
   assert drawn.labels is not None  # simulated sets have labels

@@ -67,6 +67,11 @@ def predict(config: Predict) -> Path:
       ' elsewhere',
       arguments=('out', 'images'),
     )
+  if out.resolve() in (config.model.resolve(), config.model.resolve().parent):
+    raise InputError(
+      f'{out} is the workdir of the model, whose report would be replaced: choose another folder',
+      arguments=('out', 'model'),
+    )
   segmenter = _load(config.model)
   segmenter = dataclasses.replace(
     segmenter,
@@ -179,11 +184,22 @@ def _load(workdir: Path) -> 'Segmenter':
   from fscs.segmentation.segmenter import Segmenter
 
   folder = workdir / 'model'
-  if not folder.is_dir() and (workdir / CONFIG_FILE).exists():
+  if (workdir / CONFIG_FILE).exists() and not folder.is_dir():
     raise InputError(
       f'{workdir} has no model yet: finish its fine-tuning first', arguments=('model',)
     )
-  return Segmenter.load(folder if folder.is_dir() else workdir)
+  folder = folder if folder.is_dir() else workdir
+  try:
+    return Segmenter.load(folder)
+  except InputError as error:
+    if error.arguments:
+      raise
+    nested = f'; is it {folder / "model"}?' if (folder / 'model').is_dir() else ''
+    raise InputError(
+      f'{workdir}: found no fine-tuned model ({error}); expected the workdir of fscs'
+      f' finetune{nested}',
+      arguments=('model',),
+    ) from error
 
 
 def _find_images(folder: Path) -> list[Path]:

@@ -24,6 +24,22 @@ SHRINKAGE = 0.01  # of the covariance matrix; keeps nearly equal channels from b
 MAX_PIXELS = 1_000_000  # per image
 
 
+def luma(colours: np.ndarray) -> np.ndarray:
+  """The luma of red, green and blue (ITU-R BT.601).
+
+  Args:
+    colours: (..., 3) or more; channels after the third are ignored.
+
+  Returns:
+    (...) of the same type, rounded for integers.
+
+  >>> luma(np.array([100, 0, 0], np.uint8))
+  np.uint8(30)
+  """
+  total = weighted_sum(colours[..., :3], LUMA)
+  return (total if colours.dtype.kind == 'f' else np.rint(total)).astype(colours.dtype)
+
+
 def drop_alpha(image: np.ndarray) -> np.ndarray:
   """(H, W) or (H, W, channels) without the fourth of four channels."""
   return image[..., :3] if image.ndim == 3 and image.shape[2] == 4 else image
@@ -109,7 +125,7 @@ def weighted_sum(values: np.ndarray, weights: Weights) -> np.ndarray:
   """(..., channels) to (...), float32, or float64 of float64.
 
   Raises:
-    InputError: as many channels as there are no weights for; a fourth channel (alpha) is ignored.
+    InputError: the numbers of channels and weights differ; a fourth channel (alpha) is ignored.
 
   >>> float(weighted_sum(np.array([1.0, 3.0]), (0.5, 0.5)))
   2.0

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fscs.data.channels import LUMA, Channel, weighted_sum
+from fscs.data.channels import Channel, luma, weighted_sum
 from fscs.errors import InputError
 
 PERCENTILES = (0.1, 99.9)  # of the grey values; they become 0 and 255
@@ -22,7 +22,7 @@ def to_grey(image: np.ndarray, channel: Channel = None) -> np.ndarray:
     (H, W).
 
   Raises:
-    InputError: another shape, no such channel, as many channels as there are no weights for, or
+    InputError: another shape, no such channel, another number of channels than of weights, or
       values that are not finite.
 
   >>> to_grey(np.ones((2, 3, 3))).shape
@@ -55,7 +55,7 @@ def to_grey(image: np.ndarray, channel: Channel = None) -> np.ndarray:
       f'image has {channels} channels: choose one by its number, as channel=0',
       arguments=('channel',),
     )
-  return image[..., :3].astype(np.float32) @ np.array(LUMA, np.float32)
+  return luma(image)
 
 
 def grey_limits(grey: np.ndarray) -> tuple[float, float]:

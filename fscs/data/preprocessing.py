@@ -1,4 +1,4 @@
-"""From annotated images as they are on disk to sets of 8-bit grey values. NumPy only."""
+"""From annotated images as they are on disk to sets of 8-bit grey values."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -6,8 +6,9 @@ from typing import Literal
 import numpy as np
 from skimage.transform import downscale_local_mean
 
-from fscs.data.channels import LUMA
+from fscs.data.channels import luma
 from fscs.data.image_sets import GreySet, ImageSet
+from fscs.data.intensity import stretch
 from fscs.errors import InputError
 
 Protocol = Literal['corrected', 'paper']
@@ -39,15 +40,12 @@ def to_grey8(image: np.ndarray, code: str, protocol: Protocol = 'corrected') -> 
       ' of uint8 or uint16; fscs.data.stretch converts other grey values'
     )
   if image.ndim == 3:
-    luma = np.rint(image[..., :3] @ np.array(LUMA, np.float32))
-    image = luma.astype(image.dtype)
+    image = luma(image)
   if image.dtype == np.uint8:
     return image
   if protocol == 'paper':
     return np.minimum(image, 255).astype(np.uint8)
-  low, high = INTENSITY_LIMITS.get(code, (0, np.iinfo(image.dtype).max))
-  scaled = (image.astype(np.float32) - low) * (255.0 / (high - low))
-  return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+  return stretch(image, INTENSITY_LIMITS.get(code, (0, np.iinfo(image.dtype).max)))
 
 
 def shrink(image: np.ndarray, factor: int) -> np.ndarray:

@@ -16,6 +16,8 @@ from fscs.errors import InputError
 from fscs.typing import Params
 
 _MAX_REASON = 150  # characters of an Orbax error that are shown
+_ANOTHER = 'give another folder'
+_EARLIER = 'remove it to resume from an earlier one'
 _MARKERS = ('_CHECKPOINT_METADATA', 'orbax.checkpoint')  # files in every folder Orbax writes
 
 
@@ -74,6 +76,8 @@ def load_arrays(path: str | Path) -> tuple[Any, dict[str, Any]]:
   path = Path(path).absolute()
   if not path.is_dir():
     raise InputError(f'{path}: no such folder, expected a checkpoint')
+  if not any((path / name).exists() for name in _MARKERS):
+    raise InputError(f'{path}: found no checkpoint; give the folder of one')
   described = _read(path, ocp.metadata, path)
   return _read(path, ocp.load, path, _numpy_like(described.metadata)), dict(
     described.custom_metadata or {}
@@ -147,7 +151,7 @@ class Checkpoints:
     Raises:
       InputError: the checkpoint is damaged or has another structure.
     """
-    return _read(self._folder_of(step), self._checkpointer.load, step, like)
+    return _read(self._folder_of(step), self._checkpointer.load, step, like, mend=_EARLIER)
 
   def restore_params(self, step: int) -> Params:
     """The parameters of a saved `MetaState`, as NumPy arrays.
@@ -156,21 +160,22 @@ class Checkpoints:
       InputError: as `restore`.
     """
     folder = self._folder_of(step)
-    saved = _read(folder, self._checkpointer.metadata, step).metadata
-    return _read(folder, self._checkpointer.load, step, _numpy_like(saved))['params']
+    saved = _read(folder, self._checkpointer.metadata, step, mend=_EARLIER).metadata
+    load = self._checkpointer.load
+    return _read(folder, load, step, _numpy_like(saved), mend=_EARLIER)['params']
 
   def _folder_of(self, step: int | None) -> Path:
     step = self.latest_step if step is None else step
     return Path(self._checkpointer.directory, str(step))
 
 
-def _read(path: Path, read: Callable[..., Any], *arguments: Any) -> Any:
+def _read(path: Path, read: Callable[..., Any], *arguments: Any, mend: str = _ANOTHER) -> Any:
   """`read(*arguments)`; errors of Orbax become an InputError that names the path."""
   try:
     return read(*arguments)
   except Exception as error:  # Orbax raises many kinds for files it cannot read
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise InputError(
-      f'checkpoint {path} cannot be read: it is damaged, or not a checkpoint; remove it to resume'
-      f' from an earlier one, or give another folder ({reason[:_MAX_REASON]})'
+      f'checkpoint {path} cannot be read: it is damaged, or not a checkpoint; {mend}'
+      f' ({reason[:_MAX_REASON]})'
     ) from error

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fscs.data.channels import LUMA, Channel, weighted_sum
+from fscs.data.channels import Channel, luma, weighted_sum
 from fscs.errors import InputError
 from fscs.io.opening import open_raster
 from fscs.io.pixel_size import PixelSize
 from fscs.io.rasters import Raster
+from fscs.messages import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ class ImageFile:
       channel = None if self.colour else 0
     if channel is not None:
       return self._raster.read(page, rows, columns, channel, 1)[..., 0]
-    return _luma(self.read_channels(page, rows, columns))
+    return luma(self.read_channels(page, rows, columns))
 
   def read_shown(self, page: int, rows: slice, columns: slice) -> np.ndarray:
     """What to display: (h, w, 3) if the file is RGB and no channel was chosen, else as `read`."""
@@ -145,7 +146,8 @@ def open_image(
   if channel is not None and not 0 <= channel < raster.channels:
     raster.close()
     raise InputError(
-      f'channel is {channel}: {raster.path} has {raster.channels} channel(s), counted from 0',
+      f'{raster.path}: found {counted(raster.channels, "channel")}, counted from 0, expected one of'
+      f' number {channel}; choose one that is there',
       arguments=('channel',),
     )
   if channel is None and raster.colour:
@@ -162,8 +164,8 @@ def _open_weighted(raster: Raster, weights: tuple[float, ...]) -> ImageFile:
   if channels != len(weights):
     raster.close()
     raise InputError(
-      f'{raster.path}: found {channels} channel(s), expected {len(weights)} like the annotated'
-      " images; give images of the same kind, or fine-tune with channel='luma'",
+      f'{raster.path}: found {counted(channels, "channel")}, expected {len(weights)} like the'
+      ' annotated images; give images of the same kind, or fine-tune on a single channel',
       arguments=('channel',),
     )
   source = f'weighted sum of {channels} channels'
@@ -189,11 +191,3 @@ def require_finite(pixels: np.ndarray, path: Path) -> None:
       f'{path}: found {bad:,} pixels that are NaN or infinite, expected finite values; replace '
       'them, for example with the background value'
     )
-
-
-def _luma(rgb: np.ndarray) -> np.ndarray:
-  """(h, w, 3) to (h, w) of the same type."""
-  # Term by term: a matrix product may round differently for regions of different sizes.
-  red, green, blue = np.moveaxis(rgb.astype(np.result_type(rgb.dtype, np.float32)), -1, 0)
-  grey = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-  return (grey if rgb.dtype.kind == 'f' else np.rint(grey)).astype(rgb.dtype)

@@ -13,12 +13,13 @@ from fscs.data.scaling import DiameterRange
 from fscs.errors import InputError
 from fscs.io.checkpoints import load_init
 from fscs.io.pytorch import params_from_torch
-from fscs.io.workdirs import CONFIG_FILE
+from fscs.io.workdirs import CONFIG_FILE, read_config
 from fscs.models import Architecture, init_params, make_model, widths_of
 from fscs.typing import Params
 
 DEFAULT_DIAMETER_RANGE = (32.0, 32.0)  # if the initialisation does not say
 SHIPPED = 'pretrained.npz'
+TRAINING_COMMANDS = ('meta_train', 'pretrain')  # whose workdirs hold an initialisation
 TORCH_SUFFIXES = ('.pt', '.pth')
 
 
@@ -60,13 +61,19 @@ def load_initialisation(init: str | Path, seed: int = 0) -> Initialisation:
     return _from_torch(path)
   if not path.is_dir():
     raise InputError(
-      f'{init}: expected pretrained, random, the folder of a training run, or a PyTorch file'
-      f' ({", ".join(TORCH_SUFFIXES)})',
+      f'{init}: expected pretrained, random, the folder of a training run or of'
+      f' fscs.io.save_init, or a PyTorch file ({", ".join(TORCH_SUFFIXES)})',
       arguments=('init',),
     )
   if (path / 'init').is_dir():
     return _read_folder(path / 'init', path.resolve().name)
   if (path / CONFIG_FILE).exists():
+    command = read_config(path)['command']
+    if command not in TRAINING_COMMANDS:
+      raise InputError(
+        f'{init} is a workdir of {command}: expected one of experiments.meta_train or pretrain',
+        arguments=('init',),
+      )
     raise InputError(
       f'{init}: the run has not finished; run its command again to resume it', arguments=('init',)
     )
@@ -104,7 +111,10 @@ def random_initialisation(like: Initialisation, seed: int = 0) -> Initialisation
 
 
 def _read_folder(folder: Path, name: str) -> Initialisation:
-  params, metadata = load_init(folder)
+  try:
+    params, metadata = load_init(folder)
+  except InputError as error:
+    raise InputError(str(error), arguments=('init',)) from error
   if metadata.get('architecture') not in get_args(Architecture):
     raise InputError(
       f'{folder}: found the architecture {metadata.get("architecture")!r} in the metadata, expected'

@@ -65,7 +65,7 @@ def opened_workdir(
     if path.exists() and not _is_unfinished(workdir, facts, result):
       found = read_config(workdir)
       defaults = {f.name: f.default for f in dataclasses.fields(config)}
-      _require_same(found, wanted, defaults, workdir, PLACES | set(free))
+      _require_same(found, wanted, defaults, workdir, PLACES | set(free), _paths_in(config))
       if found.get('versions') != versions():
         print(f'note: {workdir} was begun with other package versions: {path}', file=sys.stderr)
     with _as_input_error(workdir):
@@ -118,7 +118,13 @@ def require_config(workdir: Path, config: Any) -> None:
   """Raises InputError if the folder belongs to a run of another configuration."""
   wanted = describe(config, {})
   defaults = {f.name: f.default for f in dataclasses.fields(config)}
-  _require_same(read_config(workdir), wanted, defaults, workdir, PLACES)
+  _require_same(read_config(workdir), wanted, defaults, workdir, PLACES, _paths_in(config))
+
+
+def _paths_in(config: Any) -> list[str]:
+  """The options that hold a path; it may be written absolutely or relatively."""
+  fields = dataclasses.fields(config)
+  return [field.name for field in fields if isinstance(getattr(config, field.name), Path)]
 
 
 def _require_same(
@@ -127,8 +133,12 @@ def _require_same(
   defaults: Mapping[str, Any],
   workdir: Path,
   free: Collection[str],
+  paths: Collection[str],
 ) -> None:
-  old, new = found['config'], wanted['config']
+  old, new = dict(found['config']), dict(wanted['config'])
+  for name in paths:
+    for values in (old, new):
+      values[name] = values.get(name) and str(Path(values[name]).resolve())
   differences = [  # options that the run did not have yet had their default
     f'{name} is {old.get(name)!r} there and {value!r} now'
     for name, value in new.items()
@@ -142,7 +152,7 @@ def _require_same(
   differences += [
     f'{name} differs{_changed_entries(found.get(name), wanted[name])}'
     for name in wanted
-    if name not in ('config', 'key') and found.get(name) != wanted[name]
+    if name != 'config' and found.get(name) != wanted[name]
   ]
   if differences:
     raise InputError(

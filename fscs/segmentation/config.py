@@ -60,7 +60,8 @@ class FineTuningConfig:
       raise InputError(f'seed is {self.seed}: expected at most {2**32 - 1}', arguments=('seed',))
     if not 0 < self.learning_rate < 100:
       raise InputError(
-        f'learning_rate is {self.learning_rate}: expected a number above 0, such as 0.01',
+        f'learning_rate is {self.learning_rate}: expected a number above 0 and below 100, such as'
+        ' 0.01',
         arguments=('learning_rate',),
       )
     if self.crop_size < CROP_MULTIPLE or self.crop_size % CROP_MULTIPLE:

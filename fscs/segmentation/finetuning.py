@@ -161,7 +161,8 @@ def finetune_and_validate(
     scale = choose_scale(labels, initialisation.diameter_range)
   elif not 0 < scale < 100:
     raise InputError(
-      f'scale is {scale}: expected a number above 0, such as 0.5', arguments=('scale',)
+      f'scale is {scale}: expected a number above 0 and below 100, such as 0.5',
+      arguments=('scale',),
     )
   working = [at_scale(image, scale) for image in annotations.images]
   crops = cut_crops(working, config.crop_size)

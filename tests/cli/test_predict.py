@@ -172,7 +172,7 @@ def test_a_model_of_weighted_channels_measures_the_luma(predict, tmp_path):
   write(tmp_path / 'in' / 'b.tif')  # grey
   outcome = run_fscs(*predict, '--model', tmp_path / 'weighted')
   assert outcome.status == 2
-  assert 'b.tif: found 1 channel(s)' in outcome.err
+  assert 'b.tif: found 1 channel,' in outcome.err
   out = tmp_path / 'out'
   probability = tifffile.imread(out / 'a_probability.tif')
   np.testing.assert_array_equal(probability, segmenter.predict_proba(colours))
@@ -326,7 +326,7 @@ def odd_folders(predict, init, tiny_model, tmp_path):
     ('images', 'empty', 'found nothing'),
     ('images', 'twice', 'a.png would write to the same files'),
     ('model', 'nowhere', 'no such folder'),
-    ('model', 'empty', 'cannot be read'),
+    ('model', 'empty', 'found no fine-tuned model'),
     ('model', 'init', '--model'),
     ('model', 'begun', '--model'),
     ('model', 'damaged', 'cannot be read'),

@@ -139,7 +139,7 @@ def test_a_run_that_left_nothing_out_needs_a_target(run):
 
 
 def test_a_run_and_its_initialisation_alone_are_the_same_parameters(meta_trained):
-  config = small_evaluation()
+  config = module.with_run_defaults(small_evaluation(init=(str(meta_trained),)))
   of_run = initialisations.load(str(meta_trained), config, target='TNBC')
   alone = initialisations.load(str(meta_trained / 'init'), config, target='TNBC')
   assert_trees_equal(of_run.params, last_params(meta_trained))
@@ -150,7 +150,8 @@ def test_a_run_and_its_initialisation_alone_are_the_same_parameters(meta_trained
 def test_reading_a_run_leaves_a_checkpoint_in_the_making_alone(run):
   unfinished = run / 'checkpoints' / '9.orbax-checkpoint-tmp'
   unfinished.mkdir()
-  initialisations.load(str(run), small_evaluation(), target='TNBC')
+  config = module.with_run_defaults(small_evaluation(init=(str(run),)))
+  initialisations.load(str(run), config, target='TNBC')
   assert unfinished.is_dir()
 
 
@@ -163,7 +164,7 @@ def test_reading_a_run_leaves_a_checkpoint_in_the_making_alone(run):
     ({'shots': (12,)}, '12'),
     ({'shots': ()}, 'shots: expected at least one value'),
     ({'selections': (0,)}, 'selections count from 1'),
-    ({'init': ('nowhere',)}, r'nowhere/config\.json: No such file'),
+    ({'init': ('nowhere',)}, 'nowhere: no such folder'),
     ({'init': ('runs/evaluation',)}, 'is a run of finetune_eval'),
     ({'init': ('runs/TNBC-fcrn-combined-s0', 'copy/TNBC-fcrn-combined-s0')}, 'two initialisations'),
     ({'selections_file': 'absent.json', 'shots': (1,)}, r'gone\.png'),
@@ -182,6 +183,26 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(run, cha
   assert not Path('results').exists()
 
 
+def test_given_options_come_before_the_run_and_the_run_before_the_preset(run):
+  path = run / 'config.json'
+  content = json.loads(path.read_text())
+  content['config'] |= {'data': 'simulated', 'protocol': 'paper', 'data_seed': 3, 'arch': 'fcrn'}
+  path.write_text(json.dumps(content))
+  of_run = module.with_run_defaults(Config(init=(str(run),)))
+  assert (of_run.data, of_run.protocol, of_run.data_seed) == ('simulated', 'paper', 3)
+  given = Config(init=(str(run),), data='real', protocol='corrected', data_seed=0)
+  given = module.with_run_defaults(given)
+  assert (given.data, given.protocol, given.data_seed) == ('real', 'corrected', 0)
+  other = module.with_run_defaults(Config(init=(str(run),), preset='recommended'))
+  assert (other.arch, other.adaptation) == ('fcrn', 'fscs')  # the network is that of the run
+
+
+def test_options_of_the_other_adaptation_are_refused(run):
+  with pytest.raises(InputError, match='finetune_lr') as error:
+    module.with_run_defaults(Config(init=(str(run),), adaptation='fscs', finetune_lr=0.1))
+  assert error.value.arguments == ('finetune_lr', 'adaptation')
+
+
 # The product's fine-tuning.
 
 
@@ -192,6 +213,7 @@ def test_the_fscs_adaptation_equals_fscs_finetune(meta_trained, tmp_path, monkey
   config = small_evaluation(
     init=(str(meta_trained),),
     adaptation='fscs',
+    finetune_steps=None,
     data='simulated',
     simulated_images=4,
     downscale=4,
@@ -204,7 +226,7 @@ def test_the_fscs_adaptation_equals_fscs_finetune(meta_trained, tmp_path, monkey
   (row,) = read_table(workdir / 'results.csv')
   selections = json.loads((workdir / 'selections.json').read_text())
   names = selections['Selection_1']['FinetuneSamples']['2-shot']['TNBC']['Image']
-  ((grey_set, _, _),) = data.load_prepared(['TNBC'], config)
+  ((grey_set, _, _),) = data.load_prepared(['TNBC'], module.with_run_defaults(config))
   support = [grey_set.names.index(name) for name in names]
   start = load_initialisation(meta_trained)
   images, masks = (list(arrays[sorted(support)]) for arrays in (grey_set.images, grey_set.masks))

@@ -1,5 +1,6 @@
 """The pretrained initialisation, and the others that fine-tuning can start from."""
 
+import json
 import sys
 
 import jax
@@ -71,10 +72,14 @@ def test_a_finished_run_is_read_from_its_folder(tmp_path, trained):
 
 def test_what_is_no_initialisation_is_refused(tmp_path):
   (tmp_path / 'run').mkdir()
-  (tmp_path / 'run' / 'config.json').write_text('{}')
+  (tmp_path / 'tuned').mkdir()
+  for name, command in (('run', 'meta_train'), ('tuned', 'finetune')):
+    content = {'command': command, 'config': {}}
+    (tmp_path / name / 'config.json').write_text(json.dumps(content))
   save_init(tmp_path / 'other', {'a': np.zeros(2, np.float32)}, {})
   for name, message in {
     'run': 'has not finished',
+    'tuned': 'is a workdir of finetune',
     'other': 'architecture None',
     'absent': 'expected pretrained, random',
     'absent.pt': 'no such file',
