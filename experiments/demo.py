@@ -10,8 +10,9 @@ import dataclasses
 from pathlib import Path
 
 from experiments import finetune_eval, meta_train
-from experiments.common.options import Code, run
+from experiments.common.options import run
 from experiments.configs import Preset
+from fscs.data.datasets import Code
 
 
 @dataclasses.dataclass(frozen=True)

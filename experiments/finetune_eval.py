@@ -38,7 +38,6 @@ from experiments.common.initialisations import (
   run_of,
 )
 from experiments.common.options import (
-  Code,
   DataOptions,
   LearningOptions,
   NetworkOptions,
@@ -53,6 +52,7 @@ from experiments.common.sources import NO_TARGET
 from experiments.common.support_set_files import choose_selections, save_selections
 from experiments.configs import PRESETS, Preset
 from fscs.augmentation import make_augment
+from fscs.data.datasets import Code
 from fscs.data.image_sets import GreySet
 from fscs.data.preprocessing import Protocol as ImageProtocol
 from fscs.data.preprocessing import select_images

@@ -52,7 +52,7 @@ from fscs.losses import PIXEL_LOSSES, Objective
 from fscs.meta.inner_loop import History, InnerLoop
 from fscs.meta.reptile import init_state, make_meta_block, make_validation
 from fscs.models import init_params
-from fscs.optimizers import KernelNorms, inner_optimizer, with_kernel_norms
+from fscs.optimizers import KernelNorms, inner_optimizer, keep_kernel_norms
 from fscs.typing import MetaState, Params
 
 # A run may resume on other devices and processes.
@@ -179,7 +179,8 @@ def _outer(config: Config) -> optax.GradientTransformation:
   rate = config.meta_lr
   if config.meta_schedule == 'linear':
     rate = optax.linear_schedule(config.meta_lr, 0.0, config.meta_epochs)
-  return with_kernel_norms(optax.sgd(rate), config.kernel_norms)
+  descent = optax.sgd(rate)
+  return optax.chain(descent, keep_kernel_norms()) if config.kernel_norms == 'kept' else descent
 
 
 class Programs(NamedTuple):

@@ -22,10 +22,11 @@ from skimage.measure import label
 
 from experiments.common import data
 from experiments.common.baselines import BASELINES, predict_out_of_fold
-from experiments.common.options import Code, DataOptions, run
+from experiments.common.options import DataOptions, run
 from experiments.common.results import read_rows
 from fscs import metrics
 from fscs.data.channels import choose_channel
+from fscs.data.datasets import Code
 from fscs.data.image_sets import ImageSet
 from fscs.data.intensity import stretch, to_grey
 from fscs.data.scaling import typical_diameter
@@ -55,13 +56,13 @@ class Config:
   """Options of the trial."""
 
   data_sets: tuple[Code, ...] = ('ssTEM', 'TNBC', 'B39')
-  """Whose images are taken for a user's."""
+  """Data sets that stand in for a user's images."""
   shots: tuple[int, ...] = (5,)
   """Numbers of annotated images."""
   methods: tuple[str, ...] = tuple(LABELS)
   """fscs, fscs-random, otsu, forest, or workdirs of training runs."""
   seeds: tuple[int, ...] = (0,)
-  """Which images are drawn."""
+  """Seeds of the draw of annotated images."""
   steps: tuple[int, ...] = (_DEFAULT.steps,)
   """Numbers of steps of fine-tuning."""
   rates: tuple[float, ...] = (_DEFAULT.learning_rate,)

@@ -14,6 +14,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from experiments.common import sources
 from experiments.common.options import (
@@ -36,7 +37,7 @@ from fscs.io.checkpoints import Checkpoints, save_init
 from fscs.io.workdirs import describe, opened_workdir
 from fscs.losses import PIXEL_LOSSES
 from fscs.models import init_params
-from fscs.optimizers import KernelNorms, inner_optimizer, with_kernel_norms
+from fscs.optimizers import KernelNorms, inner_optimizer, keep_kernel_norms
 from fscs.progress import progress_bar
 from fscs.training import (
   Recipe,
@@ -95,7 +96,8 @@ def pretrain(config: Config) -> Path:
   )
   rate = learning_rate(config.pretrain_lr, config.pretrain_schedule, num_steps)
   optimizer = inner_optimizer(rate, config.weight_decay, config.optimizer)
-  optimizer = with_kernel_norms(optimizer, config.kernel_norms)
+  if config.kernel_norms == 'kept':
+    optimizer = optax.chain(optimizer, keep_kernel_norms())
   state = MetaState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
   lengths = ('pretrain_epochs', 'pretrain_steps')
   free = ('sources', *lengths) if config.pretrain_schedule == 'constant' else ('sources',)

@@ -81,13 +81,6 @@ def is_normalised_kernel(path: tuple[Any, ...]) -> bool:
   return names[-1] == 'kernel' and not any(name in OUTPUT_LAYERS for name in names)
 
 
-def with_kernel_norms(
-  optimizer: optax.GradientTransformation, norms: KernelNorms
-) -> optax.GradientTransformation:
-  """The optimizer as it is ('free'), or followed by `keep_kernel_norms` ('kept')."""
-  return optimizer if norms == 'free' else optax.chain(optimizer, keep_kernel_norms())
-
-
 def keep_kernel_norms() -> optax.GradientTransformation:
   """Keeps the norm of every kernel that a batch norm follows; comes last in a chain.
 

@@ -8,7 +8,7 @@ import pytest
 from helpers import assert_trees_close, assert_trees_equal
 
 from fscs.models import init_params, make_model
-from fscs.optimizers import ADAM_RMS, inner_optimizer, is_normalised_kernel, with_kernel_norms
+from fscs.optimizers import ADAM_RMS, inner_optimizer, is_normalised_kernel, keep_kernel_norms
 
 RATE = 0.01
 SHAPES = {
@@ -93,8 +93,8 @@ def test_the_rate_may_depend_on_the_step():
 def test_kept_norms_turn_kernels_and_leave_other_parameters():
   start, gradient = random_tree(0), random_tree(1)
   ends = []
-  for norms in ('free', 'kept'):
-    optimizer = with_kernel_norms(optax.sgd(RATE), norms)
+  free_optimizer = optax.sgd(RATE)
+  for optimizer in (free_optimizer, optax.chain(free_optimizer, keep_kernel_norms())):
     updates, _ = optimizer.update(gradient, optimizer.init(start), start)
     ends.append(split(optax.apply_updates(start, updates)))
   (free, free_others), (kept, kept_others) = ends

@@ -4,7 +4,7 @@
   python -m experiments.benchmark
   python -m experiments.benchmark --sections step --arch fcrn --crop-sizes 128
 
-Every contestant runs in its own process. Contestants take turns, round after round, so that other
+Every program runs in its own process. Programs take turns, round after round, so that other
 load on the machine affects all of them. The folder (runs/benchmark by default) gets benchmark.md
 and measurements.csv. Run again, the command measures what is missing.
 """
@@ -21,7 +21,7 @@ import jax
 
 from experiments.benchmark import table
 from experiments.benchmark.cases import Section, cases
-from experiments.benchmark.rounds import compete
+from experiments.benchmark.rounds import compare
 from experiments.benchmark.table import Row
 from experiments.common.options import run
 from experiments.common.results import read_rows
@@ -42,7 +42,7 @@ class Config:
   crop_sizes: tuple[int, ...] = (128, 256)
   """Sides of the crops in pixels."""
   rounds: int = 7
-  """Times that every contestant is measured."""
+  """Times that every program is measured."""
   workdir: str = 'runs/benchmark'
   """Folder of the table."""
 
@@ -61,7 +61,7 @@ def benchmark(config: Config) -> None:
   environment = {**os.environ, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
   with progress_bar('cases', len(wanted), len(wanted) - len(missing)) as advance:
     for case in missing:
-      rows += table.rows_of(case, compete(case.contestants, config.rounds, environment))
+      rows += table.rows_of(case, compare(case.programs, config.rounds, environment))
       write_csv(path, rows, Row._fields)
       write_text(workdir / 'benchmark.md', table.markdown(rows, _facts()))
       advance(1)

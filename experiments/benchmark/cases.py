@@ -1,11 +1,11 @@
-"""The cases to measure: in each, several contestants do the same work."""
+"""The cases to measure: in each, several programs do the same work."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from experiments.benchmark import arithmetic
 from experiments.benchmark.jobs import NUM_CROPS
-from experiments.benchmark.rounds import Contestant
+from experiments.benchmark.rounds import Program
 from fscs.models.convolution import Lowering
 
 Section = Literal[
@@ -33,7 +33,7 @@ DEVICES = (1, 2, 4)
 GROWTH_CROP = 128
 
 # Matrix products measure the peak rate of the machine.
-MATMUL = [Contestant(f'matmul {side}', side, 'matmul', {}) for side in ('fscs', 'torch')]
+MATMUL = [Program(f'matmul {side}', side, 'matmul', {}) for side in ('fscs', 'torch')]
 
 
 def _torch(*layouts: str) -> dict[str, dict[str, Any]]:
@@ -52,7 +52,7 @@ BEST_TORCH = _torch('last')  # the faster layout in the section `step` at 128 pi
 
 
 class Case(NamedTuple):
-  """Contestants to compare; times are relative to the first."""
+  """Programs to compare; times are relative to the first."""
 
   section: Section
   arch: str
@@ -60,7 +60,7 @@ class Case(NamedTuple):
   variant: str
   unit: str
   operations: float | None  # floating-point operations in a unit of work
-  contestants: tuple[Contestant, ...]
+  programs: tuple[Program, ...]
 
   @property
   def key(self) -> tuple[str, ...]:
@@ -76,9 +76,9 @@ def _num_steps(most: int, arch: str, crop_size: int, least: int = MIN_STEPS) -> 
 
 def _both_sides(
   work: str, options: Mapping[str, Any], torch: Mapping[str, Mapping[str, Any]] = BEST_TORCH
-) -> list[Contestant]:
-  others = [Contestant(name, 'torch', work, {**options, **how}) for name, how in torch.items()]
-  return [Contestant('fscs', 'fscs', work, options), *others]
+) -> list[Program]:
+  others = [Program(name, 'torch', work, {**options, **how}) for name, how in torch.items()]
+  return [Program('fscs', 'fscs', work, options), *others]
 
 
 def _step(arch: str, crop_size: int) -> Iterator[Case]:
@@ -92,11 +92,11 @@ def _step(arch: str, crop_size: int) -> Iterator[Case]:
     operations = arithmetic.inner_step(arch, objective, NUM_CROPS * crop_size**2)
     if crop_size == GROWTH_CROP:
       fscs, *torch = _both_sides('step', options, EVERY_TORCH)
-      tasks = Contestant('fscs, 4 tasks', 'fscs', 'step', {**options, 'num_tasks': 4})
-      contestants = (fscs, tasks, *torch, *MATMUL)
+      tasks = Program('fscs, 4 tasks', 'fscs', 'step', {**options, 'num_tasks': 4})
+      programs = (fscs, tasks, *torch, *MATMUL)
     else:
-      contestants = (*_both_sides('step', options), *MATMUL)
-    yield Case('step', arch, crop_size, objective, 'inner step', operations, contestants)
+      programs = (*_both_sides('step', options), *MATMUL)
+    yield Case('step', arch, crop_size, objective, 'inner step', operations, programs)
 
 
 def _meta_epoch(arch: str, crop_size: int) -> Iterator[Case]:
@@ -108,14 +108,14 @@ def _meta_epoch(arch: str, crop_size: int) -> Iterator[Case]:
     'num_steps': steps,
     'num_tasks': META_TASKS,
   }
-  contestants = (
-    Contestant('fscs', 'fscs', 'meta_epoch', options),
-    Contestant('published code', 'torch', 'meta_epoch', options),
+  programs = (
+    Program('fscs', 'fscs', 'meta_epoch', options),
+    Program('published code', 'torch', 'meta_epoch', options),
   )
   operations = arithmetic.inner_step(arch, 'combined', NUM_CROPS * crop_size**2)
   operations *= steps * META_TASKS
   variant = f'{META_TASKS} tasks, {steps} steps, combined'
-  yield Case('meta_epoch', arch, crop_size, variant, 'meta-epoch', operations, contestants)
+  yield Case('meta_epoch', arch, crop_size, variant, 'meta-epoch', operations, programs)
 
 
 def _finetune(arch: str, crop_size: int) -> Iterator[Case]:
@@ -126,16 +126,16 @@ def _finetune(arch: str, crop_size: int) -> Iterator[Case]:
     'batch_size': FINETUNE_BATCH,
   }
   operations = arithmetic.inner_step(arch, 'bce', FINETUNE_BATCH * crop_size**2)
-  contestants = tuple(_both_sides('finetune', options))
+  programs = tuple(_both_sides('finetune', options))
   variant = f'5 images, batches of {FINETUNE_BATCH}'
-  yield Case('finetune', arch, crop_size, variant, 'step', operations, contestants)
+  yield Case('finetune', arch, crop_size, variant, 'step', operations, programs)
 
 
 def _predict(arch: str) -> Iterator[Case]:
-  contestants = tuple(_both_sides('predict', {'arch': arch, 'num_images': FOLDER_IMAGES}))
+  programs = tuple(_both_sides('predict', {'arch': arch, 'num_images': FOLDER_IMAGES}))
   operations = arithmetic.forward(arch, 1e6)
   variant = f'{FOLDER_IMAGES} images of 520 x 696'
-  yield Case('predict', arch, 0, variant, 'megapixel', operations, contestants)
+  yield Case('predict', arch, 0, variant, 'megapixel', operations, programs)
 
 
 def _tasks(arch: str) -> Iterator[Case]:
@@ -146,10 +146,10 @@ def _tasks(arch: str) -> Iterator[Case]:
     'crop_size': GROWTH_CROP,
     'num_steps': _num_steps(NUM_STEPS, arch, GROWTH_CROP),
   }
-  contestants = tuple(
-    Contestant(f'{count} tasks', 'fscs', 'step', {**options, 'num_tasks': count}) for count in TASKS
+  programs = tuple(
+    Program(f'{count} tasks', 'fscs', 'step', {**options, 'num_tasks': count}) for count in TASKS
   )
-  yield Case('tasks', arch, GROWTH_CROP, 'bce', 'inner step', None, contestants)
+  yield Case('tasks', arch, GROWTH_CROP, 'bce', 'inner step', None, programs)
 
 
 def _pixels(arch: str) -> Iterator[Case]:
@@ -159,8 +159,8 @@ def _pixels(arch: str) -> Iterator[Case]:
     steps = _num_steps(NUM_STEPS, arch, size)
     return {'arch': arch, 'objective': 'bce', 'crop_size': size, 'num_steps': steps}
 
-  contestants = tuple(Contestant(f'{size} px', 'fscs', 'pixels', options(size)) for size in SIZES)
-  yield Case('pixels', arch, 0, 'bce', 'megapixel', None, contestants)
+  programs = tuple(Program(f'{size} px', 'fscs', 'pixels', options(size)) for size in SIZES)
+  yield Case('pixels', arch, 0, 'bce', 'megapixel', None, programs)
 
 
 def _lowerings(arch: str) -> Iterator[Case]:
@@ -180,10 +180,8 @@ def _lowerings(arch: str) -> Iterator[Case]:
     '4 tasks at once, xla': {**four, 'task_axis': 'vmap', 'lowering': 'xla'},
     'bfloat16': {'precision': 'bfloat16'},
   }
-  contestants = tuple(
-    Contestant(name, 'fscs', 'step', {**options, **way}) for name, way in ways.items()
-  )
-  yield Case('lowerings', arch, GROWTH_CROP, 'bce', 'inner step', None, contestants)
+  programs = tuple(Program(name, 'fscs', 'step', {**options, **way}) for name, way in ways.items())
+  yield Case('lowerings', arch, GROWTH_CROP, 'bce', 'inner step', None, programs)
 
 
 def _devices(arch: str) -> Iterator[Case]:
@@ -197,8 +195,8 @@ def _devices(arch: str) -> Iterator[Case]:
   }
   shares = {f'{count} of {max(DEVICES)} devices': {'devices': count} for count in DEVICES}
   shares['2 processes'] = {'processes': 2}
-  contestants = tuple(
-    Contestant(
+  programs = tuple(
+    Program(
       name,
       'devices',
       'meta_epoch',
@@ -208,22 +206,22 @@ def _devices(arch: str) -> Iterator[Case]:
     for name, share in shares.items()
   )
   variant = f'{META_TASKS} tasks, 5 steps, bce'
-  yield Case('devices', arch, GROWTH_CROP, variant, 'meta-epoch', None, contestants)
+  yield Case('devices', arch, GROWTH_CROP, variant, 'meta-epoch', None, programs)
 
 
 def _startup(arch: str) -> Iterator[Case]:
   """From the start of the command to the end of its first step."""
-  contestants = (
-    Contestant(
+  programs = (
+    Program(
       'with compiled programs on disk',
       'commands',
       'first_step',
       {'arch': arch, 'keep_programs': True},
     ),
-    Contestant('without', 'commands', 'first_step', {'arch': arch, 'keep_programs': False}),
-    Contestant('imports alone', 'commands', 'imports', {}),
+    Program('without', 'commands', 'first_step', {'arch': arch, 'keep_programs': False}),
+    Program('imports alone', 'commands', 'imports', {}),
   )
-  yield Case('startup', arch, 128, 'first step of the cpu preset', 'command', None, contestants)
+  yield Case('startup', arch, 128, 'first step of the cpu preset', 'command', None, programs)
 
 
 _BY_CROP = {'step': _step, 'meta_epoch': _meta_epoch, 'finetune': _finetune}

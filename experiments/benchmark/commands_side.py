@@ -1,4 +1,4 @@
-"""Whole commands as contestants: from start to end of a process."""
+"""Whole commands as programs: from start to end of a process."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Contestants of fscs: the functions of the commands on the shared inputs."""
+"""Programs of fscs: the functions of the commands on the shared inputs."""
 
 import functools
 from collections.abc import Callable

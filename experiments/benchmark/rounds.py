@@ -1,4 +1,4 @@
-"""Contestants in separate processes, timed in turn and compared round by round."""
+"""Programs in separate processes, timed in turn and compared round by round."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,7 @@ from fscs.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
-class Contestant:
+class Program:
   """A job in a process; see `worker`."""
 
   name: str
@@ -26,11 +26,10 @@ class Contestant:
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-  """Measurements of one contestant."""
+  """Measurements of one program."""
 
-  contestant: Contestant
+  program: Program
   seconds: tuple[float, ...]  # per unit of work, one per round
-  units: float
   result: float  # the number that the job returned, to compare
   first_seconds: float  # compilation and the first run
   peak_bytes: float
@@ -48,17 +47,17 @@ class Timing:
 class _Process:
   """A worker and the pipes to it."""
 
-  def __init__(self, contestant: Contestant, environment: Mapping[str, str]):
-    self.contestant = contestant
+  def __init__(self, program: Program, environment: Mapping[str, str]):
+    self.program = program
     self._errors = tempfile.TemporaryFile('w+')  # noqa: SIM115, closed in end
-    spec = {name: getattr(contestant, name) for name in ('side', 'work', 'options')}
+    spec = {name: getattr(program, name) for name in ('side', 'work', 'options')}
     self._process = subprocess.Popen(
       [sys.executable, '-m', 'experiments.benchmark.worker', json.dumps(spec)],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       stderr=self._errors,
       text=True,
-      env={**environment, **contestant.environment},
+      env={**environment, **program.environment},
     )
 
   def answer(self) -> dict[str, float]:
@@ -73,7 +72,7 @@ class _Process:
     self._process.wait()
     self._errors.seek(0)
     last = (self._errors.read().strip().splitlines() or ['without a message'])[-1]
-    raise InputError(f'{self.contestant.name} failed ({last})')
+    raise InputError(f'{self.program.name} failed ({last})')
 
   def once_more(self) -> dict[str, float]:
     self._process.stdin.write('\n')
@@ -89,13 +88,13 @@ class _Process:
 
 @contextlib.contextmanager
 def _processes(
-  contestants: Sequence[Contestant], environment: Mapping[str, str]
+  programs: Sequence[Program], environment: Mapping[str, str]
 ) -> Iterator[list[tuple[_Process, dict[str, float]]]]:
   """All workers, started one after the other so that compilations do not overlap."""
   started = []
   try:
-    for contestant in contestants:
-      process = _Process(contestant, environment)
+    for program in programs:
+      process = _Process(program, environment)
       started.append((process, {}))
       started[-1][1].update(process.answer())
     yield started
@@ -104,15 +103,15 @@ def _processes(
       process.end()
 
 
-def compete(
-  contestants: Sequence[Contestant], rounds: int, environment: Mapping[str, str]
+def compare(
+  programs: Sequence[Program], rounds: int, environment: Mapping[str, str]
 ) -> list[Timing]:
-  """Time every contestant once per round; each round begins with another one.
+  """Time every program once per round; each round begins with another one.
 
   Raises:
-    InputError: a contestant failed.
+    InputError: a program failed.
   """
-  with _processes(contestants, environment) as started:
+  with _processes(programs, environment) as started:
     seconds: list[list[float]] = [[] for _ in started]
     peaks = [0.0] * len(started)
     for number in range(rounds):
@@ -124,9 +123,8 @@ def compete(
         peaks[index] = answer['peak_bytes']
     return [
       Timing(
-        process.contestant,
+        process.program,
         tuple(times),
-        facts['units'],
         facts['result'],
         facts['first_seconds'],
         peak,

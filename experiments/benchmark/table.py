@@ -9,24 +9,24 @@ from experiments.benchmark.rounds import Timing
 
 
 class Row(NamedTuple):
-  """One contestant of one case."""
+  """One program of one case."""
 
   section: str
   arch: str
   crop_size: int
   variant: str
-  contestant: str
+  program: str
   unit: str
   rounds: int
   median: float  # seconds per unit
   low: float
   high: float
-  ratio: float  # of times to the case's first contestant, median over the rounds
+  ratio: float  # of times to the case's first program, median over the rounds
   ratio_low: float
   ratio_high: float
   gflops: float  # per second; 0 if operations were not counted
   share: float  # of the rate of the best matrix product of the case; 0 if it has none
-  difference: float  # relative, of the result from the first contestant's; NaN if incomparable
+  difference: float  # relative, of the result from the first program's; NaN if incomparable
   first_seconds: float  # compilation and the first run
   peak_megabytes: float
 
@@ -37,12 +37,12 @@ class Row(NamedTuple):
 
 
 def rows_of(case: Case, timings: Sequence[Timing]) -> list[Row]:
-  """A row per contestant of a measured case."""
+  """A row per program of a measured case."""
   first = timings[0]
-  rates = [1 / t.median for t in timings if t.contestant.work == 'matmul']  # its unit is 1 GFLOP
+  rates = [1 / t.median for t in timings if t.program.work == 'matmul']  # its unit is 1 GFLOP
   rows = []
   for timing in timings:
-    is_matmul = timing.contestant.work == 'matmul'
+    is_matmul = timing.program.work == 'matmul'
     operations = 1e9 if is_matmul else case.operations or 0.0
     rate = operations / timing.median / 1e9
     other_work = is_matmul or case.section == 'pixels'  # larger crops have other losses
@@ -53,7 +53,7 @@ def rows_of(case: Case, timings: Sequence[Timing]) -> list[Row]:
         case.arch,
         case.crop_size,
         case.variant,
-        timing.contestant.name,
+        timing.program.name,
         'GFLOP' if is_matmul else case.unit,
         len(timing.seconds),
         timing.median,
@@ -76,9 +76,9 @@ def markdown(rows: Sequence[Row], facts: dict[str, str]) -> str:
   lines += [f'- {name}: {value}' for name, value in facts.items()]
   lines += [
     '',
-    'Median over the rounds (smallest to largest). Contestants take turns, each in a process.',
-    'Ratio: time divided by that of the first contestant in the same round; above 1 is slower.',
-    "Difference: of the last loss (prediction: mean probability) from the first contestant's,",
+    'Median over the rounds (smallest to largest). Programs take turns, each in a process.',
+    'Ratio: time divided by that of the first program in the same round; above 1 is slower.',
+    "Difference: of the last loss (prediction: mean probability) from the first program's,",
     'relative.',
   ]
   for key in dict.fromkeys(row.key for row in rows):
@@ -99,7 +99,7 @@ def _case(rows: Sequence[Row]) -> list[str]:
     times = f'{row.median * 1e3:.1f} ({row.low * 1e3:.1f} to {row.high * 1e3:.1f})'
     ratio = f'{row.ratio:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f})' if row.ratio else ''
     cells = (
-      row.contestant,
+      row.program,
       times,
       ratio,
       f'{row.gflops:.0f}' if row.gflops else '',

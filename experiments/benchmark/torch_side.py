@@ -1,4 +1,4 @@
-"""Contestants of PyTorch: the same arithmetic in efficient PyTorch.
+"""Programs of PyTorch: the same arithmetic in efficient PyTorch.
 
 Data are in memory, Adam is fused, and decoders are skipped where no loss needs them. `layout` is
 channels first or last; `compiled` is eager or `torch.compile`. A GPU is used if there is one, with

@@ -1,4 +1,4 @@
-"""The process of one contestant: it does its job for every line of input and reports the time.
+"""The process of one program: it does its job for every line of input and reports the time.
 
   python -m experiments.benchmark.worker '{"side": "fscs", "work": "matmul", "options": {}}'
 
@@ -21,13 +21,11 @@ def main() -> None:
   answers = os.fdopen(os.dup(1), 'w', buffering=1)
   os.dup2(2, 1)  # output of libraries goes to standard error
   spec = json.loads(sys.argv[1])
-  begin = time.perf_counter()
   side = importlib.import_module(f'experiments.benchmark.{spec["side"]}_side')
   if spec['side'] == 'torch':
     import torch
 
     torch.set_num_threads(num_cores())
-  imported = time.perf_counter()
   job = side.WORK[spec['work']](**spec['options'])
   made = time.perf_counter()
   result = job.run()
@@ -36,7 +34,7 @@ def main() -> None:
   def answer(**facts: float) -> None:
     print(json.dumps(facts), file=answers)
 
-  answer(units=job.units, result=result, import_seconds=imported - begin, first_seconds=first)
+  answer(units=job.units, result=result, first_seconds=first)
   for _ in sys.stdin:
     start = time.perf_counter()
     job.run()

@@ -20,7 +20,6 @@ from fscs.models.convolution import Lowering
 from fscs.models.layers import Precision
 from fscs.optimizers import OptimizerName
 
-Code = Literal['B5', 'B39', 'ssTEM', 'EM', 'TNBC']
 Schedule = Literal['constant', 'cosine']
 
 _AT_LEAST_0 = (

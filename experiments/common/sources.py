@@ -10,9 +10,8 @@ from skimage.measure import label
 
 from experiments.common import data, figures, source_folders
 from experiments.common.data import Loaded
-from experiments.common.options import Code
 from fscs.data.bank import Bank, make_bank, sample_crops
-from fscs.data.datasets import CODES
+from fscs.data.datasets import CODES, Code
 from fscs.data.scaling import (
   DiameterRange,
   choose_scale,

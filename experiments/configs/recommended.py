@@ -1,12 +1,12 @@
-"""The initialisations of `fscs finetune`: a better recipe than the paper's, at the size of `cpu`.
+"""The recipe of the pretrained initialisation: better than the paper's, at the size of `cpu`.
 
   python -m experiments.meta_train --target=ssTEM --preset=recommended
   python -m experiments.finetune_eval --init=runs/ssTEM-deep_unet-bce-s0
 
 About 15 minutes of training on two cores. A deeper and narrower U-Net with He's kernels, Reptile
 with an outer rate that falls to 0, Muon, cross-entropy + Dice, augmentation, and sources resized to
-objects of 24 to 60 pixels. Fine-tuning is that of the product. What each part gives:
-docs/results/ablations.md.
+objects of 24 to 60 pixels (24 to 32 in the initialisation that ships). Fine-tuning is that of
+`fscs finetune`. What each part gives: docs/results/ablations.md.
 """
 
 from experiments.configs import cpu

@@ -7,9 +7,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from experiments.common import data
-from experiments.common.options import Code, DataOptions
+from experiments.common.options import DataOptions
 from experiments.common.support_set_files import choose_selections
 from experiments.configs import Preset
+from fscs.data.datasets import CODES, Code
 from fscs.data.image_sets import GreySet
 from fscs.data.preprocessing import prepare, select_images, shrink
 from fscs.data.scaling import rescale_labels
@@ -25,7 +26,7 @@ STACKS = ('EM', 'ssTEM')  # whose images are the sections of one block of tissue
 COLOUR_METHODS = (
   *('otsu-colours', 'forest-colours', 'scratch-colours', 'fscs-random-colours', 'fscs-colours'),
 )
-METHODS = (
+REPORTED_METHODS = (
   *('otsu', 'forest', 'forest-tuned', 'scratch', 'transfer'),
   *('bce', 'bce_entropy', 'bce_distillation', 'combined', 'combined-tuned'),
   *('random-normal', 'random-he', 'unet-normal', 'unet-he', 'fscs-random', 'fscs'),
@@ -37,8 +38,8 @@ class Protocol(NamedTuple):
   """Which methods run, on which images, and with which sizes."""
 
   preset: Preset  # of the images, the training commands and the paper's fine-tuning
-  methods: tuple[str, ...] = METHODS
-  targets: tuple[Code, ...] = ('B5', 'B39', 'ssTEM', 'EM', 'TNBC')
+  methods: tuple[str, ...] = REPORTED_METHODS
+  targets: tuple[Code, ...] = CODES
   shots: tuple[int, ...] = (1, 5, 10)  # numbers of annotated images, K
   selections: tuple[int, ...] = (1, 2, 3)  # numbers of the support sets
   seeds: tuple[int, ...] = (0,)

@@ -46,7 +46,7 @@ class Config:
   """Options of the report."""
 
   workdir: str | None = None
-  """Folder of the study; its default for this protocol otherwise."""
+  """Folder of the study; by default that of experiments.study for this protocol."""
   protocol: protocols.Name = 'cpu-small'
   """The study's protocol. The report of cpu-small shows the validation protocol too."""
   out: str | None = None
@@ -167,12 +167,13 @@ def _sections(
   if FSCS in set(grey['method']):
     yield from _losses(grey)
     yield from _differences(grey)
-  yield from _iou(grey, out)
-  yield from _average_precision(grey)
-  for target, sections in FAR.items():
-    yield from _far(grey, target, sections)
-  yield from _initialisations(grey)
-  yield from _one_against_many(grey)
+  if not grey.empty:
+    yield from _iou(grey, out)
+    yield from _average_precision(grey)
+    for target, sections in FAR.items():
+      yield from _far(grey, target, sections)
+    yield from _initialisations(grey)
+    yield from _one_against_many(grey)
   yield from _colours(final)
   yield from _steps(frame, out)
   yield from _variants(stats.to_frame(validation))
@@ -214,8 +215,8 @@ def _protocol(final: pd.DataFrame, shown: Sequence[Result], name: protocols.Name
   else:
     images = (
       f'Protocol {name}: support sets {_listed(sorted(final["selection"].unique()))}. At most'
-      f' {protocol.max_test_images} test images of each are drawn with a fixed seed from those that'
-      ' it annotates for no K, the number of annotated images.'
+      f' {protocol.max_test_images} test images per support set are drawn with a fixed seed from'
+      ' the images that it annotates for no K (K: the number of annotated images).'
     )
   parts = [
     f'{images} Sources are all data sets but the target. Everything that is trained on them takes'
@@ -696,9 +697,14 @@ def _commands(name: protocols.Name) -> Section:
 
 
 def _summary_table(final: pd.DataFrame, name: protocols.Name) -> str:
-  """The main methods at one number of annotated images, to show elsewhere."""
+  """The main methods at one number of annotated images, to show elsewhere.
+
+  All means are over the support sets that all of these methods have done.
+  """
   shots, targets = _shown_shots(PROTOCOLS[name]), list(PROTOCOLS[name].targets)
-  scores = stats.means(final[final['shots'] == shots])['mean'].droplevel('shots').unstack()
+  shown = final[(final['shots'] == shots) & final['method'].isin(SUMMARY)]
+  shown = stats.in_common(shown)
+  scores = stats.means(shown)['mean'].droplevel('shots').unstack()
   rows = []
   for method in SUMMARY:
     if method in scores.index:
@@ -706,7 +712,10 @@ def _summary_table(final: pd.DataFrame, name: protocols.Name) -> str:
       texts = values.map(_score_or_nothing)
       mean = _score_or_nothing(values.mean(skipna=False))
       rows.append({'method': METHODS[method].label, **texts, 'mean': mean})
-  caption = f'Mean foreground IoU from {shots} annotated images (protocol {name}).'
+  sets = ', '.join(str(number) for number in sorted(shown['selection'].unique()))
+  caption = (
+    f'Mean foreground IoU from {shots} annotated images (protocol {name}, support sets {sets}).'
+  )
   return f'{caption}\n\n{_to_markdown(pd.DataFrame(rows))}\n'
 
 

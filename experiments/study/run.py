@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.common import data
-from experiments.common.options import Code, DataOptions
+from experiments.common.options import DataOptions
 from experiments.common.results import shard_of
 from experiments.common.runs import RUNS
 from experiments.common.support_set_files import PAPER
@@ -34,6 +34,7 @@ from experiments.study.store import Result, Run
 from fscs import metrics
 from fscs.compilation import keep_compiled_programs
 from fscs.data import datasets
+from fscs.data.datasets import Code
 from fscs.environment import machine
 from fscs.errors import InputError
 from fscs.io.workdirs import opened_workdir
@@ -52,8 +53,8 @@ class Config:
   """cpu-small (two cores, many hours), validation (images that cpu-small does not score), smoke, or
   paper (GPU)."""
   workdir: str | None = None
-  """Where trainings and results are kept; runs/study by default, runs/study-PROTOCOL for protocols
-  of other sizes than cpu-small."""
+  """Where trainings and results are kept; runs/study for cpu-small and validation, else
+  runs/study-PROTOCOL, by default."""
   raw_dir: str | None = None
   """Folder of downloaded archives or unpacked folders; without it data is downloaded."""
   data_dir: str | None = None
@@ -64,7 +65,8 @@ class Config:
   """A file of support sets (.json or .pkl), or paper for the published ones, the default. Those of
   simulated images are random."""
   methods: tuple[str, ...] = ()
-  """Only these; see experiments/study/methods.py."""
+  """Only these: otsu, forest, scratch, transfer, combined, fscs-random, fscs, ... (all:
+  docs/reference/commands.md)."""
   targets: tuple[Code, ...] = ()
   """Only these data sets."""
   shots: tuple[int, ...] = ()

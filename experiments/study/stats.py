@@ -45,6 +45,13 @@ def means(frame: pd.DataFrame, score: str = 'mean_iou') -> pd.DataFrame:
   return scored.groupby(GROUP, sort=False)[score].agg(['mean', 'std', 'count'])
 
 
+def in_common(frame: pd.DataFrame) -> pd.DataFrame:
+  """The results on the support sets that every method of the frame has done, target by target."""
+  done = frame.groupby(PLACE)['method'].transform('nunique')
+  methods = frame.groupby('target')['method'].transform('nunique')
+  return frame[done == methods]
+
+
 def far_from_support(frame: pd.DataFrame, sections: int) -> pd.DataFrame:
   """Mean IoU of the images of a stack that are at least so many sections from the support set.
 

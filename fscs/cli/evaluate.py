@@ -30,8 +30,8 @@ _COLUMNS = (
   *('IoU', 'Dice', 'prec.', 'recall', 'AP50', 'AP75', 'mAP', 'F1', 'PQ', 'found', 'true', '+-'),
 )
 _LEGEND = (
-  'pixels: IoU to recall, in total the mean; objects: AP50 to PQ, in total of summed counts;'
-  ' +-: found minus true'
+  'IoU to recall: pixels (last row: mean over images). AP50 to PQ: objects (last row: from summed'
+  ' counts). +-: objects found minus true.'
 )
 _COMPONENTS = '* binary masks do not tell touching objects apart: objects are connected components'
 
@@ -40,7 +40,9 @@ _COMPONENTS = '* binary masks do not tell touching objects apart: objects are co
 class Evaluate:
   """Score predictions against true masks, image by image and in total.
 
-  fscs evaluate --predictions results --masks annotations
+  fscs evaluate --predictions results --masks more-masks
+
+  Do not score the images that were annotated for fine-tuning.
   """
 
   predictions: Path

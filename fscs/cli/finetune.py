@@ -30,9 +30,11 @@ class Finetune:
   workdir: Path = Path('runs/own')
   """Folder for the model and the report."""
   init: str = 'pretrained'
-  """pretrained, random, the workdir of a training run, or a PyTorch file of the authors (.pt)."""
+  """pretrained, random, the workdir of a training run, a folder of fscs.io.save_init, or a PyTorch
+  file of the authors (.pt)."""
   channel: int | Literal['learned', 'luma'] = 'learned'
-  """Channel counted from 0, luma, or learned: the sum that separates annotated objects best."""
+  """Channel counted from 0, luma (brightness of colours), or learned: the weighted sum of channels
+  that separates annotated objects best."""
   axes: str | None = None
   """Axes of arrays in TIFF and NPY files, if they do not say: CYX, YXC, ZYX, ... (C: channels)."""
   foreground: int | None = None
@@ -48,7 +50,7 @@ class Finetune:
   crop_size: int = _DEFAULT.crop_size
   """Side of the crops in pixels, after resizing; a multiple of 16."""
   orientations: Orientations = _DEFAULT.orientations
-  """Mean over 1, 4 or 8 flips and rotations: slightly better, and as many times as long."""
+  """Average over 1, 4 or 8 flips and rotations: 8 is slightly better than 1, four times slower."""
   estimate: bool = _DEFAULT.estimate
   """Cross-validate: learn how touching objects are split, and the IoU to expect on new images."""
   seed: int = _DEFAULT.seed

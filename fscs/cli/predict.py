@@ -28,7 +28,7 @@ class Predict:
 
   fscs predict --model runs/mine --images all --out results
 
-  Run again, it does what is missing, and images that have changed.
+  Run it again to segment new and changed images; finished ones are kept.
   """
 
   model: Path
@@ -38,7 +38,7 @@ class Predict:
   out: Path
   """Folder to write to; images of other folders may go there too, under other names."""
   orientations: Orientations | None = None
-  """Mean over 1, 4 or 8 flips and rotations; by default as in fine-tuning."""
+  """Average over 1, 4 or 8 flips and rotations; by default as in fine-tuning."""
   axes: str | None = None
   """Axes of arrays in TIFF and NPY files, as in `fscs finetune`; by default as in fine-tuning."""
   report: bool = True

@@ -11,7 +11,7 @@ import pytest
 from experiments.benchmark import __main__ as command
 from experiments.benchmark import arithmetic, profile, rounds, table
 from experiments.benchmark.cases import Case, Section, cases
-from experiments.benchmark.rounds import Contestant, Timing
+from experiments.benchmark.rounds import Program, Timing
 from experiments.common.results import read_rows
 from fscs.errors import InputError
 from fscs.models import init_params, make_model
@@ -44,7 +44,7 @@ def test_a_step_is_three_passes_without_the_gradient_of_the_images():
 
 
 def timing(name, seconds, *, work='step', result=1.0) -> Timing:
-  return Timing(Contestant(name, 'fscs', work, {}), seconds, 1.0, result, 0.5, 5e6)
+  return Timing(Program(name, 'fscs', work, {}), seconds, result, 0.5, 5e6)
 
 
 def test_rows_have_medians_ratios_by_round_and_the_share_of_the_peak():
@@ -74,24 +74,24 @@ def test_cases_differ_and_their_jobs_exist():
   assert len({case.key for case in found}) == len(found)
   assert {case.section for case in found} == set(get_args(Section))
   for case in found:
-    for contestant in case.contestants:
-      if contestant.side != 'torch' or HAS_TORCH:
-        side = importlib.import_module(f'experiments.benchmark.{contestant.side}_side')
-        assert contestant.work in side.WORK
+    for program in case.programs:
+      if program.side != 'torch' or HAS_TORCH:
+        side = importlib.import_module(f'experiments.benchmark.{program.side}_side')
+        assert program.work in side.WORK
 
 
 @pytest.mark.slow
-def test_contestants_run_in_processes_and_a_failing_one_is_named():
-  pair = [Contestant(name, 'fscs', 'matmul', {'size': size}) for name, size in (('a', 8), ('b', 9))]
-  one, other = rounds.compete(pair, 3, {})
-  assert (one.contestant.name, other.contestant.name) == ('a', 'b')
+def test_programs_run_in_processes_and_a_failing_one_is_named():
+  pair = [Program(name, 'fscs', 'matmul', {'size': size}) for name, size in (('a', 8), ('b', 9))]
+  one, other = rounds.compare(pair, 3, {})
+  assert (one.program.name, other.program.name) == ('a', 'b')
   assert len(one.seconds) == len(other.seconds) == 3
-  assert one.units == pytest.approx(2 * 8**3 / 1e9)
+
   assert min(*one.seconds, one.first_seconds) > 0
   assert one.peak_bytes > 1e7
-  broken = Contestant('the broken one', 'fscs', 'matmul', {'size': -1})
+  broken = Program('the broken one', 'fscs', 'matmul', {'size': -1})
   with pytest.raises(InputError, match=r'the broken one failed \(.*negative'):
-    rounds.compete([broken], 1, {})
+    rounds.compare([broken], 1, {})
 
 
 @pytest.mark.skipif(not HAS_TORCH, reason='PyTorch is not installed')
@@ -108,12 +108,12 @@ def test_fscs_and_pytorch_compute_the_same_steps(objective):
 def test_the_command_measures_each_case_once_and_keeps_the_table(monkeypatch, tmp_path):
   calls = []
 
-  def compete(contestants, num_rounds, environment):
+  def compare(programs, num_rounds, environment):
     calls.append(environment)
     return [timing('a', (1.0,))]
 
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: name)
-  monkeypatch.setattr(command, 'compete', compete)
+  monkeypatch.setattr(command, 'compare', compare)
   monkeypatch.setattr(command, '_facts', dict)
   config = command.Config(('predict',), ('fcrn',), rounds=1, workdir=str(tmp_path))
   command.benchmark(config)
@@ -121,7 +121,7 @@ def test_the_command_measures_each_case_once_and_keeps_the_table(monkeypatch, tm
   (environment,) = calls
   assert environment['XLA_PYTHON_CLIENT_PREALLOCATE'] == 'false'  # one GPU for all processes
   (row,) = read_rows(tmp_path / 'measurements.csv', table.Row)
-  assert (row.contestant, row.median, row.section) == ('a', 1.0, 'predict')
+  assert (row.program, row.median, row.section) == ('a', 1.0, 'predict')
   assert (tmp_path / 'benchmark.md').exists()
 
 

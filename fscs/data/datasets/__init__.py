@@ -8,12 +8,14 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal, get_args
 
 from fscs.data.image_sets import ImageSet
 from fscs.environment import default_data_dir
 from fscs.errors import InputError
 
-CODES = ('B5', 'B39', 'ssTEM', 'EM', 'TNBC')
+Code = Literal['B5', 'B39', 'ssTEM', 'EM', 'TNBC']
+CODES: tuple[Code, ...] = get_args(Code)
 
 
 def load(
