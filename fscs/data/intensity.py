@@ -3,11 +3,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import ndimage
 
 from fscs.data.channels import Channel, luma, weighted_sum
 from fscs.errors import InputError
 
 PERCENTILES = (0.1, 99.9)  # of the grey values; they become 0 and 255
+INNER_PERCENTILES = (1, 99)
+MAX_TAIL = 3.0  # length of the tails between the two, relative to the inner range; else hot pixels
+MIN_GAP = 2.0  # between a negative value without data and the others, relative to their range
 
 
 def to_grey(image: np.ndarray, channel: Channel = None) -> np.ndarray:
@@ -62,14 +66,33 @@ def grey_limits(grey: np.ndarray) -> tuple[float, float]:
   """The grey values that become black and white; equal if the image is constant.
 
   They are the 0.1st and 99.9th percentile, or the extremes if fewer than 0.1 % of pixels differ.
+  Negative pixels of one value far below all others, which hold no data, do not count. Nor do single
+  hot or dead pixels if they alone would decide: percentiles are then those of medians over 3 x 3
+  pixels.
 
   >>> np.round(grey_limits(np.arange(1001)), 3)
   array([  1., 999.])
   """
-  low, high = np.percentile(_as_float(grey), PERCENTILES)
+  values = _as_float(grey)
+  low, inner_low, inner_high, high = _percentiles(values)
+  tail = MAX_TAIL * (inner_high - inner_low)
+  if high - inner_high > tail or inner_low - low > tail:
+    low, _, _, high = _percentiles(ndimage.median_filter(values, 3))
   if high <= low:
     low, high = grey.min(), grey.max()
   return float(low), float(high)
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, float, float, float]:
+  """The outer and inner percentiles of the pixels that hold data, ascending."""
+  lowest = values.min()
+  if lowest < 0:
+    others = values[values > lowest]
+    if len(others) and others.min() - lowest > MIN_GAP * (others.max() - others.min()):
+      values = others
+  (low, high), (inner_low, inner_high) = PERCENTILES, INNER_PERCENTILES
+  found = np.percentile(values, (low, inner_low, inner_high, high))
+  return tuple(float(value) for value in found)  # type: ignore[return-value]
 
 
 def stretch(grey: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:

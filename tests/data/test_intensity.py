@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fscs.data.intensity import stretch, to_grey
+from fscs.data.intensity import grey_limits, stretch, to_grey
 from fscs.errors import InputError
 
 RAMP = np.arange(10_000).reshape(100, 100)
@@ -52,3 +52,44 @@ def test_a_constant_image_is_black_and_a_single_bright_pixel_is_seen():
   image = np.zeros((100, 100))
   image[3, 4] = 5
   assert stretch(image).max() == 255
+
+
+def cells_image(dtype=np.uint16):
+  """Bright disks of a few hundred pixels on noise."""
+  rows, columns = np.indices((200, 200))
+  random = np.random.default_rng(0)
+  image = random.normal(300, 20, (200, 200))
+  for row, column in ((40, 50), (120, 140), (150, 40)):
+    image += 900 * (np.hypot(rows - row, columns - column) < 9)
+  return np.rint(image).astype(dtype)
+
+
+@pytest.mark.parametrize('share', [0.002, 0.01])
+@pytest.mark.parametrize('value', [65_535, -30_000])
+def test_hot_and_dead_pixels_do_not_decide_the_contrast(share, value):
+  image = cells_image()
+  hot = np.random.default_rng(1).random(image.shape) < share
+  stretched = stretch(np.where(hot, value, image.astype(np.int32)))
+  expected = stretch(image)
+  assert np.abs(stretched.astype(int) - expected)[~hot].max() < 25
+  assert (stretched[hot] == (255 if value > 0 else 0)).all()
+
+
+@pytest.mark.parametrize(
+  ('value', 'dtype'), [(-1e6, 'float32'), (-9999, 'int32'), (-32_768, 'int16'), (-3e38, 'float32')]
+)
+def test_a_border_without_data_does_not_decide_the_contrast(value, dtype):
+  image = cells_image(dtype)
+  expected = stretch(image[20:])
+  image[:20] = value
+  stretched = stretch(image)
+  assert (stretched[:20] == 0).all()
+  np.testing.assert_array_equal(stretched[20:], expected)
+
+
+def test_small_share_of_bright_objects_is_no_defect():
+  image = np.random.default_rng(0).normal(300, 20, (400, 400))
+  image[10:20, 10:40] += 5000  # 0.2 % of the pixels
+  low, high = grey_limits(image)
+  assert high > 4000
+  assert low < 300
