@@ -12,9 +12,11 @@ from fscs.augmentation import Augment
 from fscs.data.bank import Bank, take_crops
 from fscs.devices import over_tasks
 from fscs.losses import Apply, PixelLoss, weighted_bce
+from fscs.progress import Progress, no_progress
 from fscs.typing import Params
 
 STEPS_PER_CALL = 16  # the cost of a call is small beside 16 steps
+COMPILING = 'compiling (once on this machine, a minute or less)'
 
 Train = Callable[..., tuple[Params, optax.OptState, np.ndarray]]
 
@@ -162,9 +164,8 @@ def make_train_all(apply: Apply, recipe: Recipe) -> Callable[..., list[tuple[Par
   """A function that trains the same initial parameters on several streams independently.
 
   It maps (params, bank, streams) to the trained parameters and the losses of every stream. Streams
-  may differ in length. On a GPU they run in parallel (see `fscs.devices.over_tasks`). After each
-  call, `advance` gets the number of steps done in it. All streams share the augmentation seed
-  `seed`.
+  may differ in length. On a GPU they run in parallel (see `fscs.devices.over_tasks`). All streams
+  share the augmentation seed `seed`. `progress` shows the compilation and the steps.
   """
   run = _make_run(apply, recipe)
 
@@ -179,19 +180,26 @@ def make_train_all(apply: Apply, recipe: Recipe) -> Callable[..., list[tuple[Par
     params: Params,
     bank: Bank,
     streams: Sequence[np.ndarray],
-    advance: Callable[[int], None] | None = None,
     seed: int = 0,
+    progress: Progress = no_progress,
   ):
     start = (params, recipe.optimizer.init(params))
     states = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(streams)), start)
     lengths = np.array([len(stream) for stream in streams])
     losses = []
-    for begin in range(0, max(lengths), STEPS_PER_CALL):
-      num_steps = np.clip(lengths - begin, 0, STEPS_PER_CALL)
+
+    def arguments(begin: int):
+      num_steps = np.clip(lengths - begin, 0, STEPS_PER_CALL).astype(np.int32)
       parts = np.stack([_part(stream, begin) for stream in streams])
-      states, part_losses = run_all(states, bank, parts, num_steps, begin, np.uint32(seed))
-      losses.append(np.asarray(part_losses))
-      if advance:
+      return parts, num_steps, np.int32(begin), np.uint32(seed)
+
+    with progress(COMPILING, 0):
+      program = run_all.lower(states, bank, *arguments(0)).compile()
+    with progress('training', int(lengths.sum())) as advance:
+      for begin in range(0, max(lengths), STEPS_PER_CALL):
+        parts, num_steps, first, key_seed = arguments(begin)
+        states, part_losses = program(states, bank, parts, num_steps, first, key_seed)
+        losses.append(np.asarray(part_losses))
         advance(int(num_steps.sum()))
     all_losses = np.concatenate(losses, axis=1)
     trained = [jax.tree.map(lambda leaf, i=i: leaf[i], states[0]) for i in range(len(streams))]

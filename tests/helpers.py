@@ -92,6 +92,23 @@ def read_table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(file))
 
 
+class RecordedProgress:
+  """A progress that keeps what is reported."""
+
+  def __init__(self) -> None:
+    self.stages: dict[str, tuple[int, int]] = {}  # title: units announced and done
+
+  @contextlib.contextmanager
+  def __call__(self, title: str, total: int):
+    """A stage; see `fscs.progress.Progress`."""
+    self.stages[title] = (total, 0)
+
+    def advance(count=1, /, **_figures):
+      self.stages[title] = (total, self.stages[title][1] + count)
+
+    yield advance
+
+
 class Outcome(NamedTuple):
   """How a command ended."""
 

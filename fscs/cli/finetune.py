@@ -81,17 +81,16 @@ def finetune(config: Finetune) -> Path:
   names = [page.name for page in pages]
   facts = {'command': 'finetune', 'images': names}
   with opened_workdir(config.workdir, config, facts, free=('report',), result='model'):
-    with progress_bar('steps', settings.total_steps(len(pages))) as advance:
-      result = finetune_and_validate(
-        [page.grey for page in pages],
-        [page.mask for page in pages],
-        initialisation,
-        settings,
-        names=names,
-        channel='luma',  # the pages are in grey values of the channel chosen
-        scale=config.scale,
-        on_steps=advance,
-      )
+    result = finetune_and_validate(
+      [page.grey for page in pages],
+      [page.mask for page in pages],
+      initialisation,
+      settings,
+      names=names,
+      channel='luma',  # the pages are in grey values of the channel chosen
+      scale=config.scale,
+      progress=progress_bar,
+    )
     segmenter = dataclasses.replace(result.segmenter, channel=channel, axes=config.axes)
     result = result._replace(segmenter=segmenter)
     _write(config, result)

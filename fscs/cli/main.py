@@ -1,5 +1,6 @@
 """Parses the command line of `fscs`; `python -m fscs` is the same."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -10,6 +11,9 @@ from fscs.cli.demo import Demo, demo
 from fscs.cli.evaluate import Evaluate, evaluate
 from fscs.cli.finetune import Finetune, finetune
 from fscs.cli.predict import Predict, predict
+
+# XLA otherwise asks users to file a bug if the machine is slow; JAX reads this when it is imported.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 _COMMANDS: dict[type, Callable[[Any], Any]] = {
   Finetune: finetune,

@@ -8,16 +8,6 @@ from fscs.errors import InputError
 Orientations = Literal[1, 4, 8]
 
 CROP_MULTIPLE = 16  # of the crop size; the stride of the deepest network
-MAX_FOLDS = 3
-
-
-def num_folds(num_images: int) -> int:
-  """Number of folds of the cross-validation, at most.
-
-  >>> num_folds(1), num_folds(3), num_folds(10)
-  (2, 3, 3)
-  """
-  return min(num_images, MAX_FOLDS) if num_images > 2 else 2
 
 
 def require_orientations(orientations: int) -> None:
@@ -70,8 +60,3 @@ class FineTuningConfig:
         arguments=('crop_size',),
       )
     require_orientations(self.orientations)
-
-  def total_steps(self, num_images: int) -> int:
-    """Optimizer steps of all networks, at most."""
-    networks = 1 + num_folds(num_images) if self.estimate else 1
-    return networks * self.steps

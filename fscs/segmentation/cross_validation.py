@@ -10,9 +10,10 @@ import numpy as np
 
 from fscs.metrics.pixels import iou
 from fscs.segmentation.annotations import AnnotatedImage
-from fscs.segmentation.config import Orientations, num_folds
+from fscs.segmentation.config import Orientations
 from fscs.segmentation.prediction import Network, predict_grey
 
+MAX_FOLDS = 3
 MIN_FOREGROUND = 0.25  # share of an image's foreground in the smaller of its halves
 
 
@@ -29,6 +30,15 @@ class Fold(NamedTuple):
 
   held_out: tuple[ImagePart, ...]
   crops: np.ndarray  # (C,) int32, numbers of the crops that share no pixel with `held_out`
+
+
+def num_folds(num_images: int) -> int:
+  """Number of folds of the cross-validation, at most.
+
+  >>> num_folds(1), num_folds(3), num_folds(10)
+  (2, 3, 3)
+  """
+  return min(num_images, MAX_FOLDS) if num_images > 2 else 2
 
 
 def make_folds(labels: Sequence[np.ndarray]) -> list[tuple[ImagePart, ...]]:

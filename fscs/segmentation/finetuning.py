@@ -4,7 +4,7 @@ This is the only adaptation of the package: `fscs.finetune`, the console command
 'fscs' of the study call `finetune_and_validate`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from fscs.augmentation import augment
+from fscs.compilation import keep_compiled_programs
 from fscs.data.channels import ChannelChoice
 from fscs.data.crops import sample_evenly
 from fscs.data.scaling import choose_scale, object_diameters, typical_diameter
@@ -20,6 +21,7 @@ from fscs.io.initialisations import Initialisation, load_initialisation
 from fscs.losses import bce_dice
 from fscs.models import make_model, with_affine_norms
 from fscs.optimizers import inner_optimizer
+from fscs.progress import Progress, no_progress, progress_bar
 from fscs.segmentation.annotations import (
   AnnotatedImage,
   SupportCrops,
@@ -76,7 +78,7 @@ def finetune(
   orientations: Orientations = _DEFAULT.orientations,
   estimate: bool = _DEFAULT.estimate,
   seed: int = _DEFAULT.seed,
-  on_steps: Callable[[int], None] | None = None,
+  progress: bool | Progress = True,
 ) -> Segmenter:
   """Adapt a network to a few annotated images.
 
@@ -103,7 +105,7 @@ def finetune(
     estimate: whether to cross-validate on the annotated images, which takes up to three further
       networks. It learns how touching objects are split, and `Segmenter.expected_iou`.
     seed: of crops and augmentation.
-    on_steps: called with the number of steps done since the last call.
+    progress: whether progress bars are shown; or a function of your own, see `fscs.progress`.
 
   Returns:
     A segmenter for images of this kind.
@@ -134,8 +136,14 @@ def finetune(
     channel=channel,
     foreground=foreground,
     scale=scale,
-    on_steps=on_steps,
+    progress=_as_progress(progress),
   ).segmenter
+
+
+def _as_progress(progress: bool | Progress) -> Progress:
+  if isinstance(progress, bool):
+    return progress_bar if progress else no_progress
+  return progress
 
 
 def finetune_and_validate(
@@ -148,13 +156,14 @@ def finetune_and_validate(
   channel: ChannelChoice = 'learned',
   foreground: int | None = None,
   scale: float | None = None,
-  on_steps: Callable[[int], None] | None = None,
+  progress: Progress = no_progress,
 ) -> FineTuningResult:
   """Adapt a network and cross-validate it; arguments as `finetune`.
 
   Raises:
     InputError: as `finetune`.
   """
+  keep_compiled_programs()
   annotations = read_annotations(images, masks, names, channel, foreground)
   labels = [image.labels for image in annotations.images]
   if scale is None:
@@ -167,17 +176,18 @@ def finetune_and_validate(
   working = [at_scale(image, scale) for image in annotations.images]
   crops = cut_crops(working, config.crop_size)
   folds = _make_folds(working, crops, config)
-  networks, losses = _train(initialisation, crops, folds, config, on_steps)
+  networks, losses = _train(initialisation, crops, folds, config, progress)
 
   initial = default_watershed if annotations.instances else unsplit_watershed
   watershed = initial(labels)
-  results = [
-    result
-    for network, fold in zip(networks, folds, strict=False)
-    for result in predict_fold(network, working, fold, watershed.threshold, config.orientations)
-  ]
+  results: list[FoldResult] = []
+  if folds:
+    with progress('predicting what was held out', len(folds)) as advance:
+      for network, fold in zip(networks, folds, strict=False):
+        results += predict_fold(network, working, fold, watershed.threshold, config.orientations)
+        advance()
   if results and annotations.instances:
-    watershed = _learn_watershed(results, scale)
+    watershed = _learn_watershed(results, scale, progress)
     results = rescore(results, watershed.threshold)
   segmenter = Segmenter(
     network=networks[-1],
@@ -204,7 +214,7 @@ def _train(
   crops: SupportCrops,
   folds: Sequence[Fold],
   config: FineTuningConfig,
-  on_steps: Callable[[int], None] | None,
+  progress: Progress,
 ) -> tuple[list[Network], np.ndarray]:
   """A network without each fold, then the final one; and the losses of the final one."""
   model = make_model(
@@ -224,7 +234,7 @@ def _train(
   every_crop = np.arange(len(crops.corners), dtype=np.int32)
   seen = [*(fold.crops for fold in folds), every_crop]
   streams = [crop_stream(config.seed, numbers, config.batch_size, config.steps) for numbers in seen]
-  trained = train_all(params, crops.bank, streams, on_steps, config.seed)
+  trained = train_all(params, crops.bank, streams, config.seed, progress)
   networks = [
     with_batch_statistics(
       initialisation.architecture,
@@ -237,11 +247,11 @@ def _train(
   return networks, trained[-1][1]
 
 
-def _learn_watershed(results: Sequence[FoldResult], scale: float) -> Watershed:
+def _learn_watershed(results: Sequence[FoldResult], scale: float, progress: Progress) -> Watershed:
   """The best watershed of out-of-fold predictions, in pixels of the user's images."""
   labels = [result.labels for result in results]
   probabilities = [result.probability for result in results]
-  found = learn_watershed(probabilities, labels, typical_diameter(labels))
+  found = learn_watershed(probabilities, labels, typical_diameter(labels), progress)
   distance = None if found.min_distance is None else found.min_distance / scale
   return Watershed(found.threshold, distance, max(1, round(found.min_area / scale**2)))
 

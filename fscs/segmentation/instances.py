@@ -15,6 +15,7 @@ from skimage.segmentation import watershed
 
 from fscs.data.scaling import object_diameters, typical_diameter
 from fscs.metrics.objects import average_precision
+from fscs.progress import Progress, no_progress
 
 # Candidates of `learn_watershed`: thresholds, and least distances between the centres of touching
 # objects in units of the typical diameter (None: do not split).
@@ -85,7 +86,10 @@ def default_watershed(labels: Sequence[np.ndarray]) -> Watershed:
 
 
 def learn_watershed(
-  probabilities: Sequence[np.ndarray], labels: Sequence[np.ndarray], diameter: float
+  probabilities: Sequence[np.ndarray],
+  labels: Sequence[np.ndarray],
+  diameter: float,
+  progress: Progress = no_progress,
 ) -> Watershed:
   """The parameters with the highest mean average precision (IoU 0.5 to 0.95).
 
@@ -93,6 +97,7 @@ def learn_watershed(
     probabilities: (H, W) each, of images that the network was not trained on.
     labels: (H, W) each, their annotated objects.
     diameter: typical diameter of the objects in pixels.
+    progress: shows the candidates that were tried.
   """
   min_area = _smallest_area(labels)
   candidates = [
@@ -105,7 +110,12 @@ def learn_watershed(
     scores = [average_precision(find_objects(found, params), truth) for found, truth in pairs]
     return float(np.mean(scores))
 
-  return max(candidates, key=score)
+  with progress('learning to split touching objects', len(candidates)) as advance:
+    scores = []
+    for candidate in candidates:
+      scores.append(score(candidate))
+      advance()
+  return candidates[int(np.argmax(scores))]
 
 
 def _smallest_area(labels: Sequence[np.ndarray]) -> int:

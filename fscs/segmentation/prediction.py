@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from fscs.compilation import keep_compiled_programs
 from fscs.data.intensity import normalise
 from fscs.models import FCRN, Architecture, UNet, make_model
 from fscs.segmentation.config import Orientations, require_orientations
@@ -86,6 +87,7 @@ class _Compiled(NamedTuple):
 
 @functools.lru_cache
 def _compiled(architecture: Architecture, widths: tuple[int, ...]) -> _Compiled:
+  keep_compiled_programs()
   model = make_model(architecture, widths=widths, affine=True)
 
   @jax.jit

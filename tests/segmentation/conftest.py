@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from helpers import cells, small_initialisation
+from helpers import RecordedProgress, cells, small_initialisation
 
 from fscs.io.initialisations import Initialisation
 from fscs.segmentation.config import FineTuningConfig
@@ -18,7 +18,7 @@ class Trained(NamedTuple):
   config: FineTuningConfig
   images: tuple[np.ndarray, ...]
   masks: tuple[np.ndarray, ...]
-  reported: list[int]  # calls of on_steps
+  progress: RecordedProgress
 
 
 @pytest.fixture(scope='session')
@@ -30,6 +30,6 @@ def initialisation() -> Initialisation:
 def trained(initialisation) -> Trained:
   images, masks = zip(*(cells(seed) for seed in range(3)), strict=True)
   config = FineTuningConfig(steps=48, learning_rate=6e-2, crop_size=32, orientations=1)
-  reported: list[int] = []
-  result = finetune_and_validate(images, masks, initialisation, config, on_steps=reported.append)
-  return Trained(result, config, images, masks, reported)
+  progress = RecordedProgress()
+  result = finetune_and_validate(images, masks, initialisation, config, progress=progress)
+  return Trained(result, config, images, masks, progress)

@@ -5,12 +5,12 @@ import pytest
 from helpers import noise, tiny_segmenter
 
 from fscs.segmentation.annotations import AnnotatedImage
-from fscs.segmentation.config import num_folds
 from fscs.segmentation.cross_validation import (
   Fold,
   ImagePart,
   crops_outside,
   make_folds,
+  num_folds,
   predict_fold,
   usable_folds,
 )

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from helpers import assert_trees_equal, cells, noise
+from helpers import RecordedProgress, assert_trees_equal, cells, noise
 
 import fscs
 from fscs.errors import InputError
@@ -28,9 +28,23 @@ def test_expected_iou_is_that_of_new_images(trained):
   assert segmenter.expected_iou == pytest.approx(np.mean(ious), abs=0.1)
 
 
-def test_every_step_is_reported(trained):
+def test_every_stage_is_announced_and_reported_to_its_end(trained):
   assert len(trained.result.losses) == trained.config.steps
-  assert sum(trained.reported) == trained.config.total_steps(3) == 4 * trained.config.steps
+  stages = trained.progress.stages
+  assert stages['training'] == (4 * trained.config.steps,) * 2
+  assert [title.split()[0] for title in stages] == [
+    *('compiling', 'training', 'predicting', 'learning')
+  ]
+  assert all(total == done for total, done in list(stages.values())[1:])
+
+
+def test_progress_is_shown_unless_it_is_not_wanted(initialisation, capsys):
+  image, labels = cells(0)
+  options = {'init': initialisation, 'estimate': False}
+  finetune([image], [labels], **options, progress=False)
+  assert not capsys.readouterr().err
+  finetune([image], [labels], **options)
+  assert 'training: 2/2' in capsys.readouterr().err
 
 
 def test_scores_of_folds_are_at_the_threshold_of_the_segmenter(trained):
@@ -68,24 +82,20 @@ def test_networks_of_folds_never_saw_what_is_held_out(trained, initialisation, m
 def test_one_image_is_validated_by_halves_and_its_channel_is_learned(initialisation):
   image, labels = cells(0)
   colours = np.stack([noise(image.shape, 0) * 4.0, image, noise(image.shape, 1) * 4.0], axis=-1)
-  reported = []
-  result = finetune_and_validate(
-    [colours], [labels], initialisation, CONFIG, on_steps=reported.append
-  )
+  progress = RecordedProgress()
+  result = finetune_and_validate([colours], [labels], initialisation, CONFIG, progress=progress)
   assert [fold.grey.shape for fold in result.folds] == [(72, 48)] * 2
   assert result.segmenter.expected_iou is not None
-  assert sum(reported) == CONFIG.total_steps(1) == 3 * CONFIG.steps
+  assert progress.stages['training'] == (3 * CONFIG.steps,) * 2
   assert np.argmax(result.segmenter.channel) == 1
 
 
 def test_without_estimate_objects_are_split_by_their_size(initialisation):
   image, labels = cells(0, shape=(36, 48), radius=4)
-  reported = []
-  segmenter = finetune(
-    [image], [labels], init=initialisation, estimate=False, on_steps=reported.append
-  )
+  progress = RecordedProgress()
+  segmenter = finetune([image], [labels], init=initialisation, estimate=False, progress=progress)
   assert segmenter.expected_iou is None
-  assert sum(reported) == 2
+  assert progress.stages['training'] == (2, 2)
   assert segmenter.watershed.min_distance == pytest.approx(4, abs=0.5)  # half a diameter
   assert segmenter.scale == pytest.approx(2, rel=0.15)  # to the 16 pixels that the network knows
 
@@ -125,5 +135,5 @@ def with_speck(seed):
 def test_arguments_that_cannot_be_used(initialisation, pairs, options, arguments, message):
   images, masks = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
   with pytest.raises(InputError, match=message) as caught:
-    finetune(images, masks, **{'init': initialisation, 'on_steps': pytest.fail, **options})
+    finetune(images, masks, **{'init': initialisation, **options})
   assert caught.value.arguments == arguments
