@@ -1,4 +1,7 @@
-"""From foreground probability to labelled objects: watershed of the distance transform.
+"""From foreground probability to labelled objects.
+
+Pixels above a high threshold are split by the watershed of their distance transform. These seeds
+grow into the foreground, the pixels above a lower threshold, in the order of their probability.
 
 Probabilities are (H, W) float32 in [0, 1]; labels are (H, W) int32, 0 is background.
 """
@@ -15,11 +18,13 @@ from skimage.segmentation import watershed
 
 from fscs.data.scaling import object_diameters, typical_diameter
 from fscs.metrics.objects import average_precision
+from fscs.metrics.pixels import iou
 from fscs.progress import Progress, no_progress
 
-# Candidates of `learn_watershed`: thresholds, and least distances between the centres of touching
-# objects in units of the typical diameter (None: do not split).
+# Candidates of `learn_watershed`: thresholds of foreground and seeds, and least distances between
+# the centres of touching objects in units of the typical diameter (None: do not split).
 THRESHOLDS = (0.35, 0.5, 0.65)
+SEED_THRESHOLDS = (0.0, 0.65, 0.8)
 RELATIVE_DISTANCES = (None, 0.25, 0.4, 0.6)
 DEFAULT_RELATIVE_DISTANCE = 0.5
 MIN_RELATIVE_AREA = 0.25  # objects below this share of a small annotated one are dropped
@@ -31,6 +36,7 @@ class Watershed(NamedTuple):
   threshold: float = 0.5  # on the foreground probability
   min_distance: float | None = None  # between the centres of objects; None: do not split
   min_area: int = 1
+  seed_threshold: float = 0.0  # objects have a pixel above it; counts if above the other threshold
 
 
 def find_objects(probability: np.ndarray, params: Watershed) -> np.ndarray:
@@ -46,10 +52,14 @@ def find_objects(probability: np.ndarray, params: Watershed) -> np.ndarray:
   >>> find_objects(np.array([[0.9, 0.1, 0.8]]), Watershed())
   array([[1, 0, 2]], dtype=int32)
   """
-  mask = ndimage.binary_fill_holes(probability > params.threshold)
-  labels = label(mask, connectivity=1)
+  highest = max(params.threshold, params.seed_threshold)
+  seeds = ndimage.binary_fill_holes(probability > highest)
+  labels = label(seeds, connectivity=1)
   if params.min_distance is not None:
-    labels = _split(mask, labels, params.min_distance)
+    labels = _split(seeds, labels, params.min_distance)
+  if highest > params.threshold:
+    foreground = ndimage.binary_fill_holes(probability > params.threshold)
+    labels = watershed(-probability, labels, mask=foreground | seeds)
   areas = np.bincount(labels.ravel())
   kept = areas >= params.min_area
   kept[0] = False
@@ -91,7 +101,10 @@ def learn_watershed(
   diameter: float,
   progress: Progress = no_progress,
 ) -> Watershed:
-  """The parameters with the highest mean average precision (IoU 0.5 to 0.95).
+  """The parameters that fit annotated objects best.
+
+  The threshold of the foreground has the highest mean IoU of pixels. That of the seeds and the
+  distance then have the highest mean average precision (IoU 0.5 to 0.95).
 
   Args:
     probabilities: (H, W) each, of images that the network was not trained on.
@@ -100,9 +113,16 @@ def learn_watershed(
     progress: shows the candidates that were tried.
   """
   min_area = _smallest_area(labels)
+
+  def pixel_iou(threshold: float) -> float:
+    pairs = zip(probabilities, labels, strict=True)
+    return float(np.mean([iou(found > threshold, truth > 0) for found, truth in pairs]))
+
+  threshold = max(THRESHOLDS, key=pixel_iou)
+  seeds = [seed for seed in SEED_THRESHOLDS if seed == 0 or seed > threshold]
   candidates = [
-    Watershed(threshold, None if distance is None else distance * diameter, min_area)
-    for threshold, distance in itertools.product(THRESHOLDS, RELATIVE_DISTANCES)
+    Watershed(threshold, None if distance is None else distance * diameter, min_area, seed)
+    for seed, distance in itertools.product(seeds, RELATIVE_DISTANCES)
   ]
 
   def score(params: Watershed) -> float:

@@ -48,3 +48,28 @@ def test_the_default_watershed_follows_from_the_size_of_objects():
   np.testing.assert_allclose(params.min_distance, 20, rtol=0.02)
   np.testing.assert_allclose(params.min_area, np.pi * 20**2 / 4, rtol=0.02)
   assert default_watershed([np.zeros((9, 9), int)]) == Watershed()
+
+
+def test_seeds_above_a_higher_threshold_grow_into_the_foreground():
+  truth = disk_labels((50, 35, 15), (50, 66, 15))
+  probability = np.where(truth > 0, 0.9, 0.1)
+  probability[45:56, 47:55] = 0.6  # a bridge between the disks
+  faint = disk_labels((15, 80, 8)) > 0
+  probability[faint] = 0.6
+  assert find_objects(probability, Watershed()).max() == 2  # the disks are one object
+  found = find_objects(probability, Watershed(seed_threshold=0.8))
+  assert found.max() == 2
+  assert found[50, 35] != found[50, 66]
+  assert (found[45:56, 47:55] > 0).all()  # the bridge is shared out
+  assert not found[faint].any()  # nothing there is above the higher threshold
+  same = find_objects(probability, Watershed(seed_threshold=0.3))
+  np.testing.assert_array_equal(same, find_objects(probability, Watershed()))
+
+
+def test_bridges_between_objects_are_learned():
+  truth = disk_labels((50, 30, 15), (50, 70, 15))
+  probability = np.where(truth > 0, 0.95, 0.05)
+  probability[48:53, 40:60] = np.where(truth[48:53, 40:60] > 0, 0.95, 0.6)
+  learned = learn_watershed([probability], [truth], 30.0)
+  assert max(learned.threshold, learned.seed_threshold) > 0.6
+  assert find_objects(probability, learned).max() == 2
