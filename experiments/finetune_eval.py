@@ -152,6 +152,11 @@ def finetune_eval(config: Config) -> Path:
   """Fill in the grid of initialisations, shots and support sets; returns the workdir."""
   config = with_run_defaults(config)
   _check_grid(config)
+  if config.preset == 'smoke':
+    print(
+      'note: --preset=smoke only shows that the commands run: its scores and pictures mean nothing',
+      file=sys.stderr,
+    )
   inits = initialisations.load_all(
     config.init, config, target=config.target, which=config.checkpoint
   )

@@ -21,7 +21,6 @@ import pandas as pd
 from skimage.measure import label
 
 from experiments.common import data
-from experiments.common.baselines import BASELINES, predict_out_of_fold
 from experiments.common.options import DataOptions, run
 from experiments.common.results import read_rows
 from fscs import metrics
@@ -35,6 +34,7 @@ from fscs.io.atomic import write_csv, write_text
 from fscs.io.initialisations import load_initialisation
 from fscs.metrics.objects import average_precision
 from fscs.progress import progress_bar
+from fscs.segmentation.baselines import BASELINES, predict_out_of_fold
 from fscs.segmentation.config import FineTuningConfig
 from fscs.segmentation.finetuning import finetune_and_validate
 from fscs.segmentation.instances import Watershed, find_objects, learn_watershed

@@ -35,6 +35,18 @@ def add_notes(notes: Notes, texts: Iterable[str], name: str) -> None:
       names.append(name)
 
 
+def shortened(name: str, length: int = 40) -> str:
+  """A name without its middle if it is longer.
+
+  >>> shortened('a-very-long-name.tif', 12)
+  'a-ver...e.tif'
+  """
+  if len(name) <= length:
+    return name
+  kept = (length - 2) // 2
+  return f'{name[:kept]}...{name[-kept:]}'
+
+
 def counted(number: int, what: str) -> str:
   """A number with its noun.
 

@@ -86,6 +86,32 @@ def write_pair(images: Path, masks: Path, name: str, seed: int, **options) -> No
   tifffile.imwrite(masks / f'{name}_mask.tif', labels.astype(np.uint16))
 
 
+def write_ome_set(folder: Path, planes: np.ndarray, parts: int) -> None:
+  """OME-TIFF files s0, s1, ... of one set, each with some sections and the metadata of all."""
+  count, (height, width) = len(planes) // parts, planes.shape[1:]
+  ids = [f'urn:uuid:00000000-0000-0000-0000-00000000000{part}' for part in range(parts)]
+  data = ''.join(
+    f'<TiffData FirstZ="{count * part}" IFD="0" PlaneCount="{count}">'
+    f'<UUID FileName="s{part}.ome.tif">{ids[part]}</UUID></TiffData>'
+    for part in range(parts)
+  )
+  for part in range(parts):
+    description = (
+      '<?xml version="1.0" encoding="UTF-8"?>'
+      f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{ids[part]}">'
+      '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16"'
+      f' SizeX="{width}" SizeY="{height}" SizeZ="{len(planes)}" SizeC="1" SizeT="1">'
+      f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{data}</Pixels></Image></OME>'
+    )
+    tifffile.imwrite(
+      folder / f's{part}.ome.tif',
+      planes[count * part : count * (part + 1)],
+      description=description,
+      metadata=None,
+      photometric='minisblack',
+    )
+
+
 def read_table(path: Path) -> list[dict[str, str]]:
   """The rows of a CSV file."""
   with path.open(newline='', encoding='utf-8', errors='surrogateescape') as file:

@@ -10,6 +10,7 @@ matplotlib.use('Agg')  # works without a screen
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 from experiments.common.training_log import read_log
 from fscs.io.atomic import atomic_path
@@ -70,6 +71,7 @@ def draw_losses(path: Path, log: Path) -> None:
         label = _plain(name.partition('/')[2])
         axes.plot(*zip(*points, strict=True), marker='.', label=label or 'all')
     axes.set(title=title, xlabel='step')
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.has_data():
       axes.legend()
   save(figure, path)

@@ -16,12 +16,6 @@ import numpy as np
 
 from experiments import meta_train, pretrain
 from experiments.common import initialisations
-from experiments.common.baselines import (
-  BASELINES,
-  WIDE_THRESHOLDS,
-  best_threshold,
-  with_threshold,
-)
 from experiments.common.cluster import ClusterOptions
 from experiments.common.data import finetune_stride
 from experiments.common.finetuning import FineTuning, make_finetune, make_predict
@@ -44,6 +38,12 @@ from fscs.io.workdirs import PLACES, read_config, require_config
 from fscs.losses import PIXEL_LOSSES, PixelLossName
 from fscs.models import Architecture, KernelInit, with_affine_norms
 from fscs.optimizers import inner_optimizer
+from fscs.segmentation.baselines import (
+  BASELINES,
+  WIDE_THRESHOLDS,
+  best_threshold,
+  with_threshold,
+)
 from fscs.segmentation.config import FineTuningConfig, Orientations
 from fscs.segmentation.finetuning import finetune_and_validate
 from fscs.segmentation.instances import Watershed, default_watershed
@@ -83,7 +83,7 @@ class Method(NamedTuple):
 
   label: str  # in tables
   description: str
-  adaptation: Tuning | Product | str  # a string is a name in `experiments.common.baselines`
+  adaptation: Tuning | Product | str  # a string is a name in `fscs.segmentation.baselines`
   training: str | None = None  # name in `TRAININGS`; None: random parameters
   arch: Architecture = 'fcrn'
   kernel_init: KernelInit = 'he'

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fscs.errors import InputError
-from fscs.messages import Notes, examples, note
+from fscs.messages import Notes, examples, note, shortened
 
 if TYPE_CHECKING:
   from fscs.segmentation.evaluation import PageScores, Scores
@@ -177,7 +177,7 @@ def _show(pages: 'Sequence[PageScores]', total: 'Scores') -> None:
   for page in pages:
     where = f', page {page.page}' if page.image in stacks else ''
     star = ' *' if page.components else ''
-    table.add_row(f'{page.image}{where}{star}', *_cells(page.scores))
+    table.add_row(f'{shortened(page.image)}{where}{star}', *_cells(page.scores))
   table.add_section()
   table.add_row(f'all {len(pages)}', *_cells(total))
   console = Console(width=1000)  # a narrow terminal then breaks lines, and nothing is cut off

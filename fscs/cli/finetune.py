@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Literal
 from fscs.segmentation.config import FineTuningConfig, Orientations
 
 if TYPE_CHECKING:
+  from collections.abc import Sequence
+
+  from fscs.segmentation.annotated_files import AnnotatedPage
   from fscs.segmentation.finetuning import FineTuningResult
 
 _DEFAULT = FineTuningConfig()
+FOLD_COLUMNS = ('image', 'iou', 'ap_50', 'objects_found', 'objects_annotated')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,11 +93,12 @@ def finetune(config: Finetune) -> Path:
       names=names,
       channel='luma',  # the pages are in grey values of the channel chosen
       scale=config.scale,
+      compare=True,
       progress=progress_bar,
     )
     segmenter = dataclasses.replace(result.segmenter, channel=channel, axes=config.axes)
     result = result._replace(segmenter=segmenter)
-    _write(config, result)
+    _write(config, result, pages)
   _tell(result, config)
   return config.workdir
 
@@ -118,43 +123,48 @@ def _note_known_images(config: Finetune) -> None:
         )
 
 
-def _write(config: Finetune, result: 'FineTuningResult') -> None:
-  from skimage.measure import label
-
+def _write(config: Finetune, result: 'FineTuningResult', pages: 'Sequence[AnnotatedPage]') -> None:
   from fscs.environment import versions
   from fscs.io.atomic import write_csv
-  from fscs.segmentation.report import Case, write_report
+  from fscs.segmentation.report import case_of_fold, write_report
 
   segmenter = result.segmenter
   segmenter.save(config.workdir / 'model')
   steps = [(step, float(loss)) for step, loss in enumerate(result.losses, 1)]
   write_csv(config.workdir / 'losses.csv', steps, ('step', 'loss'))
-  scores = [(fold.name, fold.iou) for fold in result.folds]
-  write_csv(config.workdir / 'folds.csv', scores, ('image', 'iou'))
+  rows = _scores(result)
+  write_csv(config.workdir / 'folds.csv', rows, FOLD_COLUMNS)
   if not config.report:
     return
-  threshold = segmenter.watershed.threshold
-  cases = [
-    Case(
-      fold.name,
-      f'IoU {fold.iou:.3f}',
-      fold.grey,
-      fold.labels,
-      label(fold.probability > threshold, connectivity=1),
-    )
-    for fold in result.folds
-  ]
-  found = {'scale': segmenter.scale, 'channel': segmenter.channel}
+  channel = 'luma of colours' if segmenter.channel is None else segmenter.channel
+  found = {'scale': segmenter.scale, 'channel': channel}
   write_report(
     config.workdir / 'report.html',
     'Fine-tuned model',
-    _expectation(result, config),
-    cases,
+    ' '.join((_expectation(result, config), _comparison(result))),
+    [case_of_fold(fold, segmenter, pages[fold.part.image]) for fold in result.folds],
     {**dataclasses.asdict(config), **found, **versions()},
     heading='Annotated images, predicted by networks that were not trained on them',
-    rows=[('image', 'IoU'), *((fold.name, f'{fold.iou:.3f}') for fold in result.folds)],
+    rows=[
+      ('image', 'IoU', 'AP at 0.5', 'objects found', 'objects annotated'),
+      *((name, f'{iou:.3f}', f'{ap:.3f}', *counts) for name, iou, ap, *counts in rows),
+    ],
     losses=result.losses,
   )
+
+
+def _scores(result: 'FineTuningResult') -> list[tuple[str, float, float, int, int]]:
+  """A row of `FOLD_COLUMNS` per held-out image or part."""
+  from fscs.metrics.objects import average_precision
+  from fscs.segmentation.report import objects_of_fold
+
+  rows = []
+  for fold in result.folds:
+    found = objects_of_fold(fold, result.segmenter)
+    ap = float(average_precision(found, fold.labels, (0.5,))[0])
+    true = len(set(fold.labels.ravel().tolist()) - {0})
+    rows.append((fold.name, fold.iou, ap, int(found.max()), true))
+  return rows
 
 
 def _expectation(result: 'FineTuningResult', config: Finetune) -> str:
@@ -169,11 +179,22 @@ def _expectation(result: 'FineTuningResult', config: Finetune) -> str:
   return f'Expect an IoU of about {expected:.2f} on new images of this kind.'
 
 
+def _comparison(result: 'FineTuningResult') -> str:
+  """What simpler methods reach, '' if that is not known."""
+  if not result.baselines:
+    return ''
+  scores = ', '.join(f'{name} {score:.2f}' for name, score in result.baselines.items())
+  return f'Simpler methods on the same held-out parts: {scores}.'
+
+
 def _tell(result: 'FineTuningResult', config: Finetune) -> None:
   segmenter = result.segmenter
   diameter = segmenter.support.diameters[1]
   print(f'objects are {diameter:.0f} pixels wide; scale {segmenter.scale:.3g}')
-  for fold in result.folds:
-    print(f'held out: {fold.name}, IoU {fold.iou:.3f}')
+  for name, iou, ap, found, true in _scores(result):
+    objects = f'{found} objects found, {true} annotated'
+    print(f'held out: {name}, IoU {iou:.3f}, AP {ap:.3f}, {objects}')
   print(_expectation(result, config))
+  if comparison := _comparison(result):
+    print(comparison)
   print(f'model and report: {config.workdir}')

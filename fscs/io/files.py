@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,7 +28,9 @@ UNSUPPORTED_SUFFIXES = (*_OTHER_PICTURES, *_VENDOR_FILES, *_CONTAINERS)
 _MAX_REASON = 200  # characters of another library's error in a message
 
 
-def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
+def find_files(
+  folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *, besides: Sequence[Path] = ()
+) -> list[Path]:
   """Files of some kinds in a folder, sorted by name.
 
   Hidden files (leading dot) are left out. Images in sub-folders and in unsupported formats are left
@@ -36,6 +39,7 @@ def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[P
   Args:
     folder: where to look.
     suffixes: in lower case, with the dot. The case of the files' suffixes does not matter.
+    besides: other folders that are read; they may be sub-folders without a warning.
 
   Raises:
     InputError: the folder does not exist, cannot be read, or has no such file.
@@ -44,7 +48,12 @@ def find_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[P
   entries = _entries(folder, kinds)
   files = [path for path in entries if path.suffix.lower() in suffixes and not path.is_dir()]
   unsupported = [path.name for path in entries if path.suffix.lower() in UNSUPPORTED_SUFFIXES]
-  nested = [path for path in entries if path.is_dir() and _has_files(path, suffixes)]
+  read = {os.path.realpath(other) for other in besides}
+  nested = [
+    path
+    for path in entries
+    if path.is_dir() and os.path.realpath(path) not in read and _has_files(path, suffixes)
+  ]
   if not files and unsupported:
     raise InputError(
       f'{folder}: found only images in unsupported formats, such as {unsupported[0]}; save them as'

@@ -1,10 +1,11 @@
 """Where fine-tuning starts: the shipped initialisation, a saved one, or random parameters."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import jax
 import numpy as np
@@ -23,7 +24,8 @@ TRAINING_COMMANDS = ('meta_train', 'pretrain')  # whose workdirs hold an initial
 TORCH_SUFFIXES = ('.pt', '.pth')
 
 
-class Initialisation(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Initialisation:
   """Parameters to start fine-tuning from."""
 
   architecture: Architecture
@@ -107,7 +109,7 @@ def pretrained() -> Initialisation:
 def random_initialisation(like: Initialisation, seed: int = 0) -> Initialisation:
   """The same network with random parameters (He et al., 2015), for comparison."""
   model = make_model(like.architecture, widths=like.widths, kernel_init='he')
-  return like._replace(params=init_params(model, jax.random.key(seed)), name='random')
+  return dataclasses.replace(like, params=init_params(model, jax.random.key(seed)), name='random')
 
 
 def _read_folder(folder: Path, name: str) -> Initialisation:

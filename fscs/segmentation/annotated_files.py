@@ -65,8 +65,10 @@ def find_pairs(images: str | Path, masks: str | Path, log: Log = print) -> list[
   Raises:
     InputError: a folder is missing or empty, or no mask belongs to an image.
   """
+  images, masks = Path(images), Path(masks)
   image_files, mask_files = separate(
-    find_files(Path(images), IMAGE_SUFFIXES), find_files(Path(masks), MASK_SUFFIXES)
+    find_files(images, IMAGE_SUFFIXES, besides=[masks]),
+    find_files(masks, MASK_SUFFIXES, besides=[images]),
   )
   pairs, without_mask = match(image_files, mask_files)
   for pair in pairs:
@@ -109,14 +111,16 @@ def read_annotated_folder(
   errors: list[InputError] = []
   for pair in pairs:
     try:
-      pages += _read_pages(pair, reading, log, notes)
+      pages += _read_pages(pair, reading, log, notes, errors)
     except InputError as error:
       errors.append(error)
       log(f'left out: {error}')
   folder = pairs[0].image.parent
   if not any(page.mask.any() for page in pages):
-    options = errors[0].arguments if len(errors) == len(pairs) else ()
-    raise InputError(f'{folder}: no image with its mask can be used; see above', arguments=options)
+    options = dict.fromkeys(name for error in errors for name in error.arguments)
+    raise InputError(
+      f'{folder}: no image with its mask can be used; see above', arguments=tuple(options)
+    )
   _log_notes(log, *(note(text, names) for text, names in notes.items()))
   _log_annotations(pages, log)
   channel = _choose_channel(pages, reading.channel)
@@ -212,6 +216,7 @@ def _read_pages(pair: Pair, reading: Reading, log: Log, notes: Notes) -> Iterato
     reading: how they are read.
     log: takes a line for the user.
     notes: gets what was guessed or changed.
+    errors: gets the reasons why pages cannot be used.
   """
   choice = reading.channel
   with open_image(pair.image, None if isinstance(choice, str) else choice, reading.axes) as image:
@@ -226,6 +231,7 @@ def _read_pages(pair: Pair, reading: Reading, log: Log, notes: Notes) -> Iterato
       try:
         read, found = _read_page(image, pair, page, reading)
       except InputError as error:
+        errors.append(error)
         wrong.setdefault(str(error), []).append(page + 1)
       else:
         add_notes(notes, found, pair.mask.name)

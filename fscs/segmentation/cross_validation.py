@@ -137,6 +137,7 @@ class FoldResult(NamedTuple):
   """The out-of-fold prediction of an annotated image, or of half of one, at the working scale."""
 
   name: str
+  part: ImagePart  # where it is, at the working scale
   grey: np.ndarray  # (H, W) uint8
   labels: np.ndarray  # (H, W) int32, the annotation
   probability: np.ndarray  # (H, W) float32
@@ -165,8 +166,18 @@ def predict_fold(
     grey, labels = image.grey[part.rows, part.columns], image.labels[part.rows, part.columns]
     probability = predict_grey(network, grey, orientations)
     score = float(iou(probability > threshold, labels > 0))
-    results.append(FoldResult(image.name, grey, labels, probability, score))
+    name = _name_of(image, part)
+    results.append(FoldResult(name, part, grey, labels, probability, score))
   return results
+
+
+def _name_of(image: AnnotatedImage, part: ImagePart) -> str:
+  height, width = image.labels.shape
+  if part.rows != slice(0, height):
+    return f'{image.name}, {"lower" if part.rows.start else "upper"} part'
+  if part.columns != slice(0, width):
+    return f'{image.name}, {"right" if part.columns.start else "left"} part'
+  return image.name
 
 
 def rescore(results: Sequence[FoldResult], threshold: float) -> list[FoldResult]:

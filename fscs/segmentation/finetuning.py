@@ -19,6 +19,7 @@ from fscs.data.scaling import choose_scale, object_diameters, typical_diameter
 from fscs.errors import InputError
 from fscs.io.initialisations import Initialisation, load_initialisation
 from fscs.losses import bce_dice
+from fscs.metrics.pixels import iou
 from fscs.models import make_model, with_affine_norms
 from fscs.optimizers import inner_optimizer
 from fscs.progress import Progress, no_progress, progress_bar
@@ -29,6 +30,7 @@ from fscs.segmentation.annotations import (
   cut_crops,
   read_annotations,
 )
+from fscs.segmentation.baselines import QUICK_BASELINES, predict_out_of_fold
 from fscs.segmentation.config import FineTuningConfig, Orientations
 from fscs.segmentation.cross_validation import (
   Fold,
@@ -41,6 +43,7 @@ from fscs.segmentation.instances import (
   Watershed,
   default_watershed,
   learn_watershed,
+  resized,
   unsplit_watershed,
 )
 from fscs.segmentation.prediction import Network, with_batch_statistics
@@ -60,6 +63,7 @@ class FineTuningResult(NamedTuple):
   segmenter: Segmenter
   losses: np.ndarray  # (steps,) of the final network
   folds: list[FoldResult]  # out-of-fold predictions; none if nothing could be held out
+  baselines: dict[str, float]  # mean IoU of simpler methods on the same held-out parts, by name
 
 
 def finetune(
@@ -156,9 +160,13 @@ def finetune_and_validate(
   channel: ChannelChoice = 'learned',
   foreground: int | None = None,
   scale: float | None = None,
+  compare: bool = False,
   progress: Progress = no_progress,
 ) -> FineTuningResult:
   """Adapt a network and cross-validate it; arguments as `finetune`.
+
+  Args:
+    compare: also cross-validate simpler methods, see `fscs.segmentation.baselines`.
 
   Raises:
     InputError: as `finetune`.
@@ -198,7 +206,8 @@ def finetune_and_validate(
     expected_iou=float(np.mean([result.iou for result in results])) if results else None,
     orientations=config.orientations,
   )
-  return FineTuningResult(segmenter, losses, results)
+  simpler = _cross_validate_baselines(working, progress) if compare and results else {}
+  return FineTuningResult(segmenter, losses, results, simpler)
 
 
 def _make_folds(
@@ -247,13 +256,28 @@ def _train(
   return networks, trained[-1][1]
 
 
+def _cross_validate_baselines(
+  images: Sequence[AnnotatedImage], progress: Progress
+) -> dict[str, float]:
+  """Mean IoU of every method of `QUICK_BASELINES` on held-out parts with objects."""
+  scores = {}
+  with_objects = [image for image in images if image.labels.any()]
+  greys, labels = zip(*((image.grey, image.labels) for image in with_objects), strict=True)
+  with progress('comparing with simpler methods', len(QUICK_BASELINES)) as advance:
+    for name, learn in QUICK_BASELINES.items():
+      found, truths = predict_out_of_fold(learn, greys, labels)
+      pairs = [(f > 0.5, truth > 0) for f, truth in zip(found, truths, strict=True) if truth.any()]
+      scores[name] = float(np.mean([iou(*pair) for pair in pairs]))
+      advance()
+  return scores
+
+
 def _learn_watershed(results: Sequence[FoldResult], scale: float, progress: Progress) -> Watershed:
   """The best watershed of out-of-fold predictions, in pixels of the user's images."""
   labels = [result.labels for result in results]
   probabilities = [result.probability for result in results]
   found = learn_watershed(probabilities, labels, typical_diameter(labels), progress)
-  distance = None if found.min_distance is None else found.min_distance / scale
-  return Watershed(found.threshold, distance, max(1, round(found.min_area / scale**2)))
+  return resized(found, 1 / scale)
 
 
 def _summarise(images: Sequence[AnnotatedImage]) -> SupportSummary:

@@ -39,6 +39,12 @@ class Watershed(NamedTuple):
   seed_threshold: float = 0.0  # objects have a pixel above it; counts if above the other threshold
 
 
+def resized(params: Watershed, factor: float) -> Watershed:
+  """The same watershed for images that are resized by a factor."""
+  distance = None if params.min_distance is None else params.min_distance * factor
+  return params._replace(min_distance=distance, min_area=max(1, round(params.min_area * factor**2)))
+
+
 def find_objects(probability: np.ndarray, params: Watershed) -> np.ndarray:
   """Labels 1 to n: holes are filled, touching objects split, small objects dropped.
 

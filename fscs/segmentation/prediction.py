@@ -1,5 +1,6 @@
 """Foreground probability of 8-bit grey images of any size by a fine-tuned network."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,13 +26,21 @@ _SYMMETRIES = [
 ]
 
 
-class Network(NamedTuple):
-  """A network with everything that its output depends on."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Network:
+  """A network with everything that its output depends on.
+
+  Attributes:
+    architecture: its name.
+    widths: channels of its levels.
+    params: with batch-norm scales and biases.
+    batch_statistics: batch-norm means and variances of the support crops.
+  """
 
   architecture: Architecture
-  widths: tuple[int, ...]  # channels of the levels
-  params: Params  # with batch-norm scales and biases
-  batch_statistics: Params  # batch-norm means and variances of the support crops
+  widths: tuple[int, ...]
+  params: Params = dataclasses.field(repr=False)
+  batch_statistics: Params = dataclasses.field(repr=False)
 
   @property
   def receptive_radius(self) -> int:

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,16 +14,22 @@ from skimage.segmentation import find_boundaries
 
 from fscs.data.channels import Channel
 from fscs.data.intensity import stretch
+from fscs.data.scaling import rescale, scaled_shape
 from fscs.errors import InputError
 from fscs.io import open_image
 from fscs.io.atomic import write_text
 from fscs.messages import counted
+from fscs.segmentation.annotated_files import AnnotatedPage
+from fscs.segmentation.cross_validation import FoldResult
 from fscs.segmentation.image_files import FileSummary
+from fscs.segmentation.instances import find_objects, resized
 from fscs.segmentation.outputs import output_path
 from fscs.segmentation.segmenter import Segmenter
 from fscs.segmentation.thumbnails import read_subsampled
 
-PICTURE_SIDE = 768  # longest side of a picture in pixels; larger images are subsampled
+PICTURE_SIDE = 1536  # longest side of a picture in pixels; larger images are subsampled
+MIN_MEDIAN = 0.2  # of the brightness of a picture; darker ones are lightened
+MIN_GAMMA = 0.4
 OUTLINE_SIDE = 384  # outlines of smaller pictures are drawn on enlarged ones
 MAX_PICTURES = 24
 TRUTH, PREDICTION = (255, 176, 0), (0, 168, 232)
@@ -33,6 +39,25 @@ CITATION = (
   ' Segmentation. ECML-PKDD 2020. arXiv:2007.01671'
 )
 PREDICTION_COLUMNS = ('image', 'pages', 'pixels', 'objects', 'foreground', 'remarks')
+
+
+def objects_of_fold(fold: FoldResult, segmenter: Segmenter) -> np.ndarray:
+  """(H, W) labels of what was found in a held-out part, at the working scale."""
+  return find_objects(fold.probability, resized(segmenter.watershed, segmenter.scale))
+
+
+def case_of_fold(fold: FoldResult, segmenter: Segmenter, page: AnnotatedPage) -> 'Case':
+  """A held-out part with annotation and prediction, in colour if the image has colours."""
+  found = objects_of_fold(fold, segmenter)
+  picture = fold.grey
+  if page.rgb and page.channels.shape[2] == 3:
+    shape = scaled_shape(page.grey.shape, segmenter.scale)
+    colours = stretch(page.channels)
+    colours = np.stack([rescale(colours[..., i], shape) for i in range(3)], axis=-1)
+    picture = colours[fold.part.rows, fold.part.columns]
+  true = len(np.unique(fold.labels[fold.labels > 0]))
+  caption = f'IoU {fold.iou:.3f}; {counted(int(found.max()), "object")} found, {true} annotated'
+  return Case(fold.name, caption, picture, fold.labels, found)
 
 
 class Case(NamedTuple):
@@ -119,9 +144,18 @@ def _pictures(case: Case) -> dict[str, object]:
     'title': case.title,
     'caption': case.caption,
     'size': 'small' if max(prediction.shape) < OUTLINE_SIDE else '',
-    'image': _data_url(case.image[::step, ::step]),
+    'image': _data_url(_lightened(case.image[::step, ::step]), 'jpeg'),
     'layers': layers,
   }
+
+
+def _lightened(picture: np.ndarray) -> np.ndarray:
+  """A uint8 picture in which dim structures can be seen."""
+  median = max(float(np.median(picture)), 1.0) / 255
+  if median >= MIN_MEDIAN:
+    return picture
+  gamma = max(MIN_GAMMA, np.log(MIN_MEDIAN) / np.log(median))
+  return np.rint(255 * (picture / 255.0) ** gamma).astype(np.uint8)
 
 
 def _outlines(labels: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
@@ -147,10 +181,10 @@ def _paint(areas: Sequence[tuple[np.ndarray, tuple[int, int, int]]], *, opacity:
   return layer
 
 
-def _data_url(pixels: np.ndarray) -> str:
+def _data_url(pixels: np.ndarray, kind: Literal['png', 'jpeg'] = 'png') -> str:
   file = io.BytesIO()
-  Image.fromarray(pixels).save(file, format='PNG')
-  return 'data:image/png;base64,' + base64.b64encode(file.getvalue()).decode()
+  Image.fromarray(pixels).save(file, format=kind)
+  return f'data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}'
 
 
 def _curve(losses: Sequence[float] | np.ndarray) -> dict[str, object]:

@@ -141,8 +141,9 @@ class Segmenter:
 
   def __repr__(self) -> str:
     iou = 'unknown' if self.expected_iou is None else f'{self.expected_iou:.2f}'
+    channel = 'luma' if self.channel is None else self.channel
     return (
-      f'Segmenter({self.network.architecture}, scale={self.scale:.3g}, channel={self.channel},'
+      f'Segmenter({self.network.architecture}, scale={self.scale:.3g}, channel={channel},'
       f' orientations={self.orientations}, expected IoU {iou})'
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 from helpers import read_table, refusal, run_fscs
+from skimage.filters import gaussian
 from skimage.io import imsave
 
 # Two objects of 16 pixels; the first is predicted a column too far to the right: 12 of 20 pixels.
@@ -114,3 +115,48 @@ def test_nothing_is_written_if_no_file_could_be_scored(arguments, folders, tmp_p
   write(masks / 'a.tif', TRUTH[:8])
   assert 'none of 1 predictions' in refusal(arguments)
   assert not (tmp_path / 'out').exists()
+
+
+# Squares 1 and 2 touch, 3 is apart.
+SQUARES = np.zeros((40, 60), np.uint8)
+SQUARES[5:15, 5:15], SQUARES[5:15, 15:25], SQUARES[20:30, 40:50] = 1, 2, 3
+COLOURS = np.array([(0, 0, 0), (255, 0, 0), (0, 130, 0), (0, 0, 200)], np.uint8)
+
+
+def soft_edges():
+  """The squares with edges of a pixel and a half, 0 to 255."""
+  return np.rint(255 * gaussian((SQUARES > 0).astype(float), 0.8)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+  ('name', 'prediction', 'truth', 'score'),
+  [
+    ('a_labels.png', COLOURS[SQUARES], SQUARES, 'ap_50'),
+    ('a_mask.tif', np.where(SQUARES > 0, 2, 1).astype(np.uint8), SQUARES, 'iou'),
+    ('a_mask.png', soft_edges(), soft_edges(), 'iou'),
+    ('a_labels.tif', SQUARES.astype(np.float32), SQUARES, 'ap_50'),
+  ],
+)
+def test_predictions_are_read_by_the_rules_of_true_masks(
+  arguments, folders, tmp_path, name, prediction, truth, score
+):
+  predictions, masks = folders
+  imsave(predictions / name, prediction, check_contrast=False)
+  imsave(masks / 'a.png', truth, check_contrast=False)
+  assert run_fscs(*arguments).status == 0
+  (row,), _ = results(tmp_path)
+  assert float(row[score]) == 1
+
+
+def test_what_was_guessed_is_said_and_the_user_may_choose(arguments, folders, tmp_path):
+  predictions, masks = folders
+  write(predictions / 'a_labels.tif', SQUARES)
+  write(masks / 'a.tif', np.where(SQUARES > 0, 1, 2).astype(np.uint8))
+  assert 'the larger is taken for objects, here 2 rather than 1' in run_fscs(*arguments).err
+  outcome = run_fscs(*arguments, '--foreground', 1)
+  assert outcome.status == 0
+  assert 'larger' not in outcome.err
+  (row,), _ = results(tmp_path)
+  assert float(row['iou']) == 1
+  write(predictions / 'a_labels.tif', SQUARES + 1)
+  assert 'no pixel is 0' in run_fscs(*arguments).err

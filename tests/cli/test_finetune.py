@@ -106,3 +106,42 @@ def test_what_cannot_be_used_is_named_in_one_line(finetune, tmp_path, options, w
   (tmp_path / 'others' / 'b.tif').unlink()
   line = refusal([*finetune, *(str(option).format(tmp_path) for option in options)])
   assert all(word in line for word in words), line
+
+
+def test_results_can_be_corrected_and_learned_from(project, finetune, tmp_path):
+  """Segment, correct the labels of one image, and learn from the results."""
+  out = tmp_path / 'out'
+  arguments = ('--model', project.run, '--images', project.images, '--out', out)
+  assert run_fscs('predict', *arguments).status == 0
+  image, labels = cells(3)
+  tifffile.imwrite(out / 'zellen 3 µ_labels.tif', labels.astype(np.uint16))  # corrected
+  tifffile.imwrite(tmp_path / 'images' / 'zellen 3 µ.tif', image)
+  outcome = run_fscs(*finetune, '--masks', out)
+  assert outcome.status == 0
+  line = next(line for line in outcome.out.splitlines() if 'zellen 3' in line)
+  assert 'with zellen 3 µ_labels.tif, rather than' in line
+
+
+def test_classes_are_noticed_and_one_can_be_chosen(finetune, tmp_path):
+  for seed in range(2):
+    image, labels = cells(seed)
+    classes = np.array([0, 128, 255, 255], np.uint8)[np.where(labels > 0, 1 + labels % 2, 0)]
+    tifffile.imwrite(tmp_path / 'images' / f'{seed}.tif', image)
+    tifffile.imwrite(tmp_path / 'images' / f'{seed}_mask.tif', classes)
+  outcome = run_fscs(*finetune)
+  assert 'the same values mark objects in every mask (128, 255)' in outcome.err
+  again = [*finetune, '--workdir', tmp_path / 'other', '--foreground', 255]
+  assert 'same values' not in run_fscs(*again).err
+  line = refusal([*finetune, '--workdir', tmp_path / 'third', '--foreground', 7])
+  assert '--foreground' in line
+
+
+def test_an_image_without_objects_is_an_example_of_background(finetune, tmp_path):
+  write_pair(tmp_path / 'images', tmp_path / 'images', 'a', 0)
+  empty = cells(1, count=0)[0]
+  tifffile.imwrite(tmp_path / 'images' / 'empty.tif', empty)
+  tifffile.imwrite(tmp_path / 'images' / 'empty_mask.tif', np.zeros(empty.shape, np.uint8))
+  outcome = run_fscs(*finetune)
+  assert outcome.status == 0
+  assert 'no object is marked: all is background: 1 (empty.tif)' in outcome.err
+  assert 'annotated: 2 images' in outcome.out

@@ -6,11 +6,12 @@ import glob
 import os
 import shutil
 
+import filelock
 import numpy as np
 import pytest
 import roifile
 import tifffile
-from helpers import cells, noise, read_table, refusal, run_fscs, tiny_segmenter
+from helpers import cells, noise, read_table, refusal, run_fscs, tiny_segmenter, write_ome_set
 from PIL import Image
 
 from fscs.data.channels import LUMA
@@ -344,3 +345,49 @@ def test_folders_that_cannot_be_used_are_named_in_one_line(
   assert str(tmp_path / folder) in line
   assert words in line
   assert [path.name for path in (tmp_path / 'in').iterdir()] == ['a.tif']
+
+
+def test_a_second_command_in_the_same_folder_is_refused(predict, tmp_path):
+  write(tmp_path / 'in' / 'a.tif')
+  (tmp_path / 'out').mkdir()
+  with filelock.FileLock(tmp_path / 'out' / '.lock'):
+    assert 'another process writes there' in refusal(predict)
+  assert run_fscs(*predict).status == 0
+  assert_complete(tmp_path / 'out', 'a')
+
+
+def test_the_files_of_an_ome_set_are_segmented_once(predict, segmented, tmp_path):
+  planes = np.stack([cells(seed)[0] for seed in range(4)])
+  write_ome_set(tmp_path / 'in', planes, parts=2)
+  outcome = run_fscs(*predict)
+  assert outcome.status == 0
+  assert 's1.ome.tif: part of s0.ome.tif' in outcome.out
+  rows = read_table(tmp_path / 'out' / 'images.csv')
+  assert [(row['file'], row['pages']) for row in rows] == [('s0.ome.tif', '4')]
+
+
+def test_results_lie_on_what_is_shown(predict, tmp_path):
+  image, _ = cells(0)
+  grey = stretch(image)
+  exif = Image.Exif()
+  exif[274] = 6  # turned by 90 degrees
+  Image.fromarray(grey).save(tmp_path / 'in' / 'turned.png', exif=exif)
+  Image.fromarray(np.rot90(grey, -1)).save(tmp_path / 'in' / 'upright.png')
+  outcome = run_fscs(*predict)
+  assert 'turned.png: turned or mirrored' in outcome.err
+  one, other = (
+    tifffile.imread(tmp_path / 'out' / f'{name}_probability.tif') for name in ('turned', 'upright')
+  )
+  np.testing.assert_array_equal(one, other)
+
+
+def test_axes_are_those_of_the_user_or_of_fine_tuning(tmp_path):
+  one, _ = cells(0)
+  (tmp_path / 'in').mkdir()
+  np.save(tmp_path / 'in' / 'a.npy', np.stack([one, one]))
+  tiny_segmenter(channel=0, axes='CYX').save(tmp_path / 'model')
+  folders = ('--images', tmp_path / 'in', '--model', tmp_path / 'model', '--no-report')
+  for options, pages in (((), '1'), (('--axes', 'ZYX'), '2')):
+    out = tmp_path / f'out{pages}'
+    assert run_fscs('predict', *folders, '--out', out, *options).status == 0
+    assert read_table(out / 'images.csv')[0]['pages'] == pages

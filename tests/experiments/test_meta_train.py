@@ -133,7 +133,7 @@ def test_a_workdir_of_another_configuration_is_refused(run):
     ({'min_foreground': 5000}, 'B5: no crop .* lower min_foreground'),
     ({'start': 'RUN', 'widths': (4, 4, 4, 4)}, 'another network'),
     ({'start': 'RUN', 'target': 'EM'}, 'has learned from EM'),
-    ({'start': 'nowhere'}, r'nowhere/config\.json: No such file'),
+    ({'start': 'nowhere'}, 'nowhere: no such folder'),
   ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(

@@ -61,7 +61,7 @@ def test_fine_tuning_is_scored_at_its_own_threshold_and_says_what_to_expect(imag
 
   def finetune(_images, _masks, _init, config):
     configs.append(config)
-    return FineTuningResult(segmenter, np.zeros(1), [])
+    return FineTuningResult(segmenter, np.zeros(1), [], {})
 
   monkeypatch.setattr(module, 'finetune_and_validate', finetune)
   row = module._try(key('fscs-random', steps=60, rate=1e-3, most=1), images)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+from helpers import write_ome_set
 
 from fscs.errors import InputError
 from fscs.io import open_image, require_pages
@@ -84,35 +85,9 @@ def test_equal_pages_written_one_by_one_are_a_stack(tmp_path, options):
       np.testing.assert_array_equal(channels, page.reshape(40, 60, -1))
 
 
-def write_set(folder, planes, parts):
-  """OME-TIFF files s0, s1, ... of one set, each with some sections and the metadata of all."""
-  count = len(planes) // parts
-  ids = [f'urn:uuid:00000000-0000-0000-0000-00000000000{part}' for part in range(parts)]
-  data = ''.join(
-    f'<TiffData FirstZ="{count * part}" IFD="0" PlaneCount="{count}">'
-    f'<UUID FileName="s{part}.ome.tif">{ids[part]}</UUID></TiffData>'
-    for part in range(parts)
-  )
-  for part in range(parts):
-    description = (
-      '<?xml version="1.0" encoding="UTF-8"?>'
-      f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{ids[part]}">'
-      f'<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" SizeX="60" SizeY="40"'
-      f' SizeZ="{len(planes)}" SizeC="1" SizeT="1" Type="uint16">'
-      f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{data}</Pixels></Image></OME>'
-    )
-    tifffile.imwrite(
-      folder / f's{part}.ome.tif',
-      planes[count * part : count * (part + 1)],
-      description=description,
-      metadata=None,
-      photometric='minisblack',
-    )
-
-
 def test_the_files_of_a_set_are_one_image(tmp_path):
   planes = np.stack([ONE + i for i in range(4)])
-  write_set(tmp_path, planes, parts=2)
+  write_ome_set(tmp_path, planes, parts=2)
   for part in range(2):
     with open_image(tmp_path / f's{part}.ome.tif') as image:
       found = [image.read(page, WHOLE, WHOLE) for page in range(image.shape[0])]

@@ -1,6 +1,7 @@
 """Files that are found in a folder, and errors for those that cannot be read."""
 
 import os
+import shutil
 import zlib
 
 import numpy as np
@@ -9,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from fscs.errors import InputError
-from fscs.io import find_files, open_image
+from fscs.io import find_files, open_image, separate
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 50, 50)).astype('uint8')
 
@@ -132,3 +133,27 @@ def test_images_in_unsupported_formats_do_not_go_unnoticed(tmp_path):
   (tmp_path / 'a.png').touch()
   with pytest.warns(UserWarning, match=r'b\.czi'):
     assert find_files(tmp_path) == [tmp_path / 'a.png']
+
+
+def test_images_in_sub_folders_do_not_go_unnoticed(tmp_path):
+  for path in ('a.png', 'masks/a.png', 'notes/b.txt', 'plate.ome.zarr/0.png'):
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).touch()
+  with pytest.warns(UserWarning) as warned:
+    assert find_files(tmp_path) == [tmp_path / 'a.png']
+  messages = sorted(str(warning.message) for warning in warned)
+  assert len(messages) == 2
+  assert '1 images in unsupported formats' in messages[0]
+  assert 'sub-folders are left out, such as masks' in messages[1]
+  shutil.rmtree(tmp_path / 'plate.ome.zarr')
+  assert find_files(tmp_path, besides=[tmp_path / 'masks']) == [tmp_path / 'a.png']
+  (tmp_path / 'a.png').unlink()
+  with pytest.raises(InputError, match='masks'):  # where there are some
+    find_files(tmp_path)
+
+
+def test_a_loop_of_links_is_an_input_error(tmp_path):
+  (tmp_path / 'loop.tif').symlink_to(tmp_path / 'loop.tif')
+  assert separate(find_files(tmp_path), find_files(tmp_path))[0] == [tmp_path / 'loop.tif']
+  with pytest.raises(InputError, match=r'loop\.tif'):
+    open_image(tmp_path / 'loop.tif')

@@ -7,9 +7,13 @@ import subprocess
 
 import numpy as np
 import pytest
-from helpers import disk_labels
+from helpers import disk_labels, tiny_segmenter
 
-from fscs.segmentation.report import Case, write_report
+from fscs.data.intensity import stretch
+from fscs.segmentation.annotated_files import AnnotatedPage
+from fscs.segmentation.cross_validation import FoldResult, ImagePart
+from fscs.segmentation.instances import Watershed
+from fscs.segmentation.report import Case, case_of_fold, write_report
 
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'chrome'))), None)
 
@@ -65,6 +69,23 @@ def test_a_report_without_truth_has_only_the_views_that_exist(tmp_path):
 
 
 @pytest.mark.skipif(BROWSER is None, reason='no Chromium is installed')
+def test_held_out_parts_are_shown_in_colour_with_their_objects():
+  labels = disk_labels((30, 20, 9), (30, 38, 9), (30, 70, 9), shape=(60, 80))
+  probability = np.where(labels > 0, 0.95, 0.05).astype(np.float32)
+  part = ImagePart(0, slice(0, 60), slice(0, 40))
+  grey = (labels > 0).astype(np.uint8) * 200
+  fold = FoldResult('a', part, grey[:, :40], labels[:, :40], probability[:, :40], iou=0.5)
+  colours = np.stack([grey, grey * 0, grey * 0], axis=-1)
+  page = AnnotatedPage('a', grey, colours, labels, (), True, '')
+  segmenter = tiny_segmenter(watershed=Watershed(min_distance=8.0))
+  case = case_of_fold(fold, segmenter, page)
+  assert case.caption == 'IoU 0.500; 2 objects found, 2 annotated'
+  np.testing.assert_array_equal(case.image, stretch(colours)[:, :40])
+  np.testing.assert_array_equal(case.prediction > 0, labels[:, :40] > 0)
+  plain = case_of_fold(fold, segmenter, page._replace(rgb=False))
+  np.testing.assert_array_equal(plain.image, fold.grey)
+
+
 def test_views_switch_in_a_browser(report, tmp_path):
   page = tmp_path / 'clicked.html'
   page.write_text(report.read_text().replace('</body>', CLICKS))

@@ -63,8 +63,10 @@ def assert_same_segmenter(found, expected):
   for field in dataclasses.fields(Segmenter):
     if field.name != 'network':
       assert getattr(found, field.name) == getattr(expected, field.name)
-  assert found.network[:2] == expected.network[:2]
-  assert_trees_equal(found.network[2:], expected.network[2:])
+  for name in ('architecture', 'widths'):
+    assert getattr(found.network, name) == getattr(expected.network, name)
+  for name in ('params', 'batch_statistics'):
+    assert_trees_equal(getattr(found.network, name), getattr(expected.network, name))
   image = noise((60, 90, 3))
   np.testing.assert_array_equal(found.predict_proba(image), expected.predict_proba(image))
 

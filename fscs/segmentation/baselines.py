@@ -12,9 +12,9 @@ import numpy as np
 from scipy.special import expit, logit
 from skimage.filters import threshold_otsu
 
-from experiments.common.pixel_forest import NUM_TREES, Predict, forest
 from fscs import metrics
 from fscs.segmentation.cross_validation import make_folds
+from fscs.segmentation.pixel_forest import NUM_TREES, Predict, forest
 
 # Candidates of `best_threshold`; of equally good ones the first, nearest to the middle, is taken.
 THRESHOLDS = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65, 0.3, 0.7, 0.25, 0.75, 0.2, 0.8, 0.15, 0.1)
@@ -102,4 +102,8 @@ BASELINES: dict[str, Callable[..., Predict]] = {
   'otsu': otsu,
   'forest': forest,
   'forest-tuned': tuned_forest,
+}
+QUICK_BASELINES: dict[str, Callable[..., Predict]] = {  # that fine-tuning is compared with
+  "Otsu's threshold": otsu,
+  'random forest of pixels': functools.partial(forest, num_trees=NUM_TREES // 4),
 }

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from helpers import disk_labels
 
-from experiments.common import baselines
-from experiments.common.baselines import best_threshold, otsu, predict_out_of_fold, with_threshold
-from experiments.common.pixel_forest import forest
 from fscs.metrics import iou
+from fscs.segmentation import baselines
+from fscs.segmentation.baselines import best_threshold, otsu, predict_out_of_fold, with_threshold
+from fscs.segmentation.pixel_forest import forest
 
 
 @pytest.fixture(scope='module')
