@@ -208,7 +208,9 @@ def _choose_channel(pages: Sequence[AnnotatedPage], choice: ChannelOption) -> Ch
   return learned if isinstance(learned, tuple) or not any(colours) else None
 
 
-def _read_pages(pair: Pair, reading: Reading, log: Log, notes: Notes) -> Iterator[AnnotatedPage]:
+def _read_pages(
+  pair: Pair, reading: Reading, log: Log, notes: Notes, errors: list[InputError]
+) -> Iterator[AnnotatedPage]:
   """Every page that can be used; reasons why others cannot are logged once.
 
   Args:
