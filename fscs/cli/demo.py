@@ -55,7 +55,7 @@ def demo(config: Demo) -> Path:
     ('annotated', 0, config.annotated),
     ('others', config.annotated, config.others),
   ):
-    _draw(config, config.workdir / folder, first, count)
+    draw(config, config.workdir / folder, first, count)
   annotated, others = config.workdir / 'annotated', config.workdir / 'others'
   model, results = config.workdir / 'model', config.workdir / 'results'
   finetune(
@@ -69,7 +69,7 @@ def demo(config: Demo) -> Path:
   return config.workdir
 
 
-def _draw(config: Demo, folder: Path, first: int, count: int) -> None:
+def draw(config: Demo, folder: Path, first: int, count: int) -> None:
   """Writes images and label masks of the same names in place of those that were there."""
   import tifffile
 
