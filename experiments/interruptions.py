@@ -89,7 +89,7 @@ def interruptions(config: Config) -> None:
 
 def _commands(root: Path) -> dict[Name, Command]:
   images, masks = root / 'annotated' / 'images', root / 'annotated' / 'masks'
-  short = ('--steps=40', '--crop-size=64', '--orientations=1')
+  short = ('--steps=32', '--crop-size=64', '--orientations=1', '--no-estimate', '--no-report')
   model = root / 'finetune' / 'whole'
   return {
     'meta_train': Command(
