@@ -9,7 +9,6 @@ uninterrupted run, byte for byte; arrays of checkpoints, value for value. After 
 files that are there under their final names must be whole.
 """
 
-import csv
 import dataclasses
 import json
 import shutil
@@ -32,7 +31,6 @@ from fscs.io.checkpoints import load_arrays
 from fscs.progress import progress_bar
 
 MAX_KILLS = 3  # of one run, in a row
-TIMED_COLUMNS = ('seconds', 'episodes_per_second')  # of tables, which differ from run to run
 
 Name = Literal['meta_train', 'finetune', 'predict']
 
@@ -48,7 +46,7 @@ class Config:
   seed: int = 0
   """Seed of the times of the kills."""
   workdir: Path = Path('runs/interruptions')
-  """Folder for images, runs and results; its runs are made anew."""
+  """New folder for images, runs and results."""
 
 
 class Command(NamedTuple):
@@ -65,11 +63,14 @@ def interruptions(config: Config) -> None:
     InputError: results differ, or a file was left half-written.
   """
   root = config.workdir
-  shutil.rmtree(root, ignore_errors=True)
+  if root.exists() and any(root.iterdir()):
+    raise InputError(f'{root} is not empty: give a new folder', arguments=('workdir',))
   for folder, first, count in (('annotated', 0, 2), ('others', 2, 4)):
     draw(Demo(size=96), root / folder, first, count)
   commands = _commands(root)
   random = np.random.default_rng(config.seed)
+  if config.commands == ('predict',):  # needs a model
+    _finish(commands['finetune'], root / 'finetune' / 'whole')
   with progress_bar('interrupted runs', config.times * len(config.commands)) as advance:
     for name in config.commands:
       whole = root / name / 'whole'
@@ -138,9 +139,9 @@ def _finish(command: Command, folder: Path) -> float:
 
 
 def _interrupt(command: Command, folder: Path, seconds: float, random: np.random.Generator) -> int:
-  """Kill a command at random times; returns how often it was still running then."""
-  kills = 0
-  for _ in range(random.integers(1, MAX_KILLS + 1)):
+  """Kill a command at random times, once at least; returns how often."""
+  kills, wanted = 0, random.integers(1, MAX_KILLS + 1)
+  while kills < wanted:
     process = subprocess.Popen(
       [sys.executable, *map(str, command.arguments(folder))],
       stdout=subprocess.DEVNULL,
@@ -148,11 +149,12 @@ def _interrupt(command: Command, folder: Path, seconds: float, random: np.random
     )
     try:
       process.wait(random.uniform(0, seconds))
+      shutil.rmtree(folder, ignore_errors=True)  # it was faster: from the beginning
     except subprocess.TimeoutExpired:
       process.send_signal(signal.SIGKILL)
       process.wait()
       kills += 1
-    _require_whole(folder)
+      _require_whole(folder)
   return kills
 
 
@@ -177,15 +179,7 @@ def _files(folder: Path, *patterns: str) -> list[Path]:
 
 
 def _tables(folder: Path) -> dict[str, Any]:
-  """The tables of a folder, without times."""
-  tables = {}
-  for path in _files(folder, '*.csv'):
-    with path.open(newline='') as file:
-      rows = list(csv.DictReader(file))
-    tables[path.name] = [
-      {name: value for name, value in row.items() if name not in TIMED_COLUMNS} for row in rows
-    ]
-  return tables
+  return {path.name: path.read_bytes() for path in _files(folder, '*.csv')}
 
 
 def _arrays(folder: Path) -> dict[str, Any]:

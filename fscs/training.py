@@ -193,12 +193,13 @@ def make_train_all(apply: Apply, recipe: Recipe) -> Callable[..., list[tuple[Par
       parts = np.stack([_part(stream, begin) for stream in streams])
       return parts, num_steps, np.int32(begin), np.uint32(seed)
 
-    with progress(COMPILING, 0):
-      program = run_all.lower(states, bank, *arguments(0)).compile()
+    parts, num_steps, first, key_seed = arguments(0)
+    with progress(COMPILING, 0):  # of no step
+      jax.block_until_ready(run_all(states, bank, parts, 0 * num_steps, first, key_seed))
     with progress('training', int(lengths.sum())) as advance:
       for begin in range(0, max(lengths), STEPS_PER_CALL):
         parts, num_steps, first, key_seed = arguments(begin)
-        states, part_losses = program(states, bank, parts, num_steps, first, key_seed)
+        states, part_losses = run_all(states, bank, parts, num_steps, first, key_seed)
         losses.append(np.asarray(part_losses))
         advance(int(num_steps.sum()))
     all_losses = np.concatenate(losses, axis=1)

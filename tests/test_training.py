@@ -113,6 +113,21 @@ def test_training_on_several_streams_equals_one_after_the_other(bank, params, ax
     assert_trees_close(trained, alone, rtol=1e-3, atol=1e-4)
 
 
+def test_several_streams_of_the_same_shapes_are_compiled_once(bank, params):
+  traces = []
+
+  def apply(params, images):
+    traces.append(images.shape)
+    return apply_two_layers(params, images)
+
+  train_all = make_train_all(apply, Recipe(inner_optimizer(1e-2), CROP_SIZE))
+  streams = [crop_stream(seed, np.arange(len(bank.corner)), 4, 3) for seed in range(2)]
+  train_all(params, bank, streams)
+  num_traces = len(traces)
+  train_all(params, bank, streams[::-1])
+  assert len(traces) == num_traces
+
+
 def test_the_mean_loss_is_that_of_the_batches(bank, params):
   stream = crop_stream(0, np.arange(len(bank.corner)), 4, 3)
   mean = make_loss(apply_two_layers, crop_size=CROP_SIZE)(params, bank, stream)

@@ -36,6 +36,7 @@ def read_folder(folder: str, min_side: int = 1) -> ImageSet:
     pages, _ = read_annotated_folder(*_find_folders(Path(folder)))
   except InputError as error:
     raise InputError(f'source {folder}: {error}', arguments=('sources',)) from error
+  pages = [page for page in pages if page.mask.any()]  # others give no crops
   shape = _common_shape(folder, [page.grey.shape for page in pages], min_side)
   return ImageSet(
     code=name_of(folder),

@@ -68,7 +68,7 @@ def finetune(config: Finetune) -> Path:
   from fscs.io.initialisations import load_initialisation
   from fscs.io.workdirs import opened_workdir
   from fscs.progress import progress_bar
-  from fscs.segmentation.annotated_files import Reading, read_annotated_folder
+  from fscs.segmentation.annotated_files import ReadOptions, read_annotated_folder
   from fscs.segmentation.finetuning import finetune_and_validate
 
   settings = FineTuningConfig(
@@ -78,7 +78,7 @@ def finetune(config: Finetune) -> Path:
   pages, channel = read_annotated_folder(
     config.images,
     config.masks or config.images,
-    Reading(config.channel, config.axes, config.foreground),
+    ReadOptions(config.channel, config.axes, config.foreground),
     _log,
   )
   _note_known_images(config)

@@ -56,6 +56,7 @@ def predict(config: Predict) -> Path:
   """
   from fscs.environment import versions
   from fscs.io.atomic import atomic_path
+  from fscs.io.workdirs import locked
   from fscs.segmentation import measurements, records
   from fscs.segmentation.outputs import output_path
   from fscs.segmentation.report import write_prediction_report
@@ -87,7 +88,7 @@ def predict(config: Predict) -> Path:
     return out
   with _as_input_error(out):
     out.mkdir(parents=True, exist_ok=True)
-  with _as_input_error(out), _locked(out):
+  with _as_input_error(out), locked(out, argument='out'):
     finished = records.read_finished(out, model, images)
     records.rewrite(out, finished, model)
     images, failed = _segment(segmenter, images, out, finished, model)
@@ -144,26 +145,6 @@ def _segment(
           print(f'warning: {path.name}: {summary.warnings}', file=sys.stderr)
       advance(1)
   return [path for path in images if path not in parts], failed
-
-
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-  """Raises InputError while another process writes to the folder: their tables would mix."""
-  import filelock
-
-  path = out / '.lock'
-  try:
-    lock = filelock.FileLock(path, timeout=0)
-    with lock:
-      try:
-        yield
-      finally:
-        path.unlink(missing_ok=True)
-  except filelock.Timeout as error:
-    raise InputError(
-      f'{out}: another process writes there: wait until it has finished, or choose another folder',
-      arguments=('out',),
-    ) from error
 
 
 @contextlib.contextmanager

@@ -1,10 +1,11 @@
 """Reads polygons of GeoJSON, as QuPath exports annotations and detections.
 
 Coordinates are x and y in pixels of the image, from the corner of the first pixel. Every feature
-with an area is an object, numbered in the order of the file; holes are background. Where features
-overlap, the earlier one keeps its pixels. Points and lines are left out.
+with an area is an object; holes are background. Points and lines are left out. See
+`fscs.io.outlines`.
 """
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,57 +16,40 @@ from skimage import draw
 
 from fscs.errors import InputError
 from fscs.io.files import as_input_error
+from fscs.io.outlines import Outline, Shape
 
 
-def read_geojson(
-  path: Path,
-  shape: tuple[int, int],
-  page: int = 0,
-  pages: int = 1,
-  place: Mapping[str, int] | None = None,
-) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Draw the areas of a file.
-
-  Args:
-    path: the file.
-    shape: (height, width) of the image.
-    page: of the image, from 0.
-    pages: number of pages of the image. If it has one, all features lie on it; else those with its
-      slice and frame.
-    place: of the page along the axes Z and T, from 0, as far as the image has them.
-
-  Returns:
-    (H, W) int32: 0 is background, objects are 1 to n; and notes for the user.
+def read_geojson(path: Path) -> tuple[list[Outline], tuple[str, ...]]:
+  """The areas of a file, and notes for the user.
 
   Raises:
-    InputError: the file is damaged or has no area, or one lies outside the image.
+    InputError: the file is damaged or has no area.
   """
-  labels = np.zeros(shape, np.int32)
   with as_input_error(path):
     features = _features(json.loads(path.read_text('utf-8')))
-    areas = [geometry for geometry in features if _polygons(geometry)]
-    if not areas:
+    outlines: list[Outline] = []
+    for geometry in features:
+      if polygons := _polygons(geometry):
+        plane = geometry.get('plane') or {}
+        pixels = functools.partial(_pixels_of, polygons)
+        # QuPath counts slices and frames from 0.
+        place = int(plane.get('z', 0)) + 1, int(plane.get('t', 0)) + 1
+        outlines.append(Outline(f'area {len(outlines) + 1}', pixels, *place))
+    if not outlines:
       raise InputError(f'{path}: found no area, expected polygons; export the annotated areas')
-    count = 0
-    for number, geometry in enumerate(areas, 1):
-      if pages > 1 and not _is_on(geometry.get('plane') or {}, page, place or {}):
-        continue
-      inside = np.zeros(shape, bool)
-      for rings in _polygons(geometry):
-        for ring in rings:  # the outline, then holes
-          # GeoJSON counts from the corner of the first pixel, scikit-image from its centre.
-          columns, rows = np.asarray(ring, float)[:, :2].T - 0.5
-          inside[draw.polygon(rows, columns, shape)] ^= True
-      if not inside.any():
-        raise InputError(
-          f'{path}: found area {number} outside the image of {shape[0]} x {shape[1]} pixels,'
-          ' expected areas within it; export those of this image'
-        )
-      free = inside & (labels == 0)
-      count += bool(free.any())
-      labels[free] = count
-  left_out = len(features) - len(areas)
-  return labels, (f'{left_out} points or lines are left out',) if left_out else ()
+  left_out = len(features) - len(outlines)
+  return outlines, (f'{left_out} points or lines are left out',) if left_out else ()
+
+
+def _pixels_of(polygons: list[Any], shape: Shape) -> np.ndarray:
+  """(n,) flat indices of the pixels inside."""
+  inside = np.zeros(shape, bool)
+  for rings in polygons:
+    for ring in rings:  # the outline, then holes
+      # GeoJSON counts from the corner of the first pixel, scikit-image from its centre.
+      columns, rows = np.asarray(ring, float)[:, :2].T - 0.5
+      inside[draw.polygon(rows, columns, shape)] ^= True
+  return np.flatnonzero(inside)
 
 
 def _features(content: Any) -> list[Mapping[str, Any]]:
@@ -89,11 +73,3 @@ def _polygons(geometry: Mapping[str, Any]) -> list[Any]:
   if kind == 'Polygon':
     return [geometry['coordinates']]
   return geometry['coordinates'] if kind == 'MultiPolygon' else []
-
-
-def _is_on(plane: Mapping[str, Any], page: int, place: Mapping[str, int]) -> bool:
-  """Whether a feature lies on a page; QuPath counts slices and frames from 0."""
-  slice_, frame = int(plane.get('z', 0)), int(plane.get('t', 0))
-  if {'Z', 'T'} <= place.keys():
-    return (slice_, frame) == (place['Z'], place['T'])
-  return max(slice_, frame) == page

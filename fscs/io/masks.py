@@ -27,6 +27,7 @@ from fscs.io.files import (
 from fscs.io.geojson import read_geojson
 from fscs.io.mask_values import MAX_OBJECTS, Mask, mask_of_colours, mask_of_values
 from fscs.io.opening import open_raster
+from fscs.io.outlines import draw_outlines
 from fscs.io.pictures import palette_indices
 from fscs.io.rasters import Raster
 from fscs.io.rois import read_rois
@@ -96,9 +97,9 @@ def read_mask(
   suffix = path.suffix.lower()
   if suffix in OUTLINE_SUFFIXES:
     _require_page(path, page, pages)
-    read = read_geojson if suffix == GEOJSON_SUFFIX else read_rois
-    labels, notes = read(path, shape, page, pages, place)
-    mask = Mask(labels, True, notes)
+    outlines, notes = read_geojson(path) if suffix == GEOJSON_SUFFIX else read_rois(path)
+    with as_input_error(path):
+      mask = Mask(draw_outlines(path, outlines, shape, page, pages, place), True, notes)
   else:
     mask = _read_raster(path, shape, page, foreground)
   return mask if predicted else _checked(path, mask, allow_empty)

@@ -1,14 +1,14 @@
-"""Reads ImageJ ROIs: every area is an object, numbered in the order of the archive.
+"""Reads ImageJ ROIs, of which every area is an object; see `fscs.io.outlines`.
 
-A pixel belongs to an area if its centre is inside. Where ROIs overlap, the earlier one keeps its
-pixels. Rounded corners are drawn square, Bezier curves as chains of short lines, and outlines that
-ImageJ shows as splines as polygons through their points. In an image of several pages each ROI lies
-on the page of its position, or of its slice and frame; in an image of one page they are ignored.
+A pixel belongs to an area if its centre is inside. Rounded corners are drawn square, Bezier curves
+as chains of short lines, and outlines that ImageJ shows as splines as polygons through their
+points.
 """
 
+import functools
 import itertools
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from skimage import draw
 
 from fscs.errors import InputError
 from fscs.io.files import as_input_error
+from fscs.io.outlines import Outline
 
 _AREA_TYPES = ('POLYGON', 'FREEHAND', 'TRACED', 'RECT', 'OVAL')
 _OTHER_SUBTYPES = ('TEXT', 'ARROW', 'IMAGE')
@@ -24,82 +25,34 @@ _LINES_PER_CURVE = 16
 _POINTS = {0: 1, 1: 1, 2: 2, 3: 3, 4: 0}  # of the commands of a path: move, line, curves, close
 
 
-def read_rois(
-  path: Path,
-  shape: tuple[int, int],
-  page: int = 0,
-  pages: int = 1,
-  place: Mapping[str, int] | None = None,
-) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Draw the areas of a ROI (.roi) or of an archive of ROIs (.zip).
-
-  Args:
-    path: the file.
-    shape: (height, width) of the image.
-    page: of the image, from 0.
-    pages: number of pages of the image.
-    place: of the page along the axes Z and T, from 0, as far as the image has them.
-
-  Returns:
-    (H, W) int32: 0 is background, objects are 1 to n; and notes for the user.
+def read_rois(path: Path) -> tuple[list[Outline], tuple[str, ...]]:
+  """The areas of a ROI (.roi) or of an archive of ROIs (.zip), and notes for the user.
 
   Raises:
-    InputError: the file is damaged or has no ROI; or a ROI is not an area, lies outside the image,
-      or on no page of several.
+    InputError: the file is damaged or has no ROI, or a ROI is not an area.
   """
-  labels = np.zeros(shape, np.int32)
   with as_input_error(path):
     rois = _named_rois(path)
     if not rois:
       raise InputError(f'{path}: found no ROI; save the ROIs of this image with the ROI Manager')
-    count, splines = 0, 0
-    for name, roi in _on_page(path, rois, page, pages, place or {}):
+    for name, roi in rois:
       if roi.roitype.name not in _AREA_TYPES or roi.subtype.name in _OTHER_SUBTYPES:
         raise InputError(
           f'{path}: found the ROI {name} of type {roi.roitype.name}, expected areas (polygon, '
           'freehand, traced, rectangle, oval); remove it in the ROI Manager'
         )
-      pixels = _pixels_of(roi, shape)
-      if not len(pixels):
-        raise InputError(
-          f'{path}: found the ROI {name} outside the image of {shape[0]} x {shape[1]} pixels, '
-          'expected areas within it; remove it, or give the ROIs of this image'
-        )
-      free = pixels[labels.flat[pixels] == 0]
-      count += len(free) > 0
-      labels.flat[free] = count
-      splines += bool(roi.options & roifile.ROI_OPTIONS.SPLINE_FIT)
-  notes = ('outlines fitted by splines are read as polygons',) if splines else ()
-  return labels, notes
-
-
-def _on_page(
-  path: Path,
-  rois: list[tuple[str, roifile.ImagejRoi]],
-  page: int,
-  pages: int,
-  place: Mapping[str, int],
-) -> list[tuple[str, roifile.ImagejRoi]]:
-  if pages == 1:
-    return rois
-  for name, roi in rois:
-    if not (roi.z_position or roi.t_position or 1 <= roi.position <= pages):
-      raise InputError(
-        f'{path}: found the ROI {name} at position {roi.position}, expected one of the {pages}'
-        ' pages of the image; draw it on its page, or give label images'
+    outlines = [
+      Outline(
+        f'the ROI {name}',
+        functools.partial(_pixels_of, roi),
+        roi.z_position,
+        roi.t_position,
+        roi.position,
       )
-  return [(name, roi) for name, roi in rois if _is_on(roi, page, place)]
-
-
-def _is_on(roi: roifile.ImagejRoi, page: int, place: Mapping[str, int]) -> bool:
-  """Whether a ROI lies on a page. ImageJ counts from 1; 0 means every slice or frame."""
-  slice_, frame = roi.z_position, roi.t_position
-  if not (slice_ or frame):
-    return roi.position == page + 1
-  if {'Z', 'T'} <= place.keys():
-    return slice_ in (0, place['Z'] + 1) and frame in (0, place['T'] + 1)
-  # One axis of pages, whose name ImageJ may not know: it is the one along which the ROI has moved.
-  return max(slice_, frame) == page + 1
+      for name, roi in rois
+    ]
+    splines = any(roi.options & roifile.ROI_OPTIONS.SPLINE_FIT for _, roi in rois)
+  return outlines, ('outlines fitted by splines are read as polygons',) if splines else ()
 
 
 def _named_rois(path: Path) -> list[tuple[str, roifile.ImagejRoi]]:

@@ -61,7 +61,7 @@ def opened_workdir(
   with contextlib.ExitStack() as stack:
     with _as_input_error(workdir):
       workdir.mkdir(parents=True, exist_ok=True)
-      stack.enter_context(_locked(workdir, part))
+      stack.enter_context(locked(workdir, part))
     if path.exists() and not _is_unfinished(workdir, facts, result):
       found = read_config(workdir)
       defaults = {f.name: f.default for f in dataclasses.fields(config)}
@@ -90,8 +90,17 @@ def _as_input_error(workdir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(workdir: Path, part: str | None) -> Iterator[None]:
-  """A lock that the system releases when the process ends, in whatever way."""
+def locked(workdir: Path, part: str | None = None, argument: str = 'workdir') -> Iterator[None]:
+  """A lock that the system releases when the process ends, in whatever way.
+
+  Args:
+    workdir: the folder that no other process shall work in.
+    part: a part of the work that other processes may do other parts of.
+    argument: what the folder was given as, for the error.
+
+  Raises:
+    InputError: another process has the lock.
+  """
   from filelock import FileLock, Timeout
 
   lock = FileLock(workdir / f'.lock{"-" + part.replace("/", "-of-") if part else ""}')
@@ -99,9 +108,9 @@ def _locked(workdir: Path, part: str | None) -> Iterator[None]:
     lock.acquire(blocking=False)
   except Timeout as error:
     raise InputError(
-      f'workdir {workdir}: another process is at work there; wait until it has ended, or give'
+      f'{argument} {workdir}: another process is at work there; wait until it has ended, or give'
       f' another folder (if there is none, remove {lock.lock_file})',
-      arguments=('workdir',),
+      arguments=(argument,),
     ) from error
   except NotImplementedError:
     pass  # the file system has no locks

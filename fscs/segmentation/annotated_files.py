@@ -48,7 +48,7 @@ class AnnotatedFolder(NamedTuple):
   channel: Channel  # what the grey values are
 
 
-class Reading(NamedTuple):
+class ReadOptions(NamedTuple):
   """What the user says about the files."""
 
   channel: ChannelOption = 'learned'  # counted from 0, 'luma', or see `fscs.data.choose_channel`
@@ -56,7 +56,7 @@ class Reading(NamedTuple):
   foreground: int | None = None  # its value in masks, see `fscs.io.read_mask`
 
 
-_AS_STATED = Reading()
+_AS_STATED = ReadOptions()
 
 
 def find_pairs(images: str | Path, masks: str | Path, log: Log = print) -> list[Pair]:
@@ -66,20 +66,20 @@ def find_pairs(images: str | Path, masks: str | Path, log: Log = print) -> list[
     InputError: a folder is missing or empty, or no mask belongs to an image.
   """
   images, masks = Path(images), Path(masks)
-  image_files, mask_files = separate(
-    find_files(images, IMAGE_SUFFIXES, besides=[masks]),
-    find_files(masks, MASK_SUFFIXES, besides=[images]),
-  )
+  found = find_files(images, IMAGE_SUFFIXES, besides=[masks])
+  image_files, mask_files = separate(found, find_files(masks, MASK_SUFFIXES, besides=[images]))
   pairs, without_mask = match(image_files, mask_files)
   for pair in pairs:
     instead = f', rather than {examples(pair.others)}' if pair.others else ''
     log(f'{pair.image.name} with {pair.mask.name}{instead}')
   used = {mask for pair in pairs for mask in (pair.mask, *pair.others)}
+  results = sorted(set(found) - set(image_files) - set(mask_files))
   unused = [path for path in mask_files if path not in used]
   _log_notes(
     log,
     note('images without a mask, left out', without_mask),
     note('masks without an image, left out', unused),
+    note('results of other images, left out', results),
   )
   return pairs
 
@@ -91,7 +91,7 @@ def _log_notes(log: Log, *notes: str) -> None:
 
 
 def read_annotated_folder(
-  images: str | Path, masks: str | Path, reading: Reading = _AS_STATED, log: Log = print
+  images: str | Path, masks: str | Path, options: ReadOptions = _AS_STATED, log: Log = print
 ) -> AnnotatedFolder:
   """All annotated pages that can be used; the others are logged.
 
@@ -99,7 +99,7 @@ def read_annotated_folder(
     images: folder of the images.
     masks: folder of the masks, which may be the same. An image whose mask is empty has no objects;
       an empty page of a stack is not annotated.
-    reading: how files are read.
+    options: how files are read.
     log: called with what was found, left out and looks odd, a line each.
 
   Raises:
@@ -111,19 +111,19 @@ def read_annotated_folder(
   errors: list[InputError] = []
   for pair in pairs:
     try:
-      pages += _read_pages(pair, reading, log, notes, errors)
+      pages += _read_pages(pair, options, log, notes, errors)
     except InputError as error:
       errors.append(error)
       log(f'left out: {error}')
   folder = pairs[0].image.parent
   if not any(page.mask.any() for page in pages):
-    options = dict.fromkeys(name for error in errors for name in error.arguments)
+    named = dict.fromkeys(name for error in errors for name in error.arguments)
     raise InputError(
-      f'{folder}: no image with its mask can be used; see above', arguments=tuple(options)
+      f'{folder}: no image with its mask can be used; see above', arguments=tuple(named)
     )
   _log_notes(log, *(note(text, names) for text, names in notes.items()))
   _log_annotations(pages, log)
-  channel = _choose_channel(pages, reading.channel)
+  channel = _choose_channel(pages, options.channel)
   if isinstance(channel, tuple):
     weights = ' '.join(f'{weight:+.2f}' for weight in channel)
     log(f'grey values: weighted sum of the channels, {weights}')
@@ -150,7 +150,7 @@ def _log_annotations(pages: Sequence[AnnotatedPage], log: Log) -> None:
     note('objects are in several pieces; are their values classes, rather than numbers?', pieces),
     note(
       f'the same values mark objects in every mask ({", ".join(map(str, classes))}); are they'
-      ' classes, rather than numbers? --foreground takes one of them',
+      ' classes, rather than numbers? Naming the foreground takes one of them',
       [page.name for page in pages] if classes else [],
     ),
     note('no object is marked: all is background', [p.name for p in pages if not p.mask.any()]),
@@ -209,19 +209,19 @@ def _choose_channel(pages: Sequence[AnnotatedPage], choice: ChannelOption) -> Ch
 
 
 def _read_pages(
-  pair: Pair, reading: Reading, log: Log, notes: Notes, errors: list[InputError]
+  pair: Pair, options: ReadOptions, log: Log, notes: Notes, errors: list[InputError]
 ) -> Iterator[AnnotatedPage]:
   """Every page that can be used; reasons why others cannot are logged once.
 
   Args:
     pair: of files.
-    reading: how they are read.
+    options: how they are read.
     log: takes a line for the user.
     notes: gets what was guessed or changed.
     errors: gets the reasons why pages cannot be used.
   """
-  choice = reading.channel
-  with open_image(pair.image, None if isinstance(choice, str) else choice, reading.axes) as image:
+  choice = options.channel
+  with open_image(pair.image, None if isinstance(choice, str) else choice, options.axes) as image:
     if image.part_of:
       log(f'left out: {pair.image.name}: part of {image.part_of.name}, which is read as a whole')
       return
@@ -231,7 +231,7 @@ def _read_pages(
     wrong: dict[str, list[int]] = {}
     for page in range(pages):
       try:
-        read, found = _read_page(image, pair, page, reading)
+        read, found = _read_page(image, pair, page, options)
       except InputError as error:
         errors.append(error)
         wrong.setdefault(str(error), []).append(page + 1)
@@ -246,7 +246,7 @@ def _read_pages(
 
 
 def _read_page(
-  image: ImageFile, pair: Pair, page: int, reading: Reading
+  image: ImageFile, pair: Pair, page: int, options: ReadOptions
 ) -> tuple[AnnotatedPage, tuple[str, ...]]:
   """A page of an open image, with all its channels if the channel is to be learned; and notes.
 
@@ -257,7 +257,7 @@ def _read_page(
   name = pair.image.name if pages == 1 else f'{pair.image.name}, page {page + 1}'
   region = (page, slice(0, height), slice(0, width))
   grey = image.read(*region)
-  learned = reading.channel == 'learned' and image.channels > 1
+  learned = options.channel == 'learned' and image.channels > 1
   channels = image.read_channels(*region) if learned else grey[..., None]
   require_finite(channels, pair.image)
   mask = read_mask(
@@ -266,7 +266,7 @@ def _read_page(
     page,
     pages=pages,
     place=image.place_of(page),
-    foreground=reading.foreground,
+    foreground=options.foreground,
     allow_empty=True,
   )
   if pages > 1 and not mask.labels.any():  # of a stack often only some pages are annotated

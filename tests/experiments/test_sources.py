@@ -76,6 +76,15 @@ def test_a_folder_is_read_and_padded_by_reflection(tmp_path, parts):
   np.testing.assert_array_equal(read.masks[0][:200], truth)
 
 
+def test_images_without_objects_are_no_source(tmp_path):
+  folder = write_folder(tmp_path / 'mine', [(200, 300), (220, 260)], ('images', 'masks'))
+  np.save(tmp_path / 'mine' / 'images' / 'empty.npy', np.eye(200, 300))
+  io.imsave(
+    tmp_path / 'mine' / 'masks' / 'empty.png', np.zeros((200, 300), np.uint8), check_contrast=False
+  )
+  assert source_folders.read_folder(folder).names == ('c0.npy', 'c1.npy')
+
+
 def test_objects_that_touch_are_measured_by_their_labels(config, tmp_path):
   labels = np.zeros((128, 128), np.uint8)
   for i, (row, column) in enumerate(itertools.product((8, 20, 64, 76), repeat=2), 1):

@@ -174,3 +174,12 @@ def test_files_without_areas_in_the_image_are_named_in_one_line(tmp_path, name):
     read_mask(tmp_path / name, SHAPE)
   assert str(error.value).startswith(f'{tmp_path / name}: ')
   assert '\n' not in str(error.value)
+
+
+def test_positions_that_the_pages_of_an_image_do_not_tell_are_refused(tmp_path):
+  path = tmp_path / 'a.roi'
+  rectangle(5, 5, 15, 15, version=228, z_position=2, t_position=2).tofile(path)
+  with pytest.raises(InputError, match='slice 2, frame 2'):
+    read_mask(path, SHAPE, 3, pages=4, allow_empty=True)  # which axis comes first?
+  rectangle(5, 5, 15, 15, version=228, position=4, z_position=2, t_position=2).tofile(path)
+  assert read_mask(path, SHAPE, 3, pages=4, allow_empty=True).labels.any()

@@ -6,14 +6,14 @@ import tifffile
 from helpers import cells, noise
 
 from fscs.errors import InputError
-from fscs.segmentation.annotated_files import Reading, read_annotated_folder
+from fscs.segmentation.annotated_files import ReadOptions, read_annotated_folder
 from fscs.segmentation.annotations import read_annotations
 
 
 def read(folder, choice='luma', masks=None):
   """Names of the pages, and the lines that were logged."""
   lines: list[str] = []
-  found = read_annotated_folder(folder, masks or folder, Reading(choice), lines.append)
+  found = read_annotated_folder(folder, masks or folder, ReadOptions(choice), lines.append)
   return [page.name for page in found.pages], lines
 
 
