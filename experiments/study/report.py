@@ -714,7 +714,8 @@ def _summary_table(final: pd.DataFrame, name: protocols.Name) -> str:
       rows.append({'method': METHODS[method].label, **texts, 'mean': mean})
   sets = ', '.join(str(number) for number in sorted(shown['selection'].unique()))
   caption = (
-    f'Mean foreground IoU from {shots} annotated images (protocol {name}, support sets {sets}).'
+    f'Mean foreground IoU from {shots} annotated images (protocol {name}, support set'
+    f'{"s" if "," in sets else ""} {sets}).'
   )
   return f'{caption}\n\n{_to_markdown(pd.DataFrame(rows))}\n'
 

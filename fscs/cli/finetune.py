@@ -65,6 +65,7 @@ class Finetune:
 
 def finetune(config: Finetune) -> Path:
   """Fine-tune and write the model; returns the workdir."""
+  from fscs.io.axes import require_axes
   from fscs.io.initialisations import load_initialisation
   from fscs.io.workdirs import opened_workdir
   from fscs.progress import progress_bar
@@ -74,6 +75,8 @@ def finetune(config: Finetune) -> Path:
   settings = FineTuningConfig(
     **{f.name: getattr(config, f.name) for f in dataclasses.fields(FineTuningConfig)}
   )
+  if config.axes is not None:
+    require_axes(config.axes)
   initialisation = load_initialisation(config.init, config.seed)
   pages, channel = read_annotated_folder(
     config.images,

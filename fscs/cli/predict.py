@@ -56,6 +56,7 @@ def predict(config: Predict) -> Path:
   """
   from fscs.environment import versions
   from fscs.io.atomic import atomic_path
+  from fscs.io.axes import require_axes
   from fscs.io.workdirs import locked
   from fscs.segmentation import measurements, records
   from fscs.segmentation.outputs import output_path
@@ -73,6 +74,8 @@ def predict(config: Predict) -> Path:
       f'{out} is the workdir of the model, whose report would be replaced: choose another folder',
       arguments=('out', 'model'),
     )
+  if config.axes is not None:
+    require_axes(config.axes)
   segmenter = _load(config.model)
   segmenter = dataclasses.replace(
     segmenter,

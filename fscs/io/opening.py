@@ -29,7 +29,7 @@ def open_raster(path: str | os.PathLike, axes: str | None = None) -> Raster:
   """
   path = Path(path)
   files.require_usable(path, files.IMAGE_SUFFIXES)
-  if axes:
+  if axes is not None:
     require_axes(axes)
   suffix = path.suffix.lower()
   # Libraries warn of odd metadata, which makes no difference to the pixels.

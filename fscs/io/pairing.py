@@ -156,6 +156,12 @@ def _unmatched(images: Sequence[Path], masks: Sequence[Path]) -> InputError:
   found = [
     ', '.join(path.name for path in paths[:_NUM_EXAMPLES]) or 'nothing' for paths in (images, masks)
   ]
+  if not masks:
+    return InputError(
+      f'no masks: all of {found[0]} are images; give the folder of the masks, or name them as'
+      f' {_stem(images[0])}_mask.tif',
+      arguments=('masks',),
+    )
   return InputError(
     f'no mask belongs to an image: found the images {found[0]} and the masks {found[1]}, expected '
     f'masks named as the images, or with one of {", ".join(_ENDINGS)} added; rename them'

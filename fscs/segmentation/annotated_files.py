@@ -116,7 +116,11 @@ def read_annotated_folder(
       errors.append(error)
       log(f'left out: {error}')
   folder = pairs[0].image.parent
-  if not any(page.mask.any() for page in pages):
+  if pages and not any(page.mask.any() for page in pages):
+    raise InputError(
+      f'{masks}: no object is marked in any mask; annotate some', arguments=('masks',)
+    )
+  if not pages:
     named = dict.fromkeys(name for error in errors for name in error.arguments)
     raise InputError(
       f'{folder}: no image with its mask can be used; see above', arguments=tuple(named)

@@ -145,3 +145,15 @@ def test_an_image_without_objects_is_an_example_of_background(finetune, tmp_path
   assert outcome.status == 0
   assert 'no object is marked: all is background: 1 (empty.tif)' in outcome.err
   assert 'annotated: 2 images' in outcome.out
+
+
+def test_masks_without_any_object_and_wrong_axes_are_refused_in_one_line(finetune, tmp_path):
+  image, labels = cells(0)
+  tifffile.imwrite(tmp_path / 'images' / 'a.tif', image)
+  tifffile.imwrite(tmp_path / 'images' / 'a_mask.tif', np.zeros(labels.shape, np.uint8))
+  assert 'no object is marked in any mask' in refusal(finetune)
+  outcome = run_fscs(*finetune, '--axes', 'CY')
+  assert outcome.status == 2
+  assert outcome.err.count("axes is 'CY'") == 1
+  (tmp_path / 'images' / 'a_mask.tif').unlink()
+  assert '--masks' in refusal(finetune)

@@ -220,8 +220,8 @@ def write_bad_files(folder):
     'empty.tif': '0 bytes',
     'text.png': 'cannot be decoded',
     'truncated.tif': 'cannot be decoded',
-    'infinite.tif': '40 pixels that are NaN or infinite',
-    'nan.tif': '40 pixels that are NaN or infinite',
+    'infinite.tif': '40 pixels NaN or infinite',
+    'nan.tif': '40 pixels NaN or infinite',
     'bomb.png': '160,000 pixels',
     f'{"ä" * 122}.tif': 'shorter name',
   }
@@ -391,3 +391,12 @@ def test_axes_are_those_of_the_user_or_of_fine_tuning(tmp_path):
     out = tmp_path / f'out{pages}'
     assert run_fscs('predict', *folders, '--out', out, *options).status == 0
     assert read_table(out / 'images.csv')[0]['pages'] == pages
+
+
+def test_the_channel_that_is_taken_from_several_is_said(predict, tmp_path):
+  one, _ = cells(0)
+  options = {'imagej': True, 'metadata': {'axes': 'CYX'}}
+  tifffile.imwrite(tmp_path / 'in' / 'a.tif', np.stack([one, one]), **options)
+  outcome = run_fscs(*predict)
+  assert outcome.status == 0
+  assert 'a.tif: channel 0 of 2 is segmented' in outcome.err
