@@ -39,6 +39,7 @@ SHOWN_SHOTS = 5  # in summary.md and in pictures of predictions
 FAR = {'EM': 10, 'ssTEM': 3}  # sections from which a test image is no near copy of an annotated one
 BASELINE = 'scratch'  # whose final IoU the curves of others are compared with
 INTERVAL = '95 % interval'
+MIN_COMPARED = 3  # methods, to show what they cost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -535,7 +536,7 @@ def _variants(validation: pd.DataFrame) -> Iterator[Section]:
 def _cost(grey: pd.DataFrame, out: Path) -> Iterator[Section]:
   machine, results = _on_one_machine(grey)
   labels = _labels_of(results)
-  if not labels:
+  if len(labels) < MIN_COMPARED:
     return
   costs = results.groupby('method').agg(
     iou=('mean_iou', 'mean'),

@@ -188,6 +188,6 @@ def require_finite(pixels: np.ndarray, path: Path) -> None:
   bad = pixels.size - np.count_nonzero(np.isfinite(pixels))
   if bad:
     raise InputError(
-      f'{path}: found {counted(int(bad), "pixel")} NaN or infinite, expected finite values; replace '
-      'them, for example with the background value'
+      f'{path}: found {counted(int(bad), "pixel")} NaN or infinite, expected finite values;'
+      ' replace them, for example with the background value'
     )
