@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fscs.segmentation.config import FineTuningConfig, Orientations
 
@@ -14,7 +14,16 @@ if TYPE_CHECKING:
   from fscs.segmentation.finetuning import FineTuningResult
 
 _DEFAULT = FineTuningConfig()
-FOLD_COLUMNS = ('image', 'iou', 'ap_50', 'objects_found', 'objects_annotated')
+
+
+class FoldScores(NamedTuple):
+  """A row of folds.csv: a held-out image or part of one."""
+
+  image: str
+  iou: float
+  ap_50: float  # of objects, at IoU 0.5
+  objects_found: int
+  objects_annotated: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +110,9 @@ def finetune(config: Finetune) -> Path:
     )
     segmenter = dataclasses.replace(result.segmenter, channel=channel, axes=config.axes)
     result = result._replace(segmenter=segmenter)
-    _write(config, result, pages)
-  _tell(result, config)
+    scores = _scores(result)
+    _write(config, result, pages, scores)
+  _tell(result, config, scores)
   return config.workdir
 
 
@@ -126,7 +136,12 @@ def _note_known_images(config: Finetune) -> None:
         )
 
 
-def _write(config: Finetune, result: 'FineTuningResult', pages: 'Sequence[AnnotatedPage]') -> None:
+def _write(
+  config: Finetune,
+  result: 'FineTuningResult',
+  pages: 'Sequence[AnnotatedPage]',
+  scores: 'Sequence[FoldScores]',
+) -> None:
   from fscs.environment import versions
   from fscs.io.atomic import write_csv
   from fscs.segmentation.report import case_of_fold, write_report
@@ -135,8 +150,7 @@ def _write(config: Finetune, result: 'FineTuningResult', pages: 'Sequence[Annota
   segmenter.save(config.workdir / 'model')
   steps = [(step, float(loss)) for step, loss in enumerate(result.losses, 1)]
   write_csv(config.workdir / 'losses.csv', steps, ('step', 'loss'))
-  rows = _scores(result)
-  write_csv(config.workdir / 'folds.csv', rows, FOLD_COLUMNS)
+  write_csv(config.workdir / 'folds.csv', scores, FoldScores._fields)
   if not config.report:
     return
   channel = 'luma of colours' if segmenter.channel is None else segmenter.channel
@@ -144,20 +158,19 @@ def _write(config: Finetune, result: 'FineTuningResult', pages: 'Sequence[Annota
   write_report(
     config.workdir / 'report.html',
     'Fine-tuned model',
-    ' '.join((_expectation(result, config), _comparison(result))),
+    f'{_expectation(result, config)} {_comparison(result)}'.strip(),
     [case_of_fold(fold, segmenter, pages[fold.part.image]) for fold in result.folds],
     {**dataclasses.asdict(config), **found, **versions()},
     heading='Annotated images, predicted by networks that were not trained on them',
     rows=[
       ('image', 'IoU', 'AP at 0.5', 'objects found', 'objects annotated'),
-      *((name, f'{iou:.3f}', f'{ap:.3f}', *counts) for name, iou, ap, *counts in rows),
+      *((name, f'{iou:.3f}', f'{ap:.3f}', *counts) for name, iou, ap, *counts in scores),
     ],
     losses=result.losses,
   )
 
 
-def _scores(result: 'FineTuningResult') -> list[tuple[str, float, float, int, int]]:
-  """A row of `FOLD_COLUMNS` per held-out image or part."""
+def _scores(result: 'FineTuningResult') -> 'list[FoldScores]':
   from fscs.metrics.objects import average_precision
   from fscs.segmentation.report import objects_of_fold
 
@@ -166,7 +179,7 @@ def _scores(result: 'FineTuningResult') -> list[tuple[str, float, float, int, in
     found = objects_of_fold(fold, result.segmenter)
     ap = float(average_precision(found, fold.labels, (0.5,))[0])
     true = len(set(fold.labels.ravel().tolist()) - {0})
-    rows.append((fold.name, fold.iou, ap, int(found.max()), true))
+    rows.append(FoldScores(fold.name, fold.iou, ap, int(found.max()), true))
   return rows
 
 
@@ -190,11 +203,11 @@ def _comparison(result: 'FineTuningResult') -> str:
   return f'Simpler methods on the same held-out parts: {scores}.'
 
 
-def _tell(result: 'FineTuningResult', config: Finetune) -> None:
+def _tell(result: 'FineTuningResult', config: Finetune, scores: 'Sequence[FoldScores]') -> None:
   segmenter = result.segmenter
   diameter = segmenter.support.diameters[1]
   print(f'objects are {diameter:.0f} pixels wide; scale {segmenter.scale:.3g}')
-  for name, iou, ap, found, true in _scores(result):
+  for name, iou, ap, found, true in scores:
     objects = f'{found} objects found, {true} annotated'
     print(f'held out: {name}, IoU {iou:.3f}, AP {ap:.3f}, {objects}')
   print(_expectation(result, config))

@@ -46,7 +46,7 @@ def open_tiff(path: Path, axes: str | None = None) -> Raster:
     pixel_size = pixel_size_of(tiff)
     if pixel_size and orientation.transposed:
       pixel_size = type(pixel_size)(pixel_size.width, pixel_size.height)
-    members = tuple(dict.fromkeys(_path_of(p) for p in series.pages if p is not None))
+    members = _members(series)
     notes = (
       'turned or mirrored, as its orientation tag says' if orientation != PLAIN else '',
       'inverted, as white is zero by its photometric tag' if white is not None else '',
@@ -140,8 +140,10 @@ def _calibration(tiff: tifffile.TiffFile) -> tuple[Calibration | None, str]:
   return Calibration(*numbers), ''
 
 
-def _path_of(page: tifffile.TiffPage | tifffile.TiffFrame) -> Path:
-  return Path(page.parent.filehandle.path)
+def _members(series: tifffile.TiffPageSeries) -> tuple[Path, ...]:
+  """The files that hold the pages, in their order."""
+  pages = (page for page in series.pages if page is not None)
+  return tuple(dict.fromkeys(Path(page.parent.filehandle.path) for page in pages))
 
 
 def _described_elsewhere(path: Path, tiff: tifffile.TiffFile) -> tuple[Path, ...]:
@@ -153,6 +155,6 @@ def _described_elsewhere(path: Path, tiff: tifffile.TiffFile) -> tuple[Path, ...
     name = Path(reference.get('MetadataFile', '') if reference is not None else '').name
     other = path.with_name(name) if name else path
     if other != path and other.suffix.lower() in files.TIFF_SUFFIXES:
-      with contextlib.closing(open_tiff(other)) as raster:
-        return raster.members
+      with contextlib.ExitStack() as stack:
+        return _members(_open(other, stack)[1])
   return ()

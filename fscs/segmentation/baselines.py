@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from skimage.filters import threshold_otsu
 
 from fscs import metrics
-from fscs.segmentation.cross_validation import make_folds
+from fscs.segmentation.cross_validation import ImagePart, make_folds
 from fscs.segmentation.pixel_forest import NUM_TREES, Predict, forest
 
 # Candidates of `best_threshold`; of equally good ones the first, nearest to the middle, is taken.
@@ -46,7 +46,10 @@ def tuned_forest(images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> P
 
 
 def predict_out_of_fold(
-  learn: Callable[..., Predict], images: Sequence[np.ndarray], masks: Sequence[np.ndarray]
+  learn: Callable[..., Predict],
+  images: Sequence[np.ndarray],
+  masks: Sequence[np.ndarray],
+  folds: Sequence[Sequence[ImagePart]] | None = None,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
   """Predictions of parts of the annotated images by models of all other folds, and their masks.
 
@@ -54,8 +57,9 @@ def predict_out_of_fold(
     learn: from images and masks of foreground to a function from an image to probabilities.
     images: (H, W) uint8 each.
     masks: (H, W) each; above 0 is foreground.
+    folds: what is held out together, two at least; by default `make_folds`.
   """
-  folds = make_folds(masks)
+  folds = make_folds(masks) if folds is None else folds
 
   def cut(arrays, parts) -> list[np.ndarray]:
     return [arrays[part.image][part.rows, part.columns] for part in parts]

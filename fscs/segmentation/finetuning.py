@@ -109,7 +109,8 @@ def finetune(
     estimate: whether to cross-validate on the annotated images, which takes up to three further
       networks. It learns how touching objects are split, and `Segmenter.expected_iou`.
     seed: of crops and augmentation.
-    progress: whether progress bars are shown; or a function of your own, see `fscs.progress`.
+    progress: whether progress bars are shown; or a function from the title of a stage and its units
+      of work (0: unknown) to a context manager, which gives `advance(count)`.
 
   Returns:
     A segmenter for images of this kind.
@@ -206,7 +207,7 @@ def finetune_and_validate(
     expected_iou=float(np.mean([result.iou for result in results])) if results else None,
     orientations=config.orientations,
   )
-  simpler = _cross_validate_baselines(working, progress) if compare and results else {}
+  simpler = _cross_validate_baselines(working, folds, progress) if compare and results else {}
   return FineTuningResult(segmenter, losses, results, simpler)
 
 
@@ -257,17 +258,22 @@ def _train(
 
 
 def _cross_validate_baselines(
-  images: Sequence[AnnotatedImage], progress: Progress
+  images: Sequence[AnnotatedImage], folds: Sequence[Fold], progress: Progress
 ) -> dict[str, float]:
-  """Mean IoU of every method of `QUICK_BASELINES` on held-out parts with objects."""
-  scores = {}
-  with_objects = [image for image in images if image.labels.any()]
-  greys, labels = zip(*((image.grey, image.labels) for image in with_objects), strict=True)
+  """Mean IoU of every method of `QUICK_BASELINES` on held-out parts.
+
+  A single fold has no other to learn from: nothing is compared then.
+  """
+  scores: dict[str, float] = {}
+  if len(folds) < 2:
+    return scores
+  greys, labels = zip(*((image.grey, image.labels) for image in images), strict=True)
+  held_out = [fold.held_out for fold in folds]
   with progress('comparing with simpler methods', len(QUICK_BASELINES)) as advance:
     for name, learn in QUICK_BASELINES.items():
-      found, truths = predict_out_of_fold(learn, greys, labels)
-      pairs = [(f > 0.5, truth > 0) for f, truth in zip(found, truths, strict=True) if truth.any()]
-      scores[name] = float(np.mean([iou(*pair) for pair in pairs]))
+      found, truths = predict_out_of_fold(learn, greys, labels, held_out)
+      pairs = zip(found, truths, strict=True)
+      scores[name] = float(np.mean([iou(f > 0.5, truth > 0) for f, truth in pairs]))
       advance()
   return scores
 

@@ -93,3 +93,23 @@ def test_the_files_of_a_set_are_one_image(tmp_path):
       found = [image.read(page, WHOLE, WHOLE) for page in range(image.shape[0])]
       np.testing.assert_array_equal(found, planes)
       assert image.part_of == (tmp_path / 's0.ome.tif' if part else None)
+
+
+def test_metadata_of_a_set_may_be_in_another_of_its_files(tmp_path):
+  planes = np.stack([ONE + i for i in range(4)])
+  write_ome_set(tmp_path, planes, parts=2)
+  elsewhere = (
+    '<?xml version="1.0" encoding="UTF-8"?><OME UUID="urn:uuid:{}"'
+    ' xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><BinaryOnly MetadataFile="{}"'
+    ' UUID="urn:uuid:00000000-0000-0000-0000-000000000000"/></OME>'
+  )
+  options = {'metadata': None, 'photometric': 'minisblack'}
+  text = elsewhere.format('00000000-0000-0000-0000-000000000001', 's0.ome.tif')
+  tifffile.imwrite(tmp_path / 's1.ome.tif', planes[2:], description=text, **options)
+  with open_image(tmp_path / 's1.ome.tif') as image:
+    assert image.part_of == tmp_path / 's0.ome.tif'
+  for one, other in (('a', 'b'), ('b', 'a')):  # each says that the other knows
+    text = elsewhere.format('00000000-0000-0000-0000-000000000002', f'{other}.ome.tif')
+    tifffile.imwrite(tmp_path / f'{one}.ome.tif', planes[:2], description=text, **options)
+  with open_image(tmp_path / 'a.ome.tif') as image:
+    assert image.shape == (2, 40, 60)

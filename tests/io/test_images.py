@@ -341,3 +341,26 @@ def test_require_finite_counts_the_pixels(tmp_path):
     require_finite(pixels, tmp_path / 'a.tif')
   require_finite(pixels[1:, 1:], tmp_path / 'a.tif')
   require_finite(np.ones((2, 2), 'uint8'), tmp_path / 'a.tif')
+
+
+def test_slides_are_read_without_their_label_and_overview(tmp_path):
+  pixels = random((160, 200, 3), 'uint8')
+  with tifffile.TiffWriter(tmp_path / 'a.svs') as writer:
+    options = {'photometric': 'rgb', 'metadata': None}
+    text = 'Aperio Image Library v1'
+    writer.write(pixels, tile=(64, 64), description=f'{text}|AppMag = 20|MPP = 0.5', **options)
+    writer.write(pixels[::4, ::4], description=text, **options)  # thumbnail
+    writer.write(pixels[::2, ::2], tile=(64, 64), description=text, **options)  # pyramid
+  with open_image(tmp_path / 'a.svs') as image:
+    assert image.shape == (1, 160, 200)
+    np.testing.assert_array_equal(image.read_channels(0, WHOLE, WHOLE), pixels)
+
+
+def test_a_film_is_refused_rather_than_its_first_picture_taken(tmp_path):
+  frames = [Image.fromarray(random((9, 14), 'uint8')) for _ in range(3)]
+  frames[1] = frames[1].rotate(180)
+  frames[0].save(tmp_path / 'a.gif', save_all=True, append_images=frames[1:])
+  with pytest.raises(InputError, match='frames'):
+    open_image(tmp_path / 'a.gif')
+  frames[0].save(tmp_path / 'b.gif')
+  assert_reads(tmp_path / 'b.gif', np.asarray(frames[0])[None], 'luma of RGB')
