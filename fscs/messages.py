@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _NUM_EXAMPLES = 3
+_MAX_LISTED = 20
 
 Notes = dict[str, list[str]]  # what was noticed, and the names of the files
 
@@ -16,6 +17,16 @@ def examples(names: Iterable[str | Path]) -> str:
   """
   short = [Path(name).name for name in names]
   return ', '.join(short[:_NUM_EXAMPLES]) + (', ...' if len(short) > _NUM_EXAMPLES else '')
+
+
+def listed(names: Sequence[str]) -> str:
+  """All names, or the first of many.
+
+  >>> listed(['DAPI', 'GFP'])
+  'DAPI, GFP'
+  """
+  more = len(names) - _MAX_LISTED
+  return ', '.join(names[:_MAX_LISTED]) + (f' and {more} more' if more > 0 else '')
 
 
 def note(what: str, names: Sequence[str | Path]) -> str:

@@ -50,6 +50,9 @@ class Finetune:
   that separates annotated objects best."""
   axes: str | None = None
   """Axes of arrays in TIFF and NPY files, if they do not say: CYX, YXC, ZYX, ... (C: channels)."""
+  scene: str | None = None
+  """Scene of files with several (CZI, ND2, LIF, OME-Zarr), by name or counted from 0; by default
+  all, each as an image of its own."""
   foreground: int | None = None
   """Value of the objects in masks; by default the larger of two, and labels tell objects apart."""
   scale: float | None = None
@@ -90,7 +93,7 @@ def finetune(config: Finetune) -> Path:
   pages, channel = read_annotated_folder(
     config.images,
     config.masks or config.images,
-    ReadOptions(config.channel, config.axes, config.foreground),
+    ReadOptions(config.channel, config.axes, config.foreground, config.scene),
     _log,
   )
   _note_known_images(config)

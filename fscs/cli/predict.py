@@ -18,6 +18,7 @@ from fscs.messages import examples
 from fscs.segmentation.config import Orientations
 
 if TYPE_CHECKING:
+  from fscs.io import ImageRef
   from fscs.segmentation.image_files import FileSummary
   from fscs.segmentation.segmenter import Segmenter
 
@@ -41,6 +42,9 @@ class Predict:
   """Average over 1, 4 or 8 flips and rotations; by default as in fine-tuning."""
   axes: str | None = None
   """Axes of arrays in TIFF and NPY files, as in `fscs finetune`; by default as in fine-tuning."""
+  scene: str | None = None
+  """Scene of files with several (CZI, ND2, LIF, OME-Zarr), by name or counted from 0; by default
+  all, each as an image of its own."""
   report: bool = True
   """Write report.html, a page to look at."""
   dry_run: bool = False
@@ -57,6 +61,7 @@ def predict(config: Predict) -> Path:
   from fscs.environment import versions
   from fscs.io.atomic import atomic_path
   from fscs.io.axes import require_axes
+  from fscs.io.files import split_name
   from fscs.io.workdirs import locked
   from fscs.segmentation import measurements, records
   from fscs.segmentation.outputs import output_path
@@ -82,12 +87,12 @@ def predict(config: Predict) -> Path:
     orientations=config.orientations or segmenter.orientations,
     axes=config.axes or segmenter.axes,
   )
-  images = _find_images(config.images)
+  images = _find_images(config.images, config.scene)
   model = records.model_digest(segmenter)
   if config.dry_run:
     finished = records.read_finished(out, model, images)
-    for path in images:
-      print(f'{path.name}: {"done" if path.name in finished else "to do"}')
+    for image in images:
+      print(f'{image.name}: {"done" if image.name in finished else "to do"}')
     return out
   with _as_input_error(out):
     out.mkdir(parents=True, exist_ok=True)
@@ -97,7 +102,7 @@ def predict(config: Predict) -> Path:
     images, failed = _segment(segmenter, images, out, finished, model)
     records.rewrite(out, finished, model)
     with atomic_path(out / 'objects.csv') as path:
-      stems = [Path(name).stem for name in sorted(finished)]
+      stems = [split_name(name)[0] for name in sorted(finished)]
       measurements.join(path, [output_path(out, stem, 'objects.csv') for stem in stems])
     if config.report:
       found = {'scale': segmenter.scale, 'orientations': segmenter.orientations}
@@ -111,11 +116,11 @@ def predict(config: Predict) -> Path:
 
 def _segment(
   segmenter: 'Segmenter',
-  images: Sequence[Path],
+  images: 'Sequence[ImageRef]',
   out: Path,
   finished: 'dict[str, FileSummary]',
   model: str,
-) -> tuple[list[Path], dict[str, str]]:
+) -> 'tuple[list[ImageRef], dict[str, str]]':
   """Segments what is missing and adds it to `finished`.
 
   Returns:
@@ -125,29 +130,29 @@ def _segment(
   from fscs.segmentation import records
   from fscs.segmentation.image_files import PartOfSet, segment_file
 
-  missing = [path for path in images if path.name not in finished]
+  missing = [image for image in images if image.name not in finished]
   failed: dict[str, str] = {}
-  parts: list[Path] = []
+  parts: list[ImageRef] = []
   with progress_bar('images', len(images), len(images) - len(missing)) as advance:
-    for path in missing:
+    for image in missing:
       try:
-        summary = segment_file(segmenter, path, out)
+        summary = segment_file(segmenter, image, out)
       except PartOfSet as part:
         print(f'left out: {part}')
-        parts.append(path)
+        parts.append(image)
       except InputError as error:
         print(f'left out: {error}', file=sys.stderr)
-        failed[path.name] = str(error)
+        failed[image.name] = str(error)
       except OSError as error:
-        error.filename = path.name  # says more than the name of a temporary file
+        error.filename = image.name  # says more than the name of a temporary file
         raise
       else:
         records.add(out, summary, model)
-        finished[path.name] = summary
+        finished[image.name] = summary
         if summary.warnings:
-          print(f'warning: {path.name}: {summary.warnings}', file=sys.stderr)
+          print(f'warning: {image.name}: {summary.warnings}', file=sys.stderr)
       advance(1)
-  return [path for path in images if path not in parts], failed
+  return [image for image in images if image not in parts], failed
 
 
 @contextlib.contextmanager
@@ -186,23 +191,26 @@ def _load(workdir: Path) -> 'Segmenter':
     ) from error
 
 
-def _find_images(folder: Path) -> list[Path]:
+def _find_images(folder: Path, scene: str | None) -> 'list[ImageRef]':
   """The images of a folder, without masks.
 
   Raises:
-    InputError: there are none, or two have one stem, and would write to the same files.
+    InputError: there are none, there is no such scene, or two have one stem, and would write to
+      the same files.
   """
-  from fscs.io import IMAGE_SUFFIXES, find_files, separate
+  from fscs.io import IMAGE_SUFFIXES, find_files, images_of, separate
 
-  found = find_files(folder, IMAGE_SUFFIXES)
+  found = images_of(find_files(folder, IMAGE_SUFFIXES), scene)
   images, _ = separate(found, found)
   if left_out := sorted(set(found) - set(images)):
     print(
       f'masks and results of other images, left out: {len(left_out)} of {len(found)} files'
-      f' ({examples(left_out)})'
+      f' ({examples(image.name for image in left_out)})'
     )
-  by_stem: dict[str, Path] = {}
-  for path in images:
-    if (other := by_stem.setdefault(path.stem, path)) is not path:
-      raise InputError(f'{other} and {path.name} would write to the same files: rename one of them')
+  by_stem: dict[str, ImageRef] = {}
+  for image in images:
+    if (other := by_stem.setdefault(image.stem, image)) is not image:
+      raise InputError(
+        f'{other} and {image.name} would write to the same files: rename one of them'
+      )
   return images

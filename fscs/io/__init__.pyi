@@ -1,9 +1,11 @@
 from .checkpoints import Checkpoints, load_init, save_init
 from .files import IMAGE_SUFFIXES, MASK_SUFFIXES, find_files
+from .image_refs import ImageRef
 from .images import ImageFile, open_image, require_finite
 from .initialisations import Initialisation, load_initialisation, pretrained
 from .mask_values import Mask
 from .masks import read_mask, require_pages
+from .opening import images_of
 from .pairing import IMAGE_ENDINGS, MASK_ENDINGS, Pair, match, separate
 from .pixel_size import PixelSize
 from .pytorch import params_from_torch
@@ -15,11 +17,13 @@ __all__ = [
   'MASK_SUFFIXES',
   'Checkpoints',
   'ImageFile',
+  'ImageRef',
   'Initialisation',
   'Mask',
   'Pair',
   'PixelSize',
   'find_files',
+  'images_of',
   'load_init',
   'load_initialisation',
   'match',

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fscs.errors import InputError
 
-_MICROSCOPES = ('.btf', '.tf2', '.tf8', '.lsm', '.stk', '.qptiff', '.svs', '.ndpi')  # kinds of TIFF
-TIFF_SUFFIXES = ('.tif', '.tiff', *_MICROSCOPES)
+_KINDS_OF_TIFF = ('.btf', '.tf2', '.tf8', '.lsm', '.stk', '.qptiff', '.svs', '.ndpi')
+TIFF_SUFFIXES = ('.tif', '.tiff', *_KINDS_OF_TIFF)
 JPEG_SUFFIXES = ('.jpg', '.jpeg', '.jfif')
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, *JPEG_SUFFIXES, '.png', '.bmp', '.gif', '.webp', '.jp2', '.npy')
 
@@ -25,7 +25,30 @@ _VENDOR_FILES = ('.czi', '.nd2', '.lif', '.oib', '.oif', '.vsi', '.ims', '.mrxs'
 _CONTAINERS = ('.h5', '.hdf5', '.zarr', '.ilp', '.mat', '.avi', '.mp4')
 UNSUPPORTED_SUFFIXES = (*_OTHER_PICTURES, *_VENDOR_FILES, *_CONTAINERS)
 
+_DOUBLE_SUFFIXES = ('.ome.zarr.zip', '.zarr.zip', '.ome.zarr')
 _MAX_REASON = 200  # characters of another library's error in a message
+
+
+def split_name(name: str) -> tuple[str, str]:
+  """A file's name without its suffix, and the suffix as it is written.
+
+  >>> split_name('a.tif'), split_name('a.ome.zarr')
+  (('a', '.tif'), ('a', '.ome.zarr'))
+  """
+  for suffix in _DOUBLE_SUFFIXES:
+    if name.lower().endswith(suffix):
+      return name[: -len(suffix)], name[-len(suffix) :]
+  path = Path(name)
+  return path.stem, path.suffix
+
+
+def suffix_of(path: Path) -> str:
+  """The suffix of a file in lower case, with the dot; .zarr of .ome.zarr.
+
+  >>> suffix_of(Path('a.TIF')), suffix_of(Path('a.ome.zarr.zip'))
+  ('.tif', '.zarr.zip')
+  """
+  return split_name(path.name)[1].lower().removeprefix('.ome')
 
 
 def find_files(
@@ -46,8 +69,8 @@ def find_files(
   """
   kinds = ', '.join(suffixes)
   entries = _entries(folder, kinds)
-  files = [path for path in entries if path.suffix.lower() in suffixes and not path.is_dir()]
-  unsupported = [path.name for path in entries if path.suffix.lower() in UNSUPPORTED_SUFFIXES]
+  files = [path for path in entries if suffix_of(path) in suffixes and not path.is_dir()]
+  unsupported = [path.name for path in entries if suffix_of(path) in UNSUPPORTED_SUFFIXES]
   read = {os.path.realpath(other) for other in besides}
   nested = [
     path
@@ -101,10 +124,10 @@ def _entries(folder: Path, kinds: str) -> list[Path]:
 
 
 def _has_files(folder: Path, suffixes: Sequence[str]) -> bool:
-  if folder.suffix.lower() in UNSUPPORTED_SUFFIXES:  # counted as one
+  if suffix_of(folder) in UNSUPPORTED_SUFFIXES:  # counted as one
     return False
   with contextlib.suppress(OSError):
-    return any(path.suffix.lower() in suffixes for path in folder.iterdir())
+    return any(suffix_of(path) in suffixes for path in folder.iterdir())
   return False
 
 
@@ -114,10 +137,10 @@ def require_usable(path: Path, suffixes: Sequence[str]) -> None:
   Raises:
     InputError: the file does not exist, cannot be read, is empty, or has another suffix.
   """
-  if path.suffix.lower() not in suffixes:
+  if suffix_of(path) not in suffixes:
     raise InputError(
-      f'{path}: found the unknown suffix {path.suffix!r}, expected one of {", ".join(suffixes)}; '
-      'save it as one of these'
+      f'{path}: found the unknown suffix {suffix_of(path)!r}, expected one of'
+      f' {", ".join(suffixes)}; save it as one of these'
     )
   try:
     with path.open('rb') as file:
@@ -158,8 +181,8 @@ def undecodable(path: Path, reason: str) -> InputError:
   if len(reason) > _MAX_REASON:
     reason = reason[:_MAX_REASON] + '...'
   return InputError(
-    f'{path}: the file cannot be decoded as {path.suffix} ({reason}); copy it again, or save its '
-    'pixels as an uncompressed TIFF'
+    f'{path}: the file cannot be decoded as {suffix_of(path)} ({reason}); copy it again, or save'
+    ' its pixels as an uncompressed TIFF'
   )
 
 

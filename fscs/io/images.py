@@ -32,6 +32,7 @@ class ImageFile:
   """An open image file, read as grey values; a context manager that closes the file."""
 
   path: Path
+  name: str  # of the file, with that of the scene if there are several
   shape: tuple[int, int, int]  # (pages, height, width)
   dtype: np.dtype  # of the grey values: bool, integers or floats, native byte order
   source: str  # of the grey values: 'luma of RGB', 'channel 0 of 3', ...; '' if plain
@@ -116,7 +117,10 @@ class ImageFile:
 
 
 def open_image(
-  path: str | os.PathLike, channel: Channel = None, axes: str | None = None
+  path: str | os.PathLike,
+  channel: Channel = None,
+  axes: str | None = None,
+  scene: str | None = None,
 ) -> ImageFile:
   """Open an image file.
 
@@ -130,17 +134,18 @@ def open_image(
       of others.
     axes: one letter per axis of the array in a TIFF or NPY file, such as CYX, YXC or ZYX: Y, X, at
       most one C for channels, any others for pages. By default as the file or the rule above says.
+    scene: name or number from 0, needed if the file has several.
 
   Raises:
     InputError: the file does not exist, is damaged, empty or of an unknown kind; its pages differ
-      in size; its pixels are not real numbers; it has no such channel.
+      in size; its pixels are not real numbers; it has no such channel or scene.
 
   Examples:
     with open_image('cells.tif') as image:
       pages, height, width = image.shape
       corner = image.read(0, slice(0, 256), slice(0, 256))
   """
-  raster = open_raster(path, axes)
+  raster = open_raster(path, axes, scene)
   if isinstance(channel, tuple):
     return _open_weighted(raster, channel)
   if channel is not None and not 0 <= channel < raster.channels:
@@ -156,7 +161,7 @@ def open_image(
     channel = channel or 0
     source = f'channel {channel} of {raster.channels}' if raster.channels > 1 else ''
     source = 'palette index' if raster.palette else source
-  return ImageFile(raster.path, raster.shape, raster.dtype, source, raster, channel)
+  return ImageFile(raster.path, raster.name, raster.shape, raster.dtype, source, raster, channel)
 
 
 def _open_weighted(raster: Raster, weights: tuple[float, ...]) -> ImageFile:
@@ -170,7 +175,7 @@ def _open_weighted(raster: Raster, weights: tuple[float, ...]) -> ImageFile:
     )
   source = f'weighted sum of {channels} channels'
   dtype = np.result_type(raster.dtype, np.float32)
-  return ImageFile(raster.path, raster.shape, dtype, source, raster, weights)
+  return ImageFile(raster.path, raster.name, raster.shape, dtype, source, raster, weights)
 
 
 def require_finite(pixels: np.ndarray, path: Path) -> None:

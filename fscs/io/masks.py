@@ -23,6 +23,7 @@ from fscs.io.files import (
   TIFF_SUFFIXES,
   as_input_error,
   require_usable,
+  suffix_of,
 )
 from fscs.io.geojson import read_geojson
 from fscs.io.mask_values import MAX_OBJECTS, Mask, mask_of_colours, mask_of_values
@@ -46,7 +47,7 @@ def require_pages(path: str | os.PathLike, pages: int, image: str | os.PathLike)
   """
   path = Path(path)
   require_usable(path, MASK_SUFFIXES)
-  if path.suffix.lower() in OUTLINE_SUFFIXES:
+  if suffix_of(path) in OUTLINE_SUFFIXES:
     return
   with contextlib.closing(_open(path)) as raster:
     found = raster.shape[0]
@@ -94,7 +95,7 @@ def read_mask(
   """
   path = Path(path)
   require_usable(path, MASK_SUFFIXES)
-  suffix = path.suffix.lower()
+  suffix = suffix_of(path)
   if suffix in OUTLINE_SUFFIXES:
     _require_page(path, page, pages)
     outlines, notes = read_geojson(path) if suffix == GEOJSON_SUFFIX else read_rois(path)
@@ -139,7 +140,7 @@ def _read_raster(path: Path, shape: tuple[int, int], page: int, foreground: int 
 
 def _shared_colours(raster: Raster, colours: np.ndarray) -> np.ndarray | None:
   """(H, W) indices into the palette if several that are used have one colour; else None."""
-  if raster.path.suffix.lower() in (*TIFF_SUFFIXES, '.npy'):
+  if suffix_of(raster.path) in (*TIFF_SUFFIXES, '.npy'):
     return None
   with as_input_error(raster.path):
     stored = palette_indices(raster.path)

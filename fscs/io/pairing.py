@@ -13,10 +13,10 @@ import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from fscs.errors import InputError
-from fscs.io.files import CELLPOSE_ENDING, OUTLINE_SUFFIXES
+from fscs.io.files import CELLPOSE_ENDING, OUTLINE_SUFFIXES, suffix_of
 
 _LABELS = ('_label', '_labels', '_seg', '_segmentation', '_cp_masks')
 _ENDINGS = ('_mask', '_masks', *_LABELS, '_gt', '_GT', '_roi', '_rois', '_RoiSet')
@@ -29,15 +29,31 @@ RESULT_ENDINGS = ('_flows', '_cp_output', '_probability', '_overlay')
 _NUM_EXAMPLES = 3  # names of each kind in a message
 
 
-class Pair(NamedTuple):
+class Named(Protocol):
+  """What is paired: a path, or an `ImageRef`."""
+
+  @property
+  def name(self) -> str: ...
+
+  @property
+  def stem(self) -> str: ...
+
+  def __fspath__(self) -> str: ...
+
+
+Image = TypeVar('Image', bound=Named)
+Mask = TypeVar('Mask', bound=Named)
+
+
+class Pair(NamedTuple, Generic[Image]):
   """An image and its mask."""
 
-  image: Path
+  image: Image
   mask: Path
   others: tuple[Path, ...] = ()  # of the same annotation, not used
 
 
-def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], list[Path]]:
+def match(images: Sequence[Image], masks: Sequence[Path]) -> tuple[list[Pair[Image]], list[Image]]:
   """Pair images with masks.
 
   A file in both lists, as where images and masks share a folder, is a mask if it is named as the
@@ -45,7 +61,7 @@ def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], li
   that image only.
 
   Args:
-    images: files, in the order wanted.
+    images: paths or `ImageRef`s, in the order wanted.
     masks: files; masks without an image are left out.
 
   Returns:
@@ -60,7 +76,7 @@ def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], li
   ([('a.tif', 'a_mask.png')], ['b.tif'])
   """
   images, masks = separate(images, masks)
-  by_name: dict[str, Path] = {}
+  by_name: dict[str, Image] = {}
   for image in images:
     other = by_name.setdefault(_stem(image), image)
     if other is not image:
@@ -68,9 +84,9 @@ def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], li
   by_stem: dict[str, list[Path]] = {}
   for mask in masks:
     by_stem.setdefault(_stem(mask), []).append(mask)
-  pairs: list[Pair] = []
-  without_mask: list[Path] = []
-  image_of: dict[Path, Path] = {}
+  pairs: list[Pair[Image]] = []
+  without_mask: list[Image] = []
+  image_of: dict[Path, Image] = {}
   for name, image in by_name.items():
     free = (other for other in _mask_names(name) if other == name or other not in by_name)
     every = [mask for other in free for mask in by_stem.get(other, [])]
@@ -98,20 +114,20 @@ def _preferred(masks: list[Path]) -> list[Path]:
 def _rank(mask: Path) -> int:
   if mask.name.endswith(CELLPOSE_ENDING):
     return 1  # the labels that Cellpose exports are newer, if there are any
-  if mask.suffix.lower() in OUTLINE_SUFFIXES:
+  if suffix_of(mask) in OUTLINE_SUFFIXES:
     return 2
   return 0 if _stem(mask).replace('-', '_').endswith(_LABELS) else 3
 
 
-def separate(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+def separate(images: Sequence[Image], masks: Sequence[Mask]) -> tuple[list[Image], list[Mask]]:
   """Decide for files in both lists whether they are images or masks; never fails.
 
   Files that Cellpose or `fscs predict` wrote for another image are neither.
 
   Args:
-    images: files.
-    masks: files. A file in both lists is a mask if it is named as the mask of another image, and an
-      image otherwise. So `separate(files, files)` sorts a folder of both.
+    images: paths or `ImageRef`s.
+    masks: the same. A file in both lists is a mask if it is named as the mask of another image, and
+      an image otherwise. So `separate(files, files)` sorts a folder of both.
 
   Returns:
     The images and the masks, in their order.
@@ -127,7 +143,7 @@ def separate(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Path],
 
   results = {_stem(image) + ending for image in images for ending in RESULT_ENDINGS}
 
-  def kept(path: Path, as_mask: bool) -> bool:
+  def kept(path: Named, as_mask: bool) -> bool:
     if _stem(path) in results:
       return False
     return os.path.realpath(path) not in shared or (_stem(path) in named_as_mask) == as_mask
@@ -135,7 +151,7 @@ def separate(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Path],
   return [p for p in images if kept(p, False)], [p for p in masks if kept(p, True)]
 
 
-def _stem(path: Path) -> str:
+def _stem(path: Named) -> str:
   return unicodedata.normalize('NFC', path.stem).removesuffix('.ome')
 
 
@@ -148,11 +164,11 @@ def _mask_names(image: str) -> list[str]:
   return [base + ending for base in bases for ending in ('', *MASK_ENDINGS)]
 
 
-def _ambiguous(first: Path, second: Path, what: str, remedy: str) -> InputError:
+def _ambiguous(first: Named, second: Named, what: str, remedy: str) -> InputError:
   return InputError(f'{first}, {second}: found two {what}, expected one; {remedy}')
 
 
-def _unmatched(images: Sequence[Path], masks: Sequence[Path]) -> InputError:
+def _unmatched(images: Sequence[Named], masks: Sequence[Named]) -> InputError:
   found = [
     ', '.join(path.name for path in paths[:_NUM_EXAMPLES]) or 'nothing' for paths in (images, masks)
   ]

@@ -4,12 +4,12 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import zarr
 
 from fscs.io import files
+from fscs.io.image_refs import ImageRef
 from fscs.io.pixel_size import PixelSize
 
 
@@ -42,6 +42,19 @@ class Calibration(NamedTuple):
   slope: float
 
 
+class Pixels(Protocol):
+  """An array that is read region by region: of NumPy, of Zarr, or of a reader in this package."""
+
+  @property
+  def shape(self) -> tuple[int, ...]: ...
+
+  @property
+  def dtype(self) -> np.dtype: ...
+
+  def __getitem__(self, index: Any, /) -> Any:
+    """Values at a tuple of integers and slices without step, one per axis."""
+
+
 def _nothing_to_close() -> None:
   """For arrays in memory and memory maps, which close themselves."""
 
@@ -51,7 +64,7 @@ class Raster:
   """An open image file. Rows and columns are those that are shown."""
 
   path: Path
-  pixels: np.ndarray | zarr.Array
+  pixels: Pixels
   axes: str  # one letter per axis: Y, X, C (channels), S (samples of a pixel); others are pages
   colour: bool = False  # the samples are red, green, blue and perhaps alpha
   palette: bool = False  # the values are indices into a table of colours
@@ -60,9 +73,15 @@ class Raster:
   white: int | None = None  # the stored value that is shown black, if 0 is shown white
   calibration: Calibration | None = None
   pixel_size: PixelSize | None = None  # None if the file does not state it
+  scene: str | None = None  # of a file with several
   notes: tuple[str, ...] = ()  # what the file says about itself that a user should know
   members: tuple[Path, ...] = ()  # files of a multi-file set, this one among them
   close: Callable[[], None] = _nothing_to_close
+
+  @property
+  def name(self) -> str:
+    """As `ImageRef.name`."""
+    return ImageRef(self.path, self.scene).name
 
   @property
   def shape(self) -> tuple[int, int, int]:
@@ -136,7 +155,7 @@ class Raster:
     pages = iter(np.unravel_index(page, self._page_shape))
     index = tuple(places[axis] if axis in places else int(next(pages)) for axis in self.axes)
     with files.as_input_error(self.path), files.tifffile_errors():
-      region = np.array(self.pixels[index])  # type: ignore[index]  # stubs want one kind of index
+      region = np.array(self.pixels[index])
     region = region.astype(region.dtype.newbyteorder('='), copy=False)
     if 'S' not in self.axes:
       return region[..., None]

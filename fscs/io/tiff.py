@@ -12,7 +12,7 @@ from fscs.errors import InputError
 from fscs.io import files
 from fscs.io.axes import axes_of_array, given_axes
 from fscs.io.pixel_size import pixel_size_of, screen_resolution
-from fscs.io.rasters import ORIENTATIONS, PLAIN, Calibration, Raster
+from fscs.io.rasters import ORIENTATIONS, PLAIN, Calibration, Pixels, Raster
 
 _RGB = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
@@ -33,7 +33,7 @@ def open_tiff(path: Path, axes: str | None = None) -> Raster:
       stored_axes = axes_of_array(shape) or stored_axes
     if series.dataoffset is not None:  # contiguous and uncompressed
       dtype = series.dtype.newbyteorder(tiff.byteorder)
-      pixels: np.ndarray | zarr.Array = np.memmap(path, dtype, 'r', series.dataoffset, shape)
+      pixels: Pixels = np.memmap(path, dtype, 'r', series.dataoffset, shape)
     else:
       _require_complete(path, series)
       store = series.aszarr(level=0, multiscales=False, squeeze=False)
@@ -154,7 +154,7 @@ def _described_elsewhere(path: Path, tiff: tifffile.TiffFile) -> tuple[Path, ...
     reference = ElementTree.fromstring(tiff.ome_metadata or '').find('.//{*}BinaryOnly')
     name = Path(reference.get('MetadataFile', '') if reference is not None else '').name
     other = path.with_name(name) if name else path
-    if other != path and other.suffix.lower() in files.TIFF_SUFFIXES:
+    if other != path and files.suffix_of(other) in files.TIFF_SUFFIXES:
       with contextlib.ExitStack() as stack:
         return _members(_open(other, stack)[1])
   return ()

@@ -13,8 +13,10 @@ from fscs.io import (
   IMAGE_SUFFIXES,
   MASK_SUFFIXES,
   ImageFile,
+  ImageRef,
   Pair,
   find_files,
+  images_of,
   match,
   open_image,
   read_mask,
@@ -54,30 +56,41 @@ class ReadOptions(NamedTuple):
   channel: ChannelOption = 'learned'  # counted from 0, 'luma', or see `fscs.data.choose_channel`
   axes: str | None = None  # of arrays, see `fscs.io.open_image`
   foreground: int | None = None  # its value in masks, see `fscs.io.read_mask`
+  scene: str | None = None  # of files with several, see `fscs.io.images_of`
 
 
 _AS_STATED = ReadOptions()
 
 
-def find_pairs(images: str | Path, masks: str | Path, log: Log = print) -> list[Pair]:
+def find_pairs(
+  images: str | Path, masks: str | Path, log: Log = print, scene: str | None = None
+) -> list[Pair[ImageRef]]:
   """The images of a folder with their masks in another folder or in the same.
 
+  Args:
+    images: folder.
+    masks: folder.
+    log: called with every pair and with what is left out.
+    scene: see `fscs.io.images_of`.
+
   Raises:
-    InputError: a folder is missing or empty, or no mask belongs to an image.
+    InputError: a folder is missing or empty, there is no such scene, or no mask belongs to an
+      image.
   """
   images, masks = Path(images), Path(masks)
-  found = find_files(images, IMAGE_SUFFIXES, besides=[masks])
+  found = images_of(find_files(images, IMAGE_SUFFIXES, besides=[masks]), scene)
   image_files, mask_files = separate(found, find_files(masks, MASK_SUFFIXES, besides=[images]))
   pairs, without_mask = match(image_files, mask_files)
   for pair in pairs:
     instead = f', rather than {examples(pair.others)}' if pair.others else ''
     log(f'{pair.image.name} with {pair.mask.name}{instead}')
   used = {mask for pair in pairs for mask in (pair.mask, *pair.others)}
-  results = sorted(set(found) - set(image_files) - set(mask_files))
+  named = {ref.path for ref in image_files} | set(mask_files)
+  results = sorted({ref.path for ref in found} - named)
   unused = [path for path in mask_files if path not in used]
   _log_notes(
     log,
-    note('images without a mask, left out', without_mask),
+    note('images without a mask, left out', [image.name for image in without_mask]),
     note('masks without an image, left out', unused),
     note('results of other images, left out', results),
   )
@@ -105,7 +118,7 @@ def read_annotated_folder(
   Raises:
     InputError: no annotated image can be used.
   """
-  pairs = find_pairs(images, masks, log)
+  pairs = find_pairs(images, masks, log, options.scene)
   pages: list[AnnotatedPage] = []
   notes: Notes = {}
   errors: list[InputError] = []
@@ -115,7 +128,7 @@ def read_annotated_folder(
     except InputError as error:
       errors.append(error)
       log(f'left out: {error}')
-  folder = pairs[0].image.parent
+  folder = pairs[0].image.path.parent
   if pages and not any(page.mask.any() for page in pages):
     raise InputError(
       f'{masks}: no object is marked in any mask; annotate some', arguments=('masks',)
@@ -213,7 +226,7 @@ def _choose_channel(pages: Sequence[AnnotatedPage], choice: ChannelOption) -> Ch
 
 
 def _read_pages(
-  pair: Pair, options: ReadOptions, log: Log, notes: Notes, errors: list[InputError]
+  pair: Pair[ImageRef], options: ReadOptions, log: Log, notes: Notes, errors: list[InputError]
 ) -> Iterator[AnnotatedPage]:
   """Every page that can be used; reasons why others cannot are logged once.
 
@@ -225,7 +238,8 @@ def _read_pages(
     errors: gets the reasons why pages cannot be used.
   """
   choice = options.channel
-  with open_image(pair.image, None if isinstance(choice, str) else choice, options.axes) as image:
+  channel = None if isinstance(choice, str) else choice
+  with open_image(pair.image.path, channel, options.axes, pair.image.scene) as image:
     if image.part_of:
       log(f'left out: {pair.image.name}: part of {image.part_of.name}, which is read as a whole')
       return
@@ -250,7 +264,7 @@ def _read_pages(
 
 
 def _read_page(
-  image: ImageFile, pair: Pair, page: int, options: ReadOptions
+  image: ImageFile, pair: Pair[ImageRef], page: int, options: ReadOptions
 ) -> tuple[AnnotatedPage, tuple[str, ...]]:
   """A page of an open image, with all its channels if the channel is to be learned; and notes.
 
@@ -263,7 +277,7 @@ def _read_page(
   grey = image.read(*region)
   learned = options.channel == 'learned' and image.channels > 1
   channels = image.read_channels(*region) if learned else grey[..., None]
-  require_finite(channels, pair.image)
+  require_finite(channels, pair.image.path)
   mask = read_mask(
     pair.mask,
     (height, width),

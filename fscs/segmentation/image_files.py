@@ -5,7 +5,6 @@ files until they are written.
 """
 
 import functools
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ import numpy as np
 import roifile
 
 from fscs.data.intensity import stretch
-from fscs.io import ImageFile, open_image, require_finite
+from fscs.io import ImageFile, ImageRef, open_image, require_finite
 from fscs.segmentation import measurements, outputs
 from fscs.segmentation.blockwise import (
   MAX_PIXELS_IN_MEMORY,
@@ -48,7 +47,7 @@ class FileSummary(NamedTuple):
   objects: int
   foreground: float  # share of the pixels
   warnings: str  # domain-shift warnings, often empty
-  sha256: str  # of the file, its first digits
+  sha256: str  # `ImageRef.digest`
 
 
 class PartOfSet(Exception):
@@ -72,12 +71,12 @@ class _Page(NamedTuple):
   warnings: list[str]
 
 
-def segment_file(segmenter: Segmenter, path: Path, out: Path) -> FileSummary:
-  """Segment all pages of a file and write all results, or nothing.
+def segment_file(segmenter: Segmenter, ref: ImageRef, out: Path) -> FileSummary:
+  """Segment all pages of an image and write all results, or nothing.
 
   Args:
     segmenter: predicts.
-    path: image file.
+    ref: the image.
     out: folder for the results.
 
   Raises:
@@ -85,13 +84,13 @@ def segment_file(segmenter: Segmenter, path: Path, out: Path) -> FileSummary:
     PartOfSet: the file is read with another one.
     OSError: the results cannot be written.
   """
-  outputs.require_short_name(out, path)
+  outputs.require_short_name(out, ref)
   with (
-    open_image(path, segmenter.channel, segmenter.axes) as image,
-    outputs.all_or_none(out, path.stem) as folder,
+    open_image(ref.path, segmenter.channel, segmenter.axes, ref.scene) as image,
+    outputs.all_or_none(out, ref.stem) as folder,
   ):
     if image.part_of:
-      raise PartOfSet(f'{path.name}: part of {image.part_of.name}, which is segmented as a whole')
+      raise PartOfSet(f'{ref.name}: part of {image.part_of.name}, which is segmented as a whole')
     probability = outputs.scratch_array(folder / 'probability', image.shape, np.float32)
     labels = outputs.scratch_array(folder / 'labels', image.shape, np.int32)
     pages = [
@@ -103,19 +102,13 @@ def segment_file(segmenter: Segmenter, path: Path, out: Path) -> FileSummary:
     if segmenter.channel is None and image.channels > 1 and not image.colour:
       notes = (*notes, f'{image.source} is segmented')  # the annotated images may have had one
   return FileSummary(
-    path.name,
+    ref.name,
     *image.shape,
     sum(len(page.rows) for page in pages),
     sum(page.foreground for page in pages) / probability.size,
     '; '.join(filter(None, (*notes, _join_warnings([page.warnings for page in pages])))),
-    content_digest(path),
+    ref.digest(),
   )
-
-
-def content_digest(path: Path) -> str:
-  """16 hexadecimal digits of the SHA-256 of a file."""
-  with path.open('rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()[:16]
 
 
 def _segment_page(
@@ -154,7 +147,7 @@ def _measure(
   offset = (halo[0].start, halo[1].start)
   is_weighted = isinstance(segmenter.channel, tuple)
   grey = image.read_stored(page, *halo) if is_weighted else part.grey
-  rows = measurements.measure(image.path.name, page, part.labels, grey, offset)
+  rows = measurements.measure(image.name, page, part.labels, grey, offset)
   if image.channels > 1:
     for first in range(0, image.channels, CHANNELS_AT_ONCE):
       count = min(CHANNELS_AT_ONCE, image.channels - first)

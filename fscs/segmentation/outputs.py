@@ -21,7 +21,7 @@ from skimage.measure import find_contours, regionprops_table
 from skimage.segmentation import find_boundaries
 
 from fscs.errors import InputError
-from fscs.io import PixelSize
+from fscs.io import ImageRef, PixelSize
 from fscs.segmentation.blockwise import MAX_PIXELS_IN_MEMORY, blocks
 
 OUTLINE_COLOUR = (0, 168, 232)
@@ -38,7 +38,7 @@ def output_path(out: Path, stem: str, ending: str) -> Path:
   return out / f'{stem}_{ending}'
 
 
-def require_short_name(out: Path, image: Path) -> None:
+def require_short_name(out: Path, image: ImageRef) -> None:
   """Raises InputError if the file system cannot hold the names of an image's results."""
   longest = output_path(out, image.stem, max(ENDINGS, key=len))
   try:

@@ -12,10 +12,12 @@ from typing import TextIO
 import jax
 import numpy as np
 
+from fscs.io import ImageRef
 from fscs.io.atomic import atomic_path
+from fscs.io.files import split_name
 from fscs.messages import examples
 from fscs.segmentation import measurements
-from fscs.segmentation.image_files import FileSummary, content_digest
+from fscs.segmentation.image_files import FileSummary
 from fscs.segmentation.outputs import ENDINGS, output_path
 from fscs.segmentation.segmenter import Segmenter
 
@@ -39,7 +41,7 @@ def model_digest(segmenter: Segmenter) -> str:
 
 
 def read_finished(
-  out: Path, model: str, images: Sequence[Path], log: Callable[[str], None] = print
+  out: Path, model: str, images: Sequence[ImageRef], log: Callable[[str], None] = print
 ) -> dict[str, FileSummary]:
   """Images that are finished with this model, of whatever folder.
 
@@ -70,27 +72,27 @@ def read_finished(
         finished[summary.file] = summary
       else:
         finished.pop(summary.file, None)
-  by_stem = {path.stem: path for path in images}
+  by_stem = {image.stem: image for image in images}
   whole = {name: summary for name, summary in finished.items() if _has_results(out, name)}
-  same = {name: s for name, s in whole.items() if _is_of(s, by_stem.get(Path(name).stem))}
+  same = {name: s for name, s in whole.items() if _is_of(s, by_stem.get(split_name(name)[0]))}
   if len(same) < len(whole):
     names = examples(sorted(whole.keys() - same.keys()))
     log(f'{out} has results of other images of these names, which are segmented again: {names}')
   return same
 
 
-def _is_of(summary: FileSummary, image: Path | None) -> bool:
+def _is_of(summary: FileSummary, image: ImageRef | None) -> bool:
   """Whether the results are those of the image that would write to their files, if any."""
   if image is None:
     return True
   try:
-    return (image.name, content_digest(image)) == (summary.file, summary.sha256)
+    return (image.name, image.digest()) == (summary.file, summary.sha256)
   except OSError:
     return False
 
 
 def _has_results(out: Path, name: str) -> bool:
-  return measurements.is_whole(output_path(out, Path(name).stem, ENDINGS[-1]))
+  return measurements.is_whole(output_path(out, split_name(name)[0], ENDINGS[-1]))
 
 
 def add(out: Path, summary: FileSummary, model: str) -> None:

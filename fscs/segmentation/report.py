@@ -16,7 +16,7 @@ from fscs.data.channels import Channel
 from fscs.data.intensity import stretch
 from fscs.data.scaling import rescale, scaled_shape
 from fscs.errors import InputError
-from fscs.io import open_image
+from fscs.io import ImageRef, open_image
 from fscs.io.atomic import write_text
 from fscs.messages import counted
 from fscs.segmentation.annotated_files import AnnotatedPage
@@ -199,7 +199,7 @@ def _curve(losses: Sequence[float] | np.ndarray) -> dict[str, object]:
 
 def write_prediction_report(
   path: Path,
-  images: Sequence[Path],
+  images: Sequence[ImageRef],
   finished: Mapping[str, FileSummary],
   failed: Mapping[str, str],
   segmenter: Segmenter,
@@ -238,20 +238,20 @@ def write_prediction_report(
   )
 
 
-def _evenly(items: Sequence[Path], count: int) -> list[Path]:
+def _evenly(items: Sequence[ImageRef], count: int) -> list[ImageRef]:
   """At most `count` evenly spaced items, the first and the last among them."""
   places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
   return [items[place] for place in places]
 
 
 def _read_case(
-  out: Path, path: Path, summary: FileSummary, *, channel: Channel, axes: str | None
+  out: Path, ref: ImageRef, summary: FileSummary, *, channel: Channel, axes: str | None
 ) -> Case | None:
   """The first page of an image with its objects; None if a file is gone or was damaged."""
   try:
-    with open_image(path, channel, axes) as image:
+    with open_image(ref.path, channel, axes, ref.scene) as image:
       picture = read_subsampled(image, 0, PICTURE_SIDE)
-    with open_image(output_path(out, path.stem, 'labels.tif')) as labels:
+    with open_image(output_path(out, ref.stem, 'labels.tif')) as labels:
       found = read_subsampled(labels, 0, PICTURE_SIDE)
   except InputError:
     return None
@@ -259,7 +259,7 @@ def _read_case(
     return None
   objects = counted(summary.objects, 'object')
   pages = f' on {summary.pages} pages, of which this is the first' if summary.pages > 1 else ''
-  return Case(path.name, f'{objects}{pages}', stretch(picture), None, found)
+  return Case(ref.name, f'{objects}{pages}', stretch(picture), None, found)
 
 
 def _row(

@@ -9,7 +9,7 @@ import roifile
 import tifffile
 from helpers import cells, noise, read_table, tiny_segmenter
 
-from fscs.io import open_image
+from fscs.io import ImageRef, open_image
 from fscs.segmentation import blockwise, image_files, measurements, outputs, thumbnails
 from fscs.segmentation.image_files import segment_file
 from fscs.segmentation.segmenter import Segmenter, SupportSummary
@@ -35,7 +35,7 @@ def small_blocks(monkeypatch):
 def test_pages_of_a_stack_are_segmented_as_if_alone(segmenter, tmp_path):
   pages = [cells(seed)[0] for seed in (7, 8, 9)]
   tifffile.imwrite(tmp_path / 'stack.tif', np.stack(pages), photometric='minisblack')
-  found = segment_file(segmenter, tmp_path / 'stack.tif', tmp_path)
+  found = segment_file(segmenter, ImageRef(tmp_path / 'stack.tif'), tmp_path)
   labels = tifffile.imread(tmp_path / 'stack_labels.tif')
   probability = tifffile.imread(tmp_path / 'stack_probability.tif')
   for page, alone in enumerate(pages):
@@ -51,11 +51,11 @@ def test_pages_of_a_stack_are_segmented_as_if_alone(segmenter, tmp_path):
 def test_large_pages_of_a_stack_are_segmented_as_if_alone(segmenter, tmp_path, small_blocks):
   pages = [cells(seed, (150, 230), count=20)[0] for seed in (1, 2)]
   tifffile.imwrite(tmp_path / 'stack.tif', np.stack(pages), photometric='minisblack')
-  segment_file(segmenter, tmp_path / 'stack.tif', tmp_path)
+  segment_file(segmenter, ImageRef(tmp_path / 'stack.tif'), tmp_path)
   rows = read_table(tmp_path / 'stack_objects.csv')
   for page, image in enumerate(pages):
     tifffile.imwrite(tmp_path / f'{page}.tif', image)
-    segment_file(segmenter, tmp_path / f'{page}.tif', tmp_path)
+    segment_file(segmenter, ImageRef(tmp_path / f'{page}.tif'), tmp_path)
     for kind in ('probability', 'mask', 'labels'):
       alone = tifffile.imread(tmp_path / f'{page}_{kind}.tif')
       np.testing.assert_array_equal(tifffile.imread(tmp_path / f'stack_{kind}.tif')[page], alone)
@@ -70,10 +70,10 @@ def test_a_large_page_is_segmented_as_a_small_one(trained, tmp_path, request):
   unlike = SupportSummary((90.0, 95.0, 99.0), (5.0, 6.0, 7.0), (5.0, 6.0, 7.0))
   segmenter = dataclasses.replace(trained.result.segmenter, support=unlike)
   tifffile.imwrite(tmp_path / 'a.tif', cells(4, (160, 240), count=25)[0])
-  whole = segment_file(segmenter, tmp_path / 'a.tif', tmp_path)
+  whole = segment_file(segmenter, ImageRef(tmp_path / 'a.tif'), tmp_path)
   labels = tifffile.imread(tmp_path / 'a_labels.tif')
   request.getfixturevalue('small_blocks')
-  parts = segment_file(segmenter, tmp_path / 'a.tif', tmp_path)
+  parts = segment_file(segmenter, ImageRef(tmp_path / 'a.tif'), tmp_path)
   assert parts[:4] == whole[:4]
   assert parts.objects == pytest.approx(whole.objects, abs=2)  # at borders padding differs
   assert parts.foreground == pytest.approx(whole.foreground, abs=0.01)
@@ -87,7 +87,7 @@ def test_a_large_page_is_segmented_as_a_small_one(trained, tmp_path, request):
 
 def test_warnings_of_many_pages_are_counted(segmenter, tmp_path):
   tifffile.imwrite(tmp_path / 'a.tif', np.full((8, 16, 16), 7, np.uint8))
-  found = segment_file(segmenter, tmp_path / 'a.tif', tmp_path)
+  found = segment_file(segmenter, ImageRef(tmp_path / 'a.tif'), tmp_path)
   *first, last = found.warnings.split('; ')
   assert [warning.split(':')[0] for warning in first] == [f'page {page}' for page in range(1, 6)]
   assert last == 'and 3 more'
@@ -97,7 +97,7 @@ def test_rois_of_a_hyperstack_say_where_they_are(segmenter, tmp_path):
   pages = np.stack([cells(seed)[0] for seed in range(6)]).reshape(2, 3, 1, 72, 96)
   hyperstack = np.repeat(pages, 2, axis=2)  # T, Z and two channels
   tifffile.imwrite(tmp_path / 'a.tif', hyperstack, imagej=True, metadata={'axes': 'TZCYX'})
-  segment_file(segmenter, tmp_path / 'a.tif', tmp_path)
+  segment_file(segmenter, ImageRef(tmp_path / 'a.tif'), tmp_path)
   places = {
     (roi.position, roi.t_position, roi.z_position)
     for roi in roifile.roiread(tmp_path / 'a_rois.zip')
@@ -112,7 +112,7 @@ def test_results_have_the_pixel_size_of_the_image(segmenter, tmp_path):
     tmp_path / 'sized.tif', pixels, imagej=True, resolution=(4, 2), metadata={'unit': 'um'}
   )
   for name in ('plain', 'sized'):
-    segment_file(segmenter, tmp_path / f'{name}.tif', tmp_path)
+    segment_file(segmenter, ImageRef(tmp_path / f'{name}.tif'), tmp_path)
   plain, sized = (read_table(tmp_path / f'{name}_objects.csv') for name in ('plain', 'sized'))
   assert not set(measurements.SIZES) & set(plain[0])
   for row, same in zip(sized, plain, strict=True):
@@ -133,9 +133,9 @@ def test_an_image_that_is_large_at_the_working_scale_goes_block_by_block(
 ):
   tifffile.imwrite(tmp_path / 'a.tif', cells(4)[0])  # 72 x 96
   monkeypatch.setattr(Segmenter, 'predict_proba', None)
-  segment_file(dataclasses.replace(segmenter, scale=2.0), tmp_path / 'a.tif', tmp_path)
+  segment_file(dataclasses.replace(segmenter, scale=2.0), ImageRef(tmp_path / 'a.tif'), tmp_path)
   with pytest.raises(TypeError):
-    segment_file(segmenter, tmp_path / 'a.tif', tmp_path)
+    segment_file(segmenter, ImageRef(tmp_path / 'a.tif'), tmp_path)
 
 
 def test_memory_does_not_grow_with_the_number_of_pages(segmenter, tmp_path, monkeypatch):
@@ -148,7 +148,7 @@ def test_memory_does_not_grow_with_the_number_of_pages(segmenter, tmp_path, monk
     path = tmp_path / f'{pages}.tif'
     tifffile.imwrite(path, noise((pages, 128, 128)), photometric='minisblack')
     tracemalloc.start()
-    segment_file(segmenter, path, tmp_path)
+    segment_file(segmenter, ImageRef(path), tmp_path)
     peaks.append(tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()
   assert peaks[2] < 1.2 * peaks[1]
