@@ -33,7 +33,7 @@ def read_folder(folder: str, min_side: int = 1) -> ImageSet:
     InputError: nothing in it can be used, or its images are too small or differ too much in size.
   """
   try:
-    pages, _ = read_annotated_folder(*_find_folders(Path(folder)))
+    pages = read_annotated_folder(*_find_folders(Path(folder))).pages
   except InputError as error:
     raise InputError(f'source {folder}: {error}', arguments=('sources',)) from error
   pages = [page for page in pages if page.mask.any()]  # others give no crops

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fscs.segmentation.config import FineTuningConfig, Orientations
 
@@ -45,9 +45,9 @@ class Finetune:
   init: str = 'pretrained'
   """pretrained, random, the workdir of a training run, a folder of fscs.io.save_init, or a PyTorch
   file of the authors (.pt)."""
-  channel: int | Literal['learned', 'luma'] = 'learned'
-  """Channel counted from 0, luma (brightness of colours), or learned: the weighted sum of channels
-  that separates annotated objects best."""
+  channel: int | str = 'learned'
+  """Channel counted from 0 or by its name, luma (brightness of colours), or learned: the weighted
+  sum of channels that separates annotated objects best."""
   axes: str | None = None
   """Axes of arrays in TIFF and NPY files, if they do not say: CYX, YXC, ZYX, ... (C: channels)."""
   scene: str | None = None
@@ -90,7 +90,7 @@ def finetune(config: Finetune) -> Path:
   if config.axes is not None:
     require_axes(config.axes)
   initialisation = load_initialisation(config.init, config.seed)
-  pages, channel = read_annotated_folder(
+  pages, channel, channel_name = read_annotated_folder(
     config.images,
     config.masks or config.images,
     ReadOptions(config.channel, config.axes, config.foreground, config.scene),
@@ -111,7 +111,9 @@ def finetune(config: Finetune) -> Path:
       compare=True,
       progress=progress_bar,
     )
-    segmenter = dataclasses.replace(result.segmenter, channel=channel, axes=config.axes)
+    segmenter = dataclasses.replace(
+      result.segmenter, channel=channel, channel_name=channel_name, axes=config.axes
+    )
     result = result._replace(segmenter=segmenter)
     scores = _scores(result)
     _write(config, result, pages, scores)
@@ -156,7 +158,7 @@ def _write(
   write_csv(config.workdir / 'folds.csv', scores, FoldScores._fields)
   if not config.report:
     return
-  channel = 'luma of colours' if segmenter.channel is None else segmenter.channel
+  channel = 'luma of colours' if segmenter.channel is None else segmenter.file_channel
   found = {'scale': segmenter.scale, 'channel': channel}
   write_report(
     config.workdir / 'report.html',

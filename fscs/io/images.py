@@ -24,7 +24,7 @@ from fscs.errors import InputError
 from fscs.io.opening import open_raster
 from fscs.io.pixel_size import PixelSize
 from fscs.io.rasters import Raster
-from fscs.messages import counted
+from fscs.messages import counted, listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +74,11 @@ class ImageFile:
     return 3 if self.colour else self._raster.channels
 
   @property
+  def channel(self) -> int | None:
+    """The channel that is read; None for the luma of RGB, or a weighted sum."""
+    return self._channel if isinstance(self._channel, int) else None
+
+  @property
   def colour(self) -> bool:
     """Whether the channels are red, green and blue."""
     return self._raster.colour
@@ -98,7 +103,7 @@ class ImageFile:
 
   @property
   def pixel_size(self) -> PixelSize | None:
-    """Size of a pixel in micrometres, if a TIFF states it."""
+    """Size of a pixel in micrometres, if the file states it."""
     return self._raster.pixel_size
 
   def place_of(self, page: int) -> dict[str, int]:
@@ -118,7 +123,7 @@ class ImageFile:
 
 def open_image(
   path: str | os.PathLike,
-  channel: Channel = None,
+  channel: Channel | str = None,
   axes: str | None = None,
   scene: str | None = None,
 ) -> ImageFile:
@@ -129,9 +134,9 @@ def open_image(
   Args:
     path: TIFF (OME, ImageJ, BigTIFF, LSM, STK, SVS, NDPI, QPTIFF), PNG, JPEG, BMP, GIF, WebP,
       JPEG 2000 or NPY.
-    channel: a channel, from 0; or one weight per channel without alpha, for a float32 weighted sum.
-      By default the luma of RGB images (ITU-R BT.601, rounded for integers), and the first channel
-      of others.
+    channel: a channel, from 0 or by its name; or one weight per channel without alpha, for a
+      float32 weighted sum. By default the luma of RGB images (ITU-R BT.601, rounded for integers),
+      and the first channel of others.
     axes: one letter per axis of the array in a TIFF or NPY file, such as CYX, YXC or ZYX: Y, X, at
       most one C for channels, any others for pages. By default as the file or the rule above says.
     scene: name or number from 0, needed if the file has several.
@@ -148,11 +153,13 @@ def open_image(
   raster = open_raster(path, axes, scene)
   if isinstance(channel, tuple):
     return _open_weighted(raster, channel)
+  if isinstance(channel, str):
+    channel = _number_of(raster, channel)
   if channel is not None and not 0 <= channel < raster.channels:
     raster.close()
     raise InputError(
-      f'{raster.path}: found {counted(raster.channels, "channel")}, counted from 0, expected one of'
-      f' number {channel}; choose one that is there',
+      f'{raster.path}: found {counted(raster.channels, "channel")}{_named(raster)}, counted from 0,'
+      f' expected one of number {channel}; choose one that is there',
       arguments=('channel',),
     )
   if channel is None and raster.colour:
@@ -160,8 +167,35 @@ def open_image(
   else:
     channel = channel or 0
     source = f'channel {channel} of {raster.channels}' if raster.channels > 1 else ''
+    if source and raster.channel_names:
+      source += f' ({raster.channel_names[channel]})'
     source = 'palette index' if raster.palette else source
   return ImageFile(raster.path, raster.name, raster.shape, raster.dtype, source, raster, channel)
+
+
+def _named(raster: Raster) -> str:
+  """The names of the channels in brackets, if there are any."""
+  return f' ({listed(raster.channel_names)})' if raster.channel_names else ''
+
+
+def _number_of(raster: Raster, name: str) -> int:
+  """The channel of a name; upper and lower case count only where names differ in nothing else.
+
+  Raises:
+    InputError: there is none, or several.
+  """
+  names = raster.channel_names
+  found = [i for i, known in enumerate(names) if known == name]
+  found = found or [i for i, known in enumerate(names) if known.casefold() == name.casefold()]
+  if len(found) == 1:
+    return found[0]
+  raster.close()
+  there = f'{counted(raster.channels, "channel")}{_named(raster) or " without names"}'
+  raise InputError(
+    f'{raster.path}: found {there}, expected one of the name {name!r}; choose one that is there, or'
+    ' a number from 0',
+    arguments=('channel',),
+  )
 
 
 def _open_weighted(raster: Raster, weights: tuple[float, ...]) -> ImageFile:

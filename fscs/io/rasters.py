@@ -74,6 +74,7 @@ class Raster:
   calibration: Calibration | None = None
   pixel_size: PixelSize | None = None  # None if the file does not state it
   scene: str | None = None  # of a file with several
+  channel_names: tuple[str, ...] = ()  # one per channel, or none
   notes: tuple[str, ...] = ()  # what the file says about itself that a user should know
   members: tuple[Path, ...] = ()  # files of a multi-file set, this one among them
   close: Callable[[], None] = _nothing_to_close

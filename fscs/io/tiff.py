@@ -1,6 +1,7 @@
 """Opens TIFF files: OME, ImageJ, BigTIFF and microscopes' own kinds that tifffile reads."""
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -64,6 +65,7 @@ def open_tiff(path: Path, axes: str | None = None) -> Raster:
       white=white,
       calibration=calibration,
       pixel_size=pixel_size,
+      channel_names=_channel_names(tiff, dict(zip(stored_axes, shape, strict=True))),
       notes=tuple(filter(None, notes)),
       members=members if len(members) > 1 else _described_elsewhere(path, tiff),
       close=stack.pop_all().close,
@@ -138,6 +140,22 @@ def _calibration(tiff: tifffile.TiffFile) -> tuple[Calibration | None, str]:
   if function != 0 or len(numbers) != 2 or not numbers[1] or not np.isfinite(numbers).all():
     return None, "ImageJ's calibration of intensities is not a straight line, and not applied"
   return Calibration(*numbers), ''
+
+
+def _channel_names(tiff: tifffile.TiffFile, sizes: Mapping[str, int]) -> tuple[str, ...]:
+  """Of OME-XML, or ImageJ's labels of the first slices; none unless they name every channel."""
+  if sizes.get('S', 1) > 1:
+    return ()
+  names: list[str] = []
+  with contextlib.suppress(ElementTree.ParseError):
+    if tiff.is_ome:
+      pixels = ElementTree.fromstring(tiff.ome_metadata or '').find('.//{*}Pixels')
+      channels = pixels.findall('{*}Channel') if pixels is not None else []
+      names = [channel.get('Name', '') for channel in channels]
+    elif tiff.is_imagej:  # there channels vary fastest
+      labels = (tiff.imagej_metadata or {}).get('Labels') or []
+      names = [str(label) for label in labels[: sizes.get('C', 1)]]
+  return tuple(names) if all(names) and len(names) == sizes.get('C', 1) else ()
 
 
 def _members(series: tifffile.TiffPageSeries) -> tuple[Path, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from skimage.measure import label
@@ -27,7 +27,7 @@ from fscs.io import (
 from fscs.messages import Notes, add_notes, counted, examples, note
 
 MOSTLY_FOREGROUND = 0.5  # share of an image from which on its mask may be inverted
-ChannelOption = int | Literal['learned', 'luma']
+ChannelOption = int | str  # a number from 0, 'learned', 'luma', or the name of a channel
 Log = Callable[[str], None]  # takes a line for the user
 
 
@@ -41,6 +41,7 @@ class AnnotatedPage(NamedTuple):
   values: tuple[int, ...]  # of the objects in the file, if there are few
   rgb: bool  # the channels are red, green and blue
   source: str  # of the grey values, or ''
+  channel: int | None = None  # that the grey values are, if it is one
 
 
 class AnnotatedFolder(NamedTuple):
@@ -48,12 +49,13 @@ class AnnotatedFolder(NamedTuple):
 
   pages: list[AnnotatedPage]
   channel: Channel  # what the grey values are
+  channel_name: str | None = None  # if the user named the channel
 
 
 class ReadOptions(NamedTuple):
   """What the user says about the files."""
 
-  channel: ChannelOption = 'learned'  # counted from 0, 'luma', or see `fscs.data.choose_channel`
+  channel: ChannelOption = 'learned'  # see `fscs.data.choose_channel`
   axes: str | None = None  # of arrays, see `fscs.io.open_image`
   foreground: int | None = None  # its value in masks, see `fscs.io.read_mask`
   scene: str | None = None  # of files with several, see `fscs.io.images_of`
@@ -149,7 +151,12 @@ def read_annotated_folder(
     for page in pages:
       if page.source:
         log(f'{page.name}: {page.source}')
-  return AnnotatedFolder(_drop_constant(pages, folder, log), channel)
+  return AnnotatedFolder(_drop_constant(pages, folder, log), channel, _name_of(options.channel))
+
+
+def _name_of(channel: ChannelOption) -> str | None:
+  """The name of the channel, if the user gave one."""
+  return channel if isinstance(channel, str) and channel not in ('learned', 'luma') else None
 
 
 def _log_annotations(pages: Sequence[AnnotatedPage], log: Log) -> None:
@@ -215,8 +222,10 @@ def _drop_constant(pages: list[AnnotatedPage], folder: Path, log: Log) -> list[A
 
 
 def _choose_channel(pages: Sequence[AnnotatedPage], choice: ChannelOption) -> Channel:
+  if _name_of(choice) is not None:
+    return pages[0].channel
   if choice != 'learned':
-    return None if choice == 'luma' else choice
+    return choice if isinstance(choice, int) else None
   colours = [page.rgb for page in pages]
   learned = choose_channel(
     [page.channels for page in pages], [page.mask for page in pages], rgb=all(colours)
@@ -238,7 +247,7 @@ def _read_pages(
     errors: gets the reasons why pages cannot be used.
   """
   choice = options.channel
-  channel = None if isinstance(choice, str) else choice
+  channel = choice if isinstance(choice, int) else _name_of(choice)
   with open_image(pair.image.path, channel, options.axes, pair.image.scene) as image:
     if image.part_of:
       log(f'left out: {pair.image.name}: part of {image.part_of.name}, which is read as a whole')
@@ -290,5 +299,7 @@ def _read_page(
   if pages > 1 and not mask.labels.any():  # of a stack often only some pages are annotated
     raise InputError('nothing is marked')
   labels = mask.labels if mask.instances else mask.labels > 0
-  found = AnnotatedPage(name, grey, channels, labels, mask.values, image.colour, image.source)
+  found = AnnotatedPage(
+    name, grey, channels, labels, mask.values, image.colour, image.source, image.channel
+  )
   return found, mask.notes

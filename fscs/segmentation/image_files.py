@@ -86,7 +86,7 @@ def segment_file(segmenter: Segmenter, ref: ImageRef, out: Path) -> FileSummary:
   """
   outputs.require_short_name(out, ref)
   with (
-    open_image(ref.path, segmenter.channel, segmenter.axes, ref.scene) as image,
+    open_image(ref.path, segmenter.file_channel, segmenter.axes, ref.scene) as image,
     outputs.all_or_none(out, ref.stem) as folder,
   ):
     if image.part_of:

@@ -29,7 +29,7 @@ def model_digest(segmenter: Segmenter) -> str:
   """8 hexadecimal digits that tell models, and ways to predict with them, apart."""
   facts = (
     segmenter.scale,
-    segmenter.channel,
+    segmenter.file_channel,
     tuple(segmenter.watershed),
     segmenter.orientations,
   )

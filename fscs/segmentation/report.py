@@ -216,7 +216,9 @@ def write_prediction_report(
     facts: configuration and versions.
   """
   segmented = [image for image in images if image.name in finished]
-  read = functools.partial(_read_case, path.parent, channel=segmenter.channel, axes=segmenter.axes)
+  read = functools.partial(
+    _read_case, path.parent, channel=segmenter.file_channel, axes=segmenter.axes
+  )
   found = (read(image, finished[image.name]) for image in _evenly(segmented, MAX_PICTURES))
   cases = [case for case in found if case]
   objects = sum(finished[image.name].objects for image in segmented)
@@ -245,7 +247,7 @@ def _evenly(items: Sequence[ImageRef], count: int) -> list[ImageRef]:
 
 
 def _read_case(
-  out: Path, ref: ImageRef, summary: FileSummary, *, channel: Channel, axes: str | None
+  out: Path, ref: ImageRef, summary: FileSummary, *, channel: Channel | str, axes: str | None
 ) -> Case | None:
   """The first page of an image with its objects; None if a file is gone or was damaged."""
   try:

@@ -42,7 +42,7 @@ class Segmenter:
     orientations: predictions are means over 1, 4 or 8 flips and rotations. More are slightly better
       and take as many times as long; `dataclasses.replace` changes the number.
     axes: of the arrays in image files, see `fscs.io.open_image`; None if the files say.
-    axes: of the arrays in image files, see `fscs.io.open_image`; None if the files say.
+    channel_name: of the channel in image files, if it is chosen by its name there.
 
   Examples:
     segmenter = fscs.finetune(images, masks)
@@ -59,6 +59,7 @@ class Segmenter:
   expected_iou: float | None = None
   orientations: Orientations = 1
   axes: str | None = None
+  channel_name: str | None = None
 
   def predict(self, image: np.ndarray) -> np.ndarray:
     """Objects of an image.
@@ -91,6 +92,11 @@ class Segmenter:
     return rescale_float(predict_grey(self.network, working, self.orientations), grey.shape)
 
   @property
+  def file_channel(self) -> Channel | str:
+    """The channel of image files: by its name, or as that of arrays."""
+    return self.channel if self.channel_name is None else self.channel_name
+
+  @property
   def receptive_radius(self) -> int:
     """Distance to the farthest pixel that an output depends on, at the working scale."""
     return self.network.receptive_radius
@@ -115,6 +121,7 @@ class Segmenter:
       'expected_iou': self.expected_iou,
       'orientations': self.orientations,
       'axes': self.axes,
+      'channel_name': self.channel_name,
     }
     save_arrays(folder, arrays, facts)
 
@@ -177,4 +184,5 @@ def _from_saved(
     'expected_iou': facts['expected_iou'],
     'orientations': facts['orientations'],
     'axes': facts.get('axes'),
+    'channel_name': facts.get('channel_name'),
   }

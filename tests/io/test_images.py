@@ -364,3 +364,36 @@ def test_a_film_is_refused_rather_than_its_first_picture_taken(tmp_path):
     open_image(tmp_path / 'a.gif')
   frames[0].save(tmp_path / 'b.gif')
   assert_reads(tmp_path / 'b.gif', np.asarray(frames[0])[None], 'luma of RGB')
+
+
+# Names of channels
+
+
+def write_named(path, names):
+  data = random((2, len(names), 8, 10), 'uint16')
+  if path.name.endswith('.ome.tif'):
+    metadata = {'axes': 'ZCYX', 'Channel': {'Name': names}}
+    tifffile.imwrite(path, data, metadata=metadata)
+  else:
+    metadata = {'axes': 'ZCYX', 'Labels': [*names, *names]}
+    tifffile.imwrite(path, data, imagej=True, metadata=metadata)
+  return data
+
+
+@pytest.mark.parametrize('name', ['a.ome.tif', 'a.tif'])
+def test_a_channel_is_chosen_by_its_name(tmp_path, name):
+  data = write_named(tmp_path / name, ['DAPI', 'GFP', 'gfp'])
+  assert_reads(tmp_path / name, data[:, 0], 'channel 0 of 3 (DAPI)', 'dapi')
+  assert_reads(tmp_path / name, data[:, 2], 'channel 2 of 3 (gfp)', 'gfp')
+  with pytest.raises(InputError, match='DAPI, GFP, gfp') as error:
+    open_image(tmp_path / name, 'Gfp')  # one of two
+  assert error.value.arguments == ('channel',)
+
+
+def test_channels_without_names_are_chosen_by_number_only(tmp_path):
+  data = random((3, 8, 10), 'uint16')
+  tifffile.imwrite(tmp_path / 'a.ome.tif', data, metadata={'axes': 'CYX'})
+  tifffile.imwrite(tmp_path / 'a.tif', data, imagej=True, metadata={'axes': 'CYX'})
+  for name in ('a.tif', 'a.ome.tif'):
+    with pytest.raises(InputError, match='3 channels'):
+      open_image(tmp_path / name, 'DAPI')
