@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fscs.errors import InputError
-from fscs.io import files
+from fscs.io import czi, files, lif, nd2, ome_zarr
 from fscs.io.axes import axes_of_array, given_axes, require_axes
 from fscs.io.image_refs import ImageRef, file_name_of
 from fscs.io.pictures import open_picture
@@ -26,7 +26,12 @@ class _Reader(NamedTuple):
   open: Callable[[Path, int], Raster]  # a scene, counted from 0
 
 
-_READERS: dict[str, _Reader] = {}  # by suffix
+_READERS = {  # by suffix
+  '.czi': _Reader(czi.scenes, czi.open_czi),
+  '.nd2': _Reader(nd2.scenes, nd2.open_nd2),
+  '.lif': _Reader(lif.scenes, lif.open_lif),
+  **dict.fromkeys(files.ZARR_SUFFIXES, _Reader(ome_zarr.scenes, ome_zarr.open_ome_zarr)),
+}
 
 
 def images_of(paths: Iterable[Path], scene: str | None = None) -> list[ImageRef]:

@@ -23,6 +23,17 @@ class PixelSize(NamedTuple):
   height: float
   width: float
 
+  @classmethod
+  def of(cls, height: float | None, width: float | None) -> 'PixelSize | None':
+    """None unless both are lengths.
+
+    >>> PixelSize.of(0.5, math.nan) is None
+    True
+    """
+    if height is None or width is None:
+      return None
+    return cls(height, width) if all(0 < size < math.inf for size in (height, width)) else None
+
   @property
   def area(self) -> float:
     """In square micrometres."""
@@ -43,7 +54,7 @@ def pixel_size_of(tiff: tifffile.TiffFile) -> PixelSize | None:
       found = _from_imagej(tiff)
     else:
       found = _from_resolution(tiff.pages.first)
-  return found if found and all(0 < size < math.inf for size in found) else None
+  return PixelSize.of(*found) if found else None
 
 
 def _from_ome(xml: str) -> PixelSize | None:
@@ -52,7 +63,7 @@ def _from_ome(xml: str) -> PixelSize | None:
     return None
   height, width = (
     float(pixels.get(f'PhysicalSize{axis}', 'nan'))
-    * _micrometres(pixels.get(f'PhysicalSize{axis}Unit', 'µm'))
+    * micrometres(pixels.get(f'PhysicalSize{axis}Unit', 'µm'))
     for axis in 'YX'
   )
   return PixelSize(height, width)
@@ -64,7 +75,7 @@ def _from_imagej(tiff: tifffile.TiffFile) -> PixelSize | None:
 
 
 def _as_imagej_states(tiff: tifffile.TiffFile) -> PixelSize:
-  unit = _micrometres(_imagej_unit(tiff))
+  unit = micrometres(_imagej_unit(tiff))
   per_width, per_height = tiff.pages.first.get_resolution()
   return PixelSize(unit / per_height, unit / per_width)
 
@@ -97,7 +108,7 @@ def _from_resolution(page: tifffile.TiffPage) -> PixelSize | None:
 
 
 @functools.cache
-def _micrometres(unit: str) -> float:
+def micrometres(unit: str) -> float:
   """Micrometres in a unit of length; NaN for other units, as 'pixel'."""
   import pint  # takes half a second
 

@@ -155,7 +155,7 @@ class Raster:
     places = {'Y': rows, 'X': columns, 'C': plane, 'S': samples}
     pages = iter(np.unravel_index(page, self._page_shape))
     index = tuple(places[axis] if axis in places else int(next(pages)) for axis in self.axes)
-    with files.as_input_error(self.path), files.tifffile_errors():
+    with files.as_input_error(self.path), files.logged_errors():
       region = np.array(self.pixels[index])
     region = region.astype(region.dtype.newbyteorder('='), copy=False)
     if 'S' not in self.axes:

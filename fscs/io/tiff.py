@@ -80,7 +80,7 @@ def _open(
   Raises:
     InputError: it is damaged, or its pages differ.
   """
-  with files.tifffile_errors() as errors:
+  with files.logged_errors() as errors:
     tiff = stack.enter_context(tifffile.TiffFile(path))
     found = _full_resolution(tiff)
     if len(found) > 1 and tiff.is_shaped:  # written page by page: equal pages are a stack

@@ -136,7 +136,7 @@ def test_images_in_unsupported_formats_do_not_go_unnoticed(tmp_path):
 
 
 def test_images_in_sub_folders_do_not_go_unnoticed(tmp_path):
-  for path in ('a.png', 'masks/a.png', 'notes/b.txt', 'plate.ome.zarr/0.png'):
+  for path in ('a.png', 'masks/a.png', 'notes/b.txt', 'plate.mrxs/0.png'):
     (tmp_path / path).parent.mkdir(exist_ok=True)
     (tmp_path / path).touch()
   with pytest.warns(UserWarning) as warned:
@@ -145,7 +145,7 @@ def test_images_in_sub_folders_do_not_go_unnoticed(tmp_path):
   assert len(messages) == 2
   assert '1 images in unsupported formats' in messages[0]
   assert 'sub-folders are left out, such as masks' in messages[1]
-  shutil.rmtree(tmp_path / 'plate.ome.zarr')
+  shutil.rmtree(tmp_path / 'plate.mrxs')
   assert find_files(tmp_path, besides=[tmp_path / 'masks']) == [tmp_path / 'a.png']
   (tmp_path / 'a.png').unlink()
   with pytest.raises(InputError, match='masks'):  # where there are some
