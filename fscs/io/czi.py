@@ -42,6 +42,7 @@ _TYPES = {  # by number: type and samples of a pixel
   9: ('<u1', 4),
   12: ('<i4', 1),
 }
+_AXES = tuple('YXCZTSMRIHVB')
 _PLAIN, _JPEG_XR, _ZSTD, _ZSTD_SPLIT = 0, 4, 5, 6  # compression
 _METRES = 1e6  # micrometres
 
@@ -254,7 +255,7 @@ def _read_entry(file) -> _Tile | None:
   for name, first, length, _, stored in _AXIS.iter_unpack(file.read(count * _AXIS.size)):
     axis = name.rstrip(b'\0').decode()
     start[axis], size[axis] = first, length
-    if length < 1 or (axis not in ('Y', 'X', 'M') and length > 1):
+    if axis not in _AXES or length < 1 or (axis not in ('Y', 'X', 'M') and length > 1):
       raise ValueError('an entry of the directory is damaged')
     reduced = reduced or (axis in ('Y', 'X') and stored not in (0, length))
   if not {'Y', 'X'} <= start.keys():

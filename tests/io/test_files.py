@@ -127,11 +127,11 @@ def test_files_are_sorted_without_hidden_files_folders_and_other_kinds(tmp_path)
 
 
 def test_images_in_unsupported_formats_do_not_go_unnoticed(tmp_path):
-  (tmp_path / 'b.czi').touch()
-  with pytest.raises(InputError, match=r'b\.czi'):
+  (tmp_path / 'b.oib').touch()
+  with pytest.raises(InputError, match=r'b\.oib'):
     find_files(tmp_path)
   (tmp_path / 'a.png').touch()
-  with pytest.warns(UserWarning, match=r'b\.czi'):
+  with pytest.warns(UserWarning, match=r'b\.oib'):
     assert find_files(tmp_path) == [tmp_path / 'a.png']
 
 
