@@ -1,8 +1,8 @@
 """Reads grey values of microscopy images, region by region.
 
 Positions are (row, column) of what viewers show, regions are slices, values keep the type of the
-file. TIFF and NPY files are read in place: a region costs its own memory and that of the strips or
-tiles it touches. All others are decoded whole.
+file. A region costs its own memory and that of the strips, tiles or chunks it touches. PNG, JPEG
+and other pictures are decoded whole, and so are frames of compressed ND2 files.
 
 Axes other than rows, columns and channels (time, depth, position, ...) become pages, in the order
 of the file. Where a TIFF does not name its axes, and in NPY files, the rule of `fscs.io.axes`
@@ -132,8 +132,8 @@ def open_image(
   The palette of a TIFF file is not applied.
 
   Args:
-    path: TIFF (OME, ImageJ, BigTIFF, LSM, STK, SVS, NDPI, QPTIFF), PNG, JPEG, BMP, GIF, WebP,
-      JPEG 2000 or NPY.
+    path: TIFF (OME, ImageJ, BigTIFF, LSM, STK, SVS, NDPI, QPTIFF), OME-Zarr, CZI, ND2, LIF, PNG,
+      JPEG, BMP, GIF, WebP, JPEG 2000 or NPY.
     channel: a channel, from 0 or by its name; or one weight per channel without alpha, for a
       float32 weighted sum. By default the luma of RGB images (ITU-R BT.601, rounded for integers),
       and the first channel of others.

@@ -77,7 +77,7 @@ def _opened(path: Path) -> Iterator[zarr.Group]:
   """The outermost group, closed at the end."""
   store: Any
   if address := files.address_of(path):
-    store = FsspecStore.from_url(address, read_only=True)
+    store = _store_at(path, address)
   elif path.is_dir():
     store = LocalStore(path, read_only=True)
   else:
@@ -89,6 +89,16 @@ def _opened(path: Path) -> Iterator[zarr.Group]:
       raise _no_ome_zarr(path, 'there is no group of Zarr') from error
   finally:
     store.close()
+
+
+def _store_at(path: Path, address: str) -> FsspecStore:
+  try:
+    return FsspecStore.from_url(address, read_only=True)
+  except (ImportError, ValueError) as error:  # of fsspec, which names what is missing
+    raise InputError(
+      f'{path}: this address cannot be opened ({error}); install aiohttp for https or s3fs for s3,'
+      ' or copy the folder'
+    ) from error
 
 
 def _folder_in_zip(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import json
 
+import fsspec
 import numpy as np
 import tifffile
 from helpers import cells, read_table, refusal, run_fscs
@@ -47,6 +48,16 @@ def test_one_scene_is_segmented_and_others_are_listed(tiny_model, tmp_path):
   (line,) = outcome.err.splitlines()
   assert 'A/1/0, A/1/1, A/1/2' in line
   assert '--scene' in line
+
+
+def test_an_image_at_an_address_is_segmented(tiny_model, tmp_path):
+  write_ome_zarr(tmp_path / 'a.zarr', cells(0)[0])
+  fsspec.filesystem('memory').put(str(tmp_path / 'a.zarr'), '/cli/a.zarr', recursive=True)
+  folders = ('--images', 'memory://cli/a.zarr', '--out', tmp_path / 'out')
+  assert run_fscs('predict', '--model', tiny_model, *folders).status == 0
+  labels = tifffile.imread(tmp_path / 'out/a_labels.tif')
+  segmenter = Segmenter.load(tiny_model / 'model')
+  np.testing.assert_array_equal(labels, segmenter.predict(cells(0)[0]))
 
 
 def test_a_damaged_file_leaves_the_others(tiny_model, tmp_path):

@@ -155,6 +155,8 @@ def test_an_image_at_an_address(tmp_path):
   np.testing.assert_array_equal(read(path)[0], pixels)
   with pytest.raises(InputError, match='nothing'):
     open_image('memory://there/nothing.zarr')
+  with pytest.raises(InputError, match='install'):
+    open_image('nowhere://there/a.zarr')
 
 
 # Files that cannot be used
