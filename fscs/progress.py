@@ -20,11 +20,15 @@ class Advance(Protocol):
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
 
 
+def no_advance(count: int = 1, /, **figures: float) -> None:
+  """Shows nothing."""
+
+
 @contextmanager
 def no_progress(title: str, total: int = 0) -> Iterator[Advance]:
   """Shows nothing; otherwise as `progress_bar`."""
   del title, total
-  yield lambda count=1, /, **figures: None
+  yield no_advance
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from fscs.augmentation import Augment
 from fscs.data.bank import Bank, take_crops
 from fscs.devices import over_tasks
 from fscs.losses import Apply, PixelLoss, weighted_bce
-from fscs.progress import Progress, no_progress
+from fscs.progress import Advance, Progress, no_advance, no_progress
 from fscs.typing import Params
 
 STEPS_PER_CALL = 16  # the cost of a call is small beside 16 steps
@@ -135,7 +135,8 @@ def make_train(apply: Apply, recipe: Recipe) -> Train:
   It maps (params, opt_state, bank, stream) to the new params, the new opt_state, and the losses
   (num_steps,), each taken before its update. The stream is (num_steps, batch_size); streams of all
   lengths share one compiled program. To continue a stream, give its remaining rows and the number
-  of steps already done as `first`. `seed` is the seed of augmentation.
+  of steps already done as `first`. `seed` is the seed of augmentation. `advance` reports steps. An
+  empty stream compiles the program.
   """
   run = jax.jit(_make_run(apply, recipe))
 
@@ -146,15 +147,17 @@ def make_train(apply: Apply, recipe: Recipe) -> Train:
     stream: np.ndarray,
     first: int = 0,
     seed: int = 0,
+    advance: Advance = no_advance,
   ):
     losses = []
-    for start in range(0, len(stream), STEPS_PER_CALL):
+    for start in range(0, max(len(stream), 1), STEPS_PER_CALL):
       part = _part(stream, start)
       num_steps = min(len(stream) - start, STEPS_PER_CALL)
       (params, opt_state), part_losses = run(
         params, opt_state, bank, part, num_steps, first + start, np.uint32(seed)
       )
       losses.append(np.asarray(part_losses)[:num_steps])
+      advance(num_steps)
     return params, opt_state, np.concatenate(losses)
 
   return train

@@ -1,9 +1,10 @@
 """What several test modules need: images, tiny networks, annotated folders, the console command."""
 
+import collections
 import contextlib
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,24 @@ def disk_labels(*places: tuple[float, float, float], shape=(100, 100)) -> np.nda
   for number, (row, column, radius) in enumerate(places, 1):
     labels[disk((row, column), radius, shape=shape)] = number
   return labels
+
+
+@contextlib.contextmanager
+def compilations() -> Iterator[collections.Counter]:
+  """Counts programs that are compiled and were not on disk."""
+  counted: collections.Counter = collections.Counter()
+
+  def listen(event: str, **_) -> None:
+    if event == '/jax/compilation_cache/compile_requests_use_cache':
+      counted['compiled'] += 1
+    elif event == '/jax/compilation_cache/cache_hits':
+      counted['compiled'] -= 1
+
+  jax.monitoring.register_event_listener(listen)
+  try:
+    yield counted
+  finally:
+    jax.monitoring.unregister_event_listener(listen)
 
 
 def cells(seed: int, shape=(72, 96), count=6, radius=8) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
   from fscs.segmentation.annotated_files import AnnotatedPage
   from fscs.segmentation.finetuning import FineTuningResult
+  from fscs.segmentation.segmenter import Segmenter
 
 _DEFAULT = FineTuningConfig()
 
@@ -99,6 +100,18 @@ def finetune(config: Finetune) -> Path:
   _note_known_images(config)
   names = [page.name for page in pages]
   facts = {'command': 'finetune', 'images': names}
+
+  def complete(segmenter: 'Segmenter') -> 'Segmenter':
+    """With what is known of the files only."""
+    return dataclasses.replace(
+      segmenter, channel=channel, channel_name=channel_name, axes=config.axes
+    )
+
+  def ready(segmenter: 'Segmenter') -> None:
+    complete(segmenter).save(config.workdir / 'model')
+    if config.estimate:
+      _log(f'first model: {config.workdir}, ready for `fscs predict`; now it is cross-validated')
+
   with opened_workdir(config.workdir, config, facts, free=('report',), result='model'):
     result = finetune_and_validate(
       [page.grey for page in pages],
@@ -110,11 +123,9 @@ def finetune(config: Finetune) -> Path:
       scale=config.scale,
       compare=True,
       progress=progress_bar,
+      ready=ready,
     )
-    segmenter = dataclasses.replace(
-      result.segmenter, channel=channel, channel_name=channel_name, axes=config.axes
-    )
-    result = result._replace(segmenter=segmenter)
+    result = result._replace(segmenter=complete(result.segmenter))
     scores = _scores(result)
     _write(config, result, pages, scores)
   _tell(result, config, scores)

@@ -22,6 +22,7 @@ _COMMANDS: dict[type, Callable[[Any], Any]] = {
   Demo: demo,
 }
 _RESTARTS = 'nothing is kept: the same command begins anew'
+_KEEPS_MODEL = 'a first model that was announced is kept; the same command begins anew'
 
 Command = (
   Annotated[Finetune, tyro.conf.subcommand('finetune')]
@@ -40,5 +41,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
       description='Few-shot cell segmentation: from a few annotated images to segmented cells.',
       args=arguments,
     )
-    interrupted = RESUMES if isinstance(config, Predict) else _RESTARTS
+    interrupted = {Predict: RESUMES, Finetune: _KEEPS_MODEL}.get(type(config), _RESTARTS)
     run_command(_COMMANDS[type(config)], config, interrupted=interrupted)

@@ -4,7 +4,8 @@ This is the only adaptation of the package: `fscs.finetune`, the console command
 'fscs' of the study call `finetune_and_validate`.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from fscs.losses import bce_dice
 from fscs.metrics.pixels import iou
 from fscs.models import make_model, with_affine_norms
 from fscs.optimizers import inner_optimizer
-from fscs.progress import Progress, no_progress, progress_bar
+from fscs.progress import Advance, Progress, no_progress, progress_bar
 from fscs.segmentation.annotations import (
   AnnotatedImage,
   SupportCrops,
@@ -48,7 +49,7 @@ from fscs.segmentation.instances import (
 )
 from fscs.segmentation.prediction import Network, with_batch_statistics
 from fscs.segmentation.segmenter import Segmenter, SupportSummary
-from fscs.training import Recipe, crop_stream, make_train_all
+from fscs.training import COMPILING, Recipe, crop_stream, make_train
 
 NORM_SCALE = 1.0  # of batch norms before the first step
 MAX_GRADIENT_NORM = 1.0  # larger gradients are clipped
@@ -163,11 +164,14 @@ def finetune_and_validate(
   scale: float | None = None,
   compare: bool = False,
   progress: Progress = no_progress,
+  ready: Callable[[Segmenter], None] | None = None,
 ) -> FineTuningResult:
-  """Adapt a network and cross-validate it; arguments as `finetune`.
+  """Adapt a network, then cross-validate; arguments as `finetune`.
 
   Args:
     compare: also cross-validate simpler methods, see `fscs.segmentation.baselines`.
+    ready: called with the segmenter before the cross-validation, which changes only how touching
+      objects are split, and `expected_iou`.
 
   Raises:
     InputError: as `finetune`.
@@ -184,29 +188,36 @@ def finetune_and_validate(
     )
   working = [at_scale(image, scale) for image in annotations.images]
   crops = cut_crops(working, config.crop_size)
-  folds = _make_folds(working, crops, config)
-  networks, losses = _train(initialisation, crops, folds, config, progress)
-
+  adapt = _make_adapt(initialisation, crops, config, progress)
+  with progress('training', config.steps) as advance:
+    network, losses = adapt(np.arange(len(crops.corners), dtype=np.int32), advance)
   initial = default_watershed if annotations.instances else unsplit_watershed
-  watershed = initial(labels)
+  segmenter = Segmenter(
+    network=network,
+    scale=scale,
+    channel=annotations.channel,
+    watershed=initial(labels),
+    support=_summarise(annotations.images),
+    orientations=config.orientations,
+  )
+  if ready is not None:
+    ready(segmenter)
+
+  folds = _make_folds(working, crops, config)
+  threshold = segmenter.watershed.threshold
   results: list[FoldResult] = []
   if folds:
-    with progress('predicting what was held out', len(folds)) as advance:
-      for network, fold in zip(networks, folds, strict=False):
-        results += predict_fold(network, working, fold, watershed.threshold, config.orientations)
-        advance()
+    with progress('cross-validating', len(folds) * config.steps) as advance:
+      for fold in folds:
+        network, _ = adapt(fold.crops, advance)
+        results += predict_fold(network, working, fold, threshold, config.orientations)
   if results and annotations.instances:
     watershed = _learn_watershed(results, scale, progress)
     results = rescore(results, watershed.threshold)
-  segmenter = Segmenter(
-    network=networks[-1],
-    scale=scale,
-    channel=annotations.channel,
-    watershed=watershed,
-    support=_summarise(annotations.images),
-    expected_iou=float(np.mean([result.iou for result in results])) if results else None,
-    orientations=config.orientations,
-  )
+    segmenter = dataclasses.replace(segmenter, watershed=watershed)
+  if results:
+    expected_iou = float(np.mean([result.iou for result in results]))
+    segmenter = dataclasses.replace(segmenter, expected_iou=expected_iou)
   simpler = _cross_validate_baselines(working, folds, progress) if compare and results else {}
   return FineTuningResult(segmenter, losses, results, simpler)
 
@@ -219,42 +230,48 @@ def _make_folds(
   return usable_folds([image.labels for image in images], crops.corners, config.crop_size)
 
 
-def _train(
+def _make_adapt(
   initialisation: Initialisation,
   crops: SupportCrops,
-  folds: Sequence[Fold],
   config: FineTuningConfig,
   progress: Progress,
-) -> tuple[list[Network], np.ndarray]:
-  """A network without each fold, then the final one; and the losses of the final one."""
+) -> Callable[[np.ndarray, Advance], tuple[Network, np.ndarray]]:
+  """Compiles a function that adapts the initialisation to some of the crops.
+
+  It maps the numbers of the crops to the network with its batch-norm statistics, and the losses
+  (steps,). It reports its steps to its second argument.
+  """
   model = make_model(
     initialisation.architecture,
     widths=initialisation.widths,
     affine=True,
     norm_scale=NORM_SCALE,
   )
-  params = with_affine_norms(model, initialisation.params)
+  initial = with_affine_norms(model, initialisation.params)
   schedule = optax.cosine_decay_schedule(config.learning_rate, config.steps)
   optimizer = optax.chain(
     optax.clip_by_global_norm(MAX_GRADIENT_NORM),
     inner_optimizer(schedule, weight_decay=0.0, name='muon'),
   )
   recipe = Recipe(optimizer, config.crop_size, bce_dice, augment)
-  train_all = make_train_all(lambda params, x: model.apply({'params': params}, x), recipe)
-  every_crop = np.arange(len(crops.corners), dtype=np.int32)
-  seen = [*(fold.crops for fold in folds), every_crop]
-  streams = [crop_stream(config.seed, numbers, config.batch_size, config.steps) for numbers in seen]
-  trained = train_all(params, crops.bank, streams, config.seed, progress)
-  networks = [
-    with_batch_statistics(
+  train = make_train(lambda params, x: model.apply({'params': params}, x), recipe)
+
+  start = (initial, optimizer.init(initial), crops.bank)
+  with progress(COMPILING, 0):
+    train(*start, np.zeros((0, config.batch_size), np.int32))
+
+  def adapt(numbers: np.ndarray, advance: Advance) -> tuple[Network, np.ndarray]:
+    stream = crop_stream(config.seed, numbers, config.batch_size, config.steps)
+    params, _, losses = train(*start, stream, seed=config.seed, advance=advance)
+    network = with_batch_statistics(
       initialisation.architecture,
       tuple(model.widths),
       params,
       sample_evenly(crops.images, crops.corners[numbers], config.crop_size, STATISTICS_CROPS),
     )
-    for (params, _), numbers in zip(trained, seen, strict=True)
-  ]
-  return networks, trained[-1][1]
+    return network, losses
+
+  return adapt
 
 
 def _cross_validate_baselines(

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from helpers import RecordedProgress, assert_trees_equal, cells, noise
+from helpers import RecordedProgress, assert_trees_equal, cells, compilations, noise
 
 import fscs
 from fscs.errors import InputError
@@ -31,11 +31,28 @@ def test_expected_iou_is_that_of_new_images(trained):
 def test_every_stage_is_announced_and_reported_to_its_end(trained):
   assert len(trained.result.losses) == trained.config.steps
   stages = trained.progress.stages
-  assert stages['training'] == (4 * trained.config.steps,) * 2
+  assert stages['training'] == (trained.config.steps,) * 2
+  assert stages['cross-validating'] == (3 * trained.config.steps,) * 2
   assert [title.split()[0] for title in stages] == [
-    *('compiling', 'training', 'predicting', 'learning')
+    *('compiling', 'training', 'cross-validating', 'learning')
   ]
   assert all(total == done for total, done in list(stages.values())[1:])
+
+
+def test_the_first_segmenter_has_the_final_network_and_another_folder_compiles_nothing(
+  initialisation,
+):
+  def run(seeds, side):
+    images, masks = zip(*(cells(seed, (side, side + 8)) for seed in seeds), strict=True)
+    first = []
+    result = finetune_and_validate(images, masks, initialisation, CONFIG, ready=first.append)
+    assert first[0].expected_iou is None
+    assert_trees_equal(first[0].network.params, result.segmenter.network.params)
+
+  run(range(2), 64)
+  with compilations() as counted:
+    run(range(3, 6), 90)
+  assert counted.total() == 0
 
 
 def test_progress_is_shown_unless_it_is_not_wanted(initialisation, capsys):
@@ -87,7 +104,7 @@ def test_one_image_is_validated_by_halves_and_its_channel_is_learned(initialisat
   result = finetune_and_validate([colours], [labels], initialisation, CONFIG, progress=progress)
   assert [fold.grey.shape for fold in result.folds] == [(72, 48)] * 2
   assert result.segmenter.expected_iou is not None
-  assert progress.stages['training'] == (3 * CONFIG.steps,) * 2
+  assert progress.stages['cross-validating'] == (2 * CONFIG.steps,) * 2
   assert np.argmax(result.segmenter.channel) == 1
 
 
