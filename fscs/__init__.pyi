@@ -1,4 +1,16 @@
-from . import augmentation, data, io, losses, meta, metrics, models, optimizers, training, typing
+from . import (
+  augmentation,
+  data,
+  heads,
+  io,
+  losses,
+  meta,
+  metrics,
+  models,
+  optimizers,
+  training,
+  typing,
+)
 from .errors import InputError
 from .io.initialisations import Initialisation, pretrained
 from .segmentation.finetuning import finetune
@@ -13,6 +25,7 @@ __all__ = [
   'augmentation',
   'data',
   'finetune',
+  'heads',
   'io',
   'losses',
   'meta',
