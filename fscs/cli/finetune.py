@@ -14,6 +14,7 @@ if TYPE_CHECKING:
   from fscs.segmentation.finetuning import FineTuningResult
 
 _DEFAULT = FineTuningConfig()
+_ROOM_FOR_REPORT = 2**20  # bytes
 
 
 class FoldScores(NamedTuple):
@@ -74,6 +75,8 @@ class Finetune:
 
 def finetune(config: Finetune) -> Path:
   """Fine-tune and write the model; returns the workdir."""
+  import jax
+
   from fscs.io.axes import require_axes
   from fscs.io.initialisations import load_initialisation
   from fscs.io.workdirs import opened_workdir
@@ -96,7 +99,8 @@ def finetune(config: Finetune) -> Path:
   _note_known_images(config)
   names = [page.name for page in pages]
   facts = {'command': 'finetune', 'images': names}
-  with opened_workdir(config.workdir, config, facts, free=('report',), result='model'):
+  room = sum(leaf.nbytes for leaf in jax.tree.leaves(initialisation.params)) + _ROOM_FOR_REPORT
+  with opened_workdir(config.workdir, config, facts, free=('report',), result='model', room=room):
     result = finetune_and_validate(
       [page.grey for page in pages],
       [page.mask for page in pages],

@@ -2,11 +2,12 @@
 
 import functools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from helpers import read_table, refusal, run_fscs
+from helpers import fails_after, full_disk, read_table, refusal, run_fscs
 from skimage.filters import gaussian
 from skimage.io import imsave
 
@@ -160,3 +161,18 @@ def test_what_was_guessed_is_said_and_the_user_may_choose(arguments, folders, tm
   assert float(row['iou']) == 1
   write(predictions / 'a_labels.tif', SQUARES + 1)
   assert 'no pixel is 0' in run_fscs(*arguments).err
+
+
+@pytest.mark.parametrize(('room', 'named'), [(0, 'scores.csv'), (1, 'summary.json')])
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(
+  arguments, folders, tmp_path, monkeypatch, room, named
+):
+  predictions, masks = folders
+  write(predictions / 'a_labels.tif', PREDICTION)
+  write(masks / 'a.tif', TRUTH)
+  with monkeypatch.context() as patched:
+    fails_after(patched, Path, 'write_bytes', room, full_disk)
+    assert refusal(arguments).startswith(f'{tmp_path / "out" / named}: No space left')
+  assert not (tmp_path / 'out' / named).exists()
+  assert run_fscs(*arguments).status == 0
+  assert len(results(tmp_path)[0]) == 1

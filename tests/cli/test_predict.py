@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 import roifile
 import tifffile
-from helpers import cells, noise, read_table, refusal, run_fscs, tiny_segmenter, write_ome_set
+from helpers import (
+  cells,
+  fails_after,
+  noise,
+  read_table,
+  refusal,
+  run_fscs,
+  tiny_segmenter,
+  write_ome_set,
+)
 from PIL import Image
 
 from fscs.data.channels import LUMA
@@ -280,16 +289,8 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_done(
   """After `room` calls, those of the first image and perhaps some of the second."""
   for name in ('a.tif', 'b.tif'):
     write(tmp_path / 'in' / name)
-  original, calls = getattr(outputs, writer), []
-
-  def fail(*arguments):
-    calls.append(writer)
-    if len(calls) > room:
-      raise OSError(code, os.strerror(code))
-    return original(*arguments)
-
   with monkeypatch.context() as patched:
-    patched.setattr(outputs, writer, fail)
+    fails_after(patched, outputs, writer, room, lambda: OSError(code, os.strerror(code)))
     line = refusal(predict)
   assert 'results of b.tif' in line
   assert os.strerror(code) in line
