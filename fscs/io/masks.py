@@ -125,7 +125,7 @@ def _read_raster(path: Path, shape: tuple[int, int], page: int, foreground: int 
         f'{path}: found {raster.channels} channels, expected one value or one colour per pixel; '
         'save the channel that holds the mask'
       )
-    values = raster.read(page, slice(None), slice(None), 0, raster.channels)
+    values = raster.read(page, slice(None), slice(None), 0, raster.channels, fill=0)
     indices = _shared_colours(raster, values) if raster.colour else None
   if indices is not None:
     mask = mask_of_values(path, indices, foreground)
@@ -134,7 +134,10 @@ def _read_raster(path: Path, shape: tuple[int, int], page: int, foreground: int 
     mask = mask_of_colours(path, values, foreground)
   else:
     mask = mask_of_values(path, values[..., 0], foreground)
-  return mask._replace(notes=(*raster.notes, *mask.notes))
+  notes = raster.notes
+  if raster.nodata:
+    notes = (*notes, f'{raster.nodata:g} means no data by its GDAL tag, and is background')
+  return mask._replace(notes=(*notes, *mask.notes))
 
 
 def _shared_colours(raster: Raster, colours: np.ndarray) -> np.ndarray | None:
