@@ -4,7 +4,7 @@ from .images import ImageFile, open_image, require_finite
 from .initialisations import Initialisation, load_initialisation, pretrained
 from .mask_values import Mask
 from .masks import read_mask, require_pages
-from .pairing import IMAGE_ENDINGS, MASK_ENDINGS, Pair, match, separate
+from .pairing import IMAGE_ENDINGS, MASK_ENDINGS, NothingPairedError, Pair, match, separate
 from .pixel_size import PixelSize
 from .pytorch import params_from_torch
 
@@ -17,6 +17,7 @@ __all__ = [
   'ImageFile',
   'Initialisation',
   'Mask',
+  'NothingPairedError',
   'Pair',
   'PixelSize',
   'find_files',

@@ -29,6 +29,10 @@ RESULT_ENDINGS = ('_flows', '_cp_output', '_probability', '_overlay')
 _NUM_EXAMPLES = 3  # names of each kind in a message
 
 
+class NothingPairedError(InputError):
+  """No image has a mask."""
+
+
 class Pair(NamedTuple):
   """An image and its mask."""
 
@@ -52,8 +56,8 @@ def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], li
     The pairs in the order of `images`, and the images without a mask.
 
   Raises:
-    InputError: two images share a name or a mask, an image has two masks of one kind, or no image
-      has a mask.
+    NothingPairedError: no image has a mask.
+    InputError: two images share a name or a mask, or an image has two masks of one kind.
 
   >>> pairs, without_mask = match([Path('a.tif'), Path('b.tif')], [Path('a_mask.png')])
   >>> [(p.image.name, p.mask.name) for p in pairs], [image.name for image in without_mask]
@@ -152,17 +156,17 @@ def _ambiguous(first: Path, second: Path, what: str, remedy: str) -> InputError:
   return InputError(f'{first}, {second}: found two {what}, expected one; {remedy}')
 
 
-def _unmatched(images: Sequence[Path], masks: Sequence[Path]) -> InputError:
+def _unmatched(images: Sequence[Path], masks: Sequence[Path]) -> NothingPairedError:
   found = [
     ', '.join(path.name for path in paths[:_NUM_EXAMPLES]) or 'nothing' for paths in (images, masks)
   ]
   if not masks:
-    return InputError(
+    return NothingPairedError(
       f'no masks: all of {found[0]} are images; give the folder of the masks, or name them as'
       f' {_stem(images[0])}_mask.tif',
       arguments=('masks',),
     )
-  return InputError(
+  return NothingPairedError(
     f'no mask belongs to an image: found the images {found[0]} and the masks {found[1]}, expected '
     f'masks named as the images, or with one of {", ".join(_ENDINGS)} added; rename them'
   )

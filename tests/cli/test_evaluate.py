@@ -110,6 +110,45 @@ def test_what_cannot_be_used_is_named_in_one_line(arguments, tmp_path, options, 
   assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.parametrize(
+  ('prediction', 'truth'),
+  [
+    ('16bit_labels.tif', 'other.png'),
+    ('a b_mask.png', 'a-b.tif'),
+    ('a_labels.tif', 'A.tif'),
+    ('a_labels.tif', 'a_truth.tif'),
+    ('b_labels.tif', 'mask_b.tif'),
+    ('a_labels.tif', 'a1.zip'),
+    ('a_img_labels.tif', 'b_img.geojson'),
+    ('s0.ome_labels.tif', 's1.ome.tif'),
+  ],
+)
+def test_predictions_and_masks_that_do_not_match_are_both_named(
+  arguments, folders, prediction, truth
+):
+  (folders[0] / prediction).touch()
+  (folders[1] / truth).touch()
+  line = refusal(arguments)
+  for named in (prediction, truth, '--predictions', '--masks', 'NAME_labels.tif', 'NAME.tif'):
+    assert named in line
+  assert '.*' not in line
+
+
+@pytest.mark.parametrize(
+  ('predictions', 'masks', 'named'),
+  [
+    (['a_labels.tif'], ['a_gt.tif', 'a_mask.tif'], ['a_gt.tif', 'a_mask.tif']),
+    (['a_labels.tif', 'a_img_labels.tif'], ['a_gt.tif'], ['predictions/a.', 'predictions/a_img.']),
+  ],
+)
+def test_two_files_that_match_one_are_named(arguments, folders, predictions, masks, named):
+  for folder, names in zip(folders, (predictions, masks), strict=True):
+    for name in names:
+      write(folder / name, TRUTH)
+  line = refusal(arguments)
+  assert all(name in line for name in named)
+
+
 def test_nothing_is_written_if_no_file_could_be_scored(arguments, folders, tmp_path):
   predictions, masks = folders
   write(predictions / 'a_labels.tif', PREDICTION)
