@@ -3,14 +3,17 @@
 import collections
 import contextlib
 import csv
+import errno
 import io
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import numpy as np
+import pytest
 import tifffile
 from skimage.draw import disk
 
@@ -129,6 +132,35 @@ def write_ome_set(folder: Path, planes: np.ndarray, parts: int) -> None:
       metadata=None,
       photometric='minisblack',
     )
+
+
+def full_disk() -> OSError:
+  """As writing to a file raises it."""
+  return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def full_disk_in_tensorstore() -> ValueError:
+  """As writing a checkpoint raises it."""
+  return ValueError("RESOURCE_EXHAUSTED: Failed writing [os_error_code='28']")
+
+
+def fails_after(
+  patch: pytest.MonkeyPatch,
+  owner: Any,
+  name: str,
+  room: int,
+  error: Callable[[], Exception] = full_disk,
+) -> None:
+  """From the call after the next `room` ones, a function or method raises an error."""
+  original, calls = getattr(owner, name), []
+
+  def fail(*arguments, **keywords):
+    calls.append(name)
+    if len(calls) > room:
+      raise error()
+    return original(*arguments, **keywords)
+
+  patch.setattr(owner, name, fail)
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

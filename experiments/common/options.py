@@ -7,11 +7,11 @@ from typing import Any, Literal, TypeVar
 
 import jax
 import optax
-import tyro
 
 from experiments.configs import PRESETS, Preset
 from fscs.augmentation import AugmentationName
-from fscs.cli.console import closed_output_allowed, run_command
+from fscs.cli.console import closed_output_allowed, input_errors_shown, run_command
+from fscs.cli.parsing import parse
 from fscs.data.preprocessing import Protocol
 from fscs.errors import InputError
 from fscs.losses import PixelLossName
@@ -184,5 +184,6 @@ def run(command: Callable[[Config], Any], config_class: type[Config]) -> None:
   with closed_output_allowed():
     module = sys.modules[command.__module__]
     name = module.__spec__.name.removesuffix('.__main__') if module.__spec__ else module.__name__
-    config = tyro.cli(config_class, prog=f'python -m {name}', description=module.__doc__)
+    with input_errors_shown(config_class):  # of values that do not go together
+      config = parse(config_class, prog=f'python -m {name}', description=module.__doc__)
     run_command(command, config)

@@ -2,19 +2,21 @@
 
 import contextlib
 import csv
-import io
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fscs.errors import InputError
-from fscs.io.atomic import write_text
+from fscs.io.atomic import append_text, csv_text, errors_name, write_text
 from fscs.losses import TERMS
 from fscs.meta.inner_loop import History
 from fscs.progress import progress_bar
 from fscs.typing import MetaState
+
+SECONDS_BETWEEN_FLUSHES = 120.0  # of events, to the disk
 
 
 class TrainingLog:
@@ -25,33 +27,66 @@ class TrainingLog:
   """
 
   def __init__(self, workdir: Path, columns: Iterable[str], *, first_step: int):
-    from tensorboardX import SummaryWriter  # takes a second to import
-
     self.path = workdir / 'figures.csv'
     self._columns = ['step', *columns]
     kept = [row for row in read_log(self.path) if int(row['step']) <= first_step]
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator='\n')
-    table.writerow(self._columns)
-    table.writerows([row.get(name) or '' for name in self._columns] for row in kept)
-    write_text(self.path, text.getvalue())
-    self._file = self.path.open('a', newline='')
-    self._rows = csv.DictWriter(self._file, self._columns, lineterminator='\n')
-    self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=first_step + 1)
+    rows = [[row.get(name) or '' for name in self._columns] for row in kept]
+    write_text(self.path, csv_text([self._columns, *rows]))
+    self._events = _Events(workdir / 'tensorboard', first_step=first_step)
 
   def __enter__(self) -> 'TrainingLog':
     return self
 
   def __exit__(self, *_) -> None:
-    self._file.close()
     self._events.close()
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """One row; columns without a value stay empty."""
-    self._rows.writerow({'step': step, **{k: f'{v:.6g}' for k, v in scalars.items()}})
-    self._file.flush()
+    values = {'step': step, **{name: f'{value:.6g}' for name, value in scalars.items()}}
+    append_text(self.path, csv_text([[values.get(name, '') for name in self._columns]]))
+    self._events.write(step, scalars)
+
+
+class _Events:
+  """A file of TensorBoard events.
+
+  tensorboardX's own `SummaryWriter` writes in a thread, and waits for ever if that cannot write.
+  """
+
+  def __init__(self, folder: Path, *, first_step: int):
+    # takes a second to import
+    from tensorboardX import summary
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+    self._folder, self._event, self._scalar = folder, Event, summary.scalar
+    self._flushed = float('-inf')
+    folder.mkdir(parents=True, exist_ok=True)
+    with errors_name(folder):
+      self._writer = EventsWriter(str(folder / 'events'))
+    # Events of later steps in the files of earlier runs do not count.
+    later = {'step': first_step + 1}
+    self._write(Event(**later, file_version='brain.Event:2'))
+    self._write(Event(**later, session_log=SessionLog(status=SessionLog.START)))
+
+  def write(self, step: int, scalars: Mapping[str, float]) -> None:
+    """The scalars of a step."""
     for name, value in scalars.items():
-      self._events.add_scalar(name, value, step)
+      self._write(self._event(step=step, summary=self._scalar(name, value)))
+    if time.monotonic() - self._flushed > SECONDS_BETWEEN_FLUSHES:
+      with errors_name(self._folder):
+        self._writer.flush()
+      self._flushed = time.monotonic()
+
+  def _write(self, event: Any) -> None:
+    event.wall_time = time.time()
+    with errors_name(self._folder):
+      self._writer.write_event(event)
+
+  def close(self) -> None:
+    """Write what is left, and close the file."""
+    with errors_name(self._folder):
+      self._writer.close()
 
 
 def read_log(path: Path) -> list[dict[str, str]]:

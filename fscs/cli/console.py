@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from fscs.errors import InputError
+from fscs.errors import InputError, one_line
 
 RESUMES = 'the same command goes on from where it was saved last'
 
@@ -25,16 +25,28 @@ def run_command(command: Callable[[Any], Any], config: Any, *, interrupted: str 
 
   warnings.showwarning = _show_warning
   keep_compiled_programs()
+  with input_errors_shown(type(config)):
+    try:
+      command(config)
+    except BrokenPipeError:
+      raise  # see `closed_output_allowed`
+    except OSError as error:
+      _stop(f'error: {error.filename or "a file"}: {error.strerror or error}', 2)
+    except KeyboardInterrupt:
+      _stop(f'interrupted: {interrupted}', 130)
+
+
+@contextlib.contextmanager
+def input_errors_shown(config_class: type) -> Iterator[None]:
+  """Ends the program with one line and exit status 2 at an InputError.
+
+  Args:
+    config_class: dataclass whose fields are the options.
+  """
   try:
-    command(config)
+    yield
   except InputError as error:
-    _stop(f'error: {error}{_options(error, config)}', 2)
-  except BrokenPipeError:
-    raise  # see `closed_output_allowed`
-  except OSError as error:
-    _stop(f'error: {error.filename or "a file"}: {error.strerror or error}', 2)
-  except KeyboardInterrupt:
-    _stop(f'interrupted: {interrupted}', 130)
+    _stop(f'error: {error}{_options(error, config_class)}', 2)
 
 
 @contextlib.contextmanager
@@ -48,9 +60,9 @@ def closed_output_allowed() -> Iterator[None]:
     raise SystemExit(1) from None
 
 
-def _options(error: InputError, config: Any) -> str:
+def _options(error: InputError, config_class: type) -> str:
   """The options that are named as the arguments of an error."""
-  fields = {field.name for field in dataclasses.fields(config)}
+  fields = {field.name for field in dataclasses.fields(config_class)}
   options = [option_name(name) for name in error.arguments if name in fields]
   return f' ({", ".join(options)})' if options else ''
 
@@ -71,5 +83,5 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
 
 
 def _stop(line: str, status: int) -> NoReturn:
-  print(line, file=sys.stderr)
+  print(one_line(line), file=sys.stderr)
   raise SystemExit(status) from None

@@ -1,6 +1,7 @@
 """`fscs demo`: the whole way from annotated images to objects, on simulated images."""
 
 import dataclasses
+import io
 from pathlib import Path
 from typing import Literal
 
@@ -74,6 +75,7 @@ def draw(config: Demo, folder: Path, first: int, count: int) -> None:
   import tifffile
 
   from fscs.data.synthetic import simulate
+  from fscs.io.atomic import write_bytes
 
   for part in (folder / 'images', folder / 'masks'):
     part.mkdir(parents=True, exist_ok=True)
@@ -84,5 +86,8 @@ def draw(config: Demo, folder: Path, first: int, count: int) -> None:
   assert drawn.labels is not None  # simulated sets have labels
   for index in range(first, first + count):
     name = Path(drawn.names[index]).with_suffix('.tif').name
-    tifffile.imwrite(folder / 'images' / name, drawn.images[index])
-    tifffile.imwrite(folder / 'masks' / name, drawn.labels[index].astype('uint16'))
+    pixels = {'images': drawn.images[index], 'masks': drawn.labels[index].astype('uint16')}
+    for kind, array in pixels.items():
+      file = io.BytesIO()  # NumPy does not say that a disk is full
+      tifffile.imwrite(file, array)
+      write_bytes(folder / kind / name, file.getvalue())

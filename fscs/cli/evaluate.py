@@ -94,7 +94,8 @@ def evaluate(config: Evaluate) -> None:
 
 def _find_pairs(config: Evaluate) -> dict[str, tuple[Path, Path]]:
   """{image: (prediction, truth)}; notes which have no counterpart."""
-  from fscs.io import MASK_SUFFIXES, find_files, match, separate
+  from fscs.io import MASK_SUFFIXES, NothingPairedError, find_files, match, separate
+  from fscs.segmentation.evaluation import LABELS, MASK
 
   folder, masks_folder = config.predictions, config.masks
   predictions = _find_predictions(folder)
@@ -107,7 +108,16 @@ def _find_pairs(config: Evaluate) -> dict[str, tuple[Path, Path]]:
   masks = separate(masks, masks)[1] or masks  # images may be among them
   # Masks are named after images, whose suffix is not known here.
   images = {folder / f'{image}.*': image for image in predictions}
-  pairs, without_mask = match(list(images), masks)
+  try:
+    pairs, without_mask = match(list(images), masks)
+  except NothingPairedError as error:
+    raise InputError(
+      f'{folder}: found the predictions {examples(predictions.values())}, and in {masks_folder} the'
+      f' masks {examples(masks)}, of which none belong together; expected for NAME{LABELS}.tif or'
+      f' NAME{MASK}.png a mask NAME.tif, NAME_gt.tif or the like; rename the masks, or give those'
+      ' of the images that were segmented',
+      arguments=('predictions', 'masks'),
+    ) from error
   unused = sorted(set(masks) - {pair.mask for pair in pairs})
   for line in (
     note(

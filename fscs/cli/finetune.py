@@ -15,6 +15,7 @@ if TYPE_CHECKING:
   from fscs.segmentation.segmenter import Segmenter
 
 _DEFAULT = FineTuningConfig()
+_ROOM_FOR_REPORT = 2**20  # bytes
 
 
 class FoldScores(NamedTuple):
@@ -78,6 +79,8 @@ class Finetune:
 
 def finetune(config: Finetune) -> Path:
   """Fine-tune and write the model; returns the workdir."""
+  import jax
+
   from fscs.io.axes import require_axes
   from fscs.io.initialisations import load_initialisation
   from fscs.io.workdirs import opened_workdir
@@ -100,6 +103,7 @@ def finetune(config: Finetune) -> Path:
   _note_known_images(config)
   names = [page.name for page in pages]
   facts = {'command': 'finetune', 'images': names}
+  room = sum(leaf.nbytes for leaf in jax.tree.leaves(initialisation.params)) + _ROOM_FOR_REPORT
 
   def complete(segmenter: 'Segmenter') -> 'Segmenter':
     """With what is known of the files only."""
@@ -112,7 +116,7 @@ def finetune(config: Finetune) -> Path:
     if config.estimate:
       _log(f'first model: {config.workdir}, ready for `fscs predict`; now it is cross-validated')
 
-  with opened_workdir(config.workdir, config, facts, free=('report',), result='model'):
+  with opened_workdir(config.workdir, config, facts, free=('report',), result='model', room=room):
     result = finetune_and_validate(
       [page.grey for page in pages],
       [page.mask for page in pages],

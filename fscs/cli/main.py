@@ -10,6 +10,7 @@ from fscs.cli.console import RESUMES, closed_output_allowed, run_command
 from fscs.cli.demo import Demo, demo
 from fscs.cli.evaluate import Evaluate, evaluate
 from fscs.cli.finetune import Finetune, finetune
+from fscs.cli.parsing import parse
 from fscs.cli.predict import Predict, predict
 
 # XLA otherwise asks users to file a bug if the machine is slow; JAX reads this when it is imported.
@@ -35,7 +36,7 @@ Command = (
 def main(arguments: Sequence[str] | None = None) -> None:
   """Run the command that the arguments (by default those of the process) name."""
   with closed_output_allowed():
-    config: Any = tyro.cli(
+    config: Any = parse(
       Command,
       prog='fscs',
       description='Few-shot cell segmentation: from a few annotated images to segmented cells.',

@@ -144,7 +144,7 @@ def _segment(
         print(f'left out: {error}', file=sys.stderr)
         failed[image.name] = str(error)
       except OSError as error:
-        error.filename = image.name  # says more than the name of a temporary file
+        error.filename = f'results of {image.name}'  # says more than the name of a temporary file
         raise
       else:
         records.add(out, summary, model)
@@ -160,7 +160,7 @@ def _as_input_error(out: Path) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    what = f'results of {error.filename}' if error.filename else 'results'
+    what = Path(error.filename).name if error.filename else 'results'
     raise InputError(
       f'{out}: {what} cannot be written ({error.strerror or error}); make room there or choose a'
       ' folder that can be written to, and run again: what is done is kept',

@@ -6,7 +6,7 @@ from .initialisations import Initialisation, load_initialisation, pretrained
 from .mask_values import Mask
 from .masks import read_mask, require_pages
 from .opening import images_of
-from .pairing import IMAGE_ENDINGS, MASK_ENDINGS, Pair, match, separate
+from .pairing import IMAGE_ENDINGS, MASK_ENDINGS, NothingPairedError, Pair, match, separate
 from .pixel_size import PixelSize
 from .pytorch import params_from_torch
 
@@ -20,6 +20,7 @@ __all__ = [
   'ImageRef',
   'Initialisation',
   'Mask',
+  'NothingPairedError',
   'Pair',
   'PixelSize',
   'find_files',

@@ -4,7 +4,12 @@ A checkpoint carries a description (configuration, data fingerprint, ...) as JSO
 be restored on other devices, and another number of devices, than it was saved on.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,7 @@ from fscs.typing import Params
 _MAX_REASON = 150  # characters of an Orbax error that are shown
 _ANOTHER = 'give another folder'
 _EARLIER = 'remove it to resume from an earlier one'
+_UNFINISHED = '.orbax-checkpoint-tmp'  # end of the name of a folder that Orbax has not finished
 _MARKERS = ('_CHECKPOINT_METADATA', 'orbax.checkpoint')  # files in every folder Orbax writes
 
 
@@ -33,6 +39,7 @@ def save_init(path: str | Path, params: Params, metadata: Mapping[str, Any]) -> 
 
   Raises:
     InputError: the folder holds other files, which would be lost.
+    OSError: as `save_arrays`.
   """
   save_arrays(path, params, metadata)
 
@@ -54,10 +61,62 @@ def save_arrays(path: str | Path, arrays: Any, metadata: Mapping[str, Any]) -> N
 
   Raises:
     InputError: the folder holds other files, which would be lost.
+    OSError: the disk is full, or may not be written to.
   """
   path = Path(path).absolute()
   _require_replaceable(path)
-  ocp.save(path, arrays, overwrite=True, custom_metadata=dict(metadata))
+  _remove_unfinished(path)
+  try:
+    with _writing(path):
+      ocp.save(path, arrays, overwrite=True, custom_metadata=dict(metadata))
+  except OSError:
+    _remove_unfinished(path)
+    raise
+
+
+def _remove_unfinished(path: Path) -> None:
+  """Make room: remove what a run that failed or was killed has left."""
+  if jax.process_index() == 0:
+    shutil.rmtree(path.with_name(path.name + _UNFINISHED), ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+  """Errors of the system become an OSError that names the path; TensorStore raises ValueErrors."""
+  try:
+    with _without_tracebacks():
+      yield
+  except Exception as error:
+    number = _system_error(error)
+    if number is None:
+      raise
+    raise OSError(number, os.strerror(number), str(path)) from error
+
+
+@contextlib.contextmanager
+def _without_tracebacks() -> Iterator[None]:
+  """Without those that Orbax logs for every thread that an error ends, besides raising it."""
+
+  def has_none(record: logging.LogRecord) -> bool:
+    return not record.exc_info
+
+  logger = logging.getLogger('absl')
+  logger.addFilter(has_none)
+  try:
+    yield
+  finally:
+    logger.removeFilter(has_none)
+
+
+def _system_error(error: BaseException | None) -> int | None:
+  """The number of the system's error behind an error of Orbax; None if there is none."""
+  while error is not None:
+    if isinstance(error, OSError) and error.errno is not None:
+      return error.errno
+    if found := re.search(r"os_error_code='?(\d+)", str(error)):
+      return int(found[1])
+    error = error.__cause__ or error.__context__
+  return None
 
 
 def _require_replaceable(path: Path) -> None:
@@ -111,25 +170,40 @@ class Checkpoints:
       ]
     )
     self._metadata = dict(metadata or {})
-    self._checkpointer = ocp.training.Checkpointer(
-      Path(folder).absolute(), preservation_policy=keep, cleanup_tmp_directories=not read_only
-    )
+    self._folder = Path(folder).absolute()
+    self._quiet = contextlib.ExitStack()
+    with _writing(self._folder):
+      self._checkpointer = ocp.training.Checkpointer(
+        self._folder, preservation_policy=keep, cleanup_tmp_directories=not read_only
+      )
 
   def __enter__(self) -> 'Checkpoints':
+    self._quiet.enter_context(_without_tracebacks())  # threads may log after `save` has raised
     return self
 
-  def __exit__(self, *_) -> None:
-    self._checkpointer.close()
+  def __exit__(self, _kind, error: BaseException | None, _traceback) -> None:
+    with self._quiet:
+      try:
+        with _writing(self._folder):
+          self._checkpointer.close()
+      except OSError:
+        if error is None:  # else it is the same error again
+          raise
 
   def save(self, step: int, state: Any, *, validation_loss: float) -> None:
-    """Write the state of a step."""
-    self._checkpointer.save(
-      step,
-      state,
-      metrics={'validation_loss': float(validation_loss)},
-      custom_metadata={**self._metadata, 'validation_loss': float(validation_loss)},
-      overwrite=True,
-    )
+    """Write the state of a step.
+
+    Raises:
+      OSError: the disk is full, or may not be written to.
+    """
+    with _writing(self._folder / str(step)):
+      self._checkpointer.save(
+        step,
+        state,
+        metrics={'validation_loss': float(validation_loss)},
+        custom_metadata={**self._metadata, 'validation_loss': float(validation_loss)},
+        overwrite=True,
+      )
 
   @property
   def latest_step(self) -> int | None:
@@ -166,7 +240,7 @@ class Checkpoints:
 
   def _folder_of(self, step: int | None) -> Path:
     step = self.latest_step if step is None else step
-    return Path(self._checkpointer.directory, str(step))
+    return self._folder / str(step)
 
 
 def _read(path: Path, read: Callable[..., Any], *arguments: Any, mend: str = _ANOTHER) -> Any:

@@ -10,7 +10,8 @@ holds. Three or four channels of an NPY file are RGB or RGBA. The alpha of grey 
 
 Images are turned and mirrored as the orientation tag of TIFF and EXIF says, and inverted if the
 photometric tag says that 0 is white. Files of ImageJ are not inverted: there the tag describes the
-look-up table. ImageJ's linear calibration of intensities is applied.
+look-up table. ImageJ's linear calibration of intensities is applied. Pixels of the value that means
+no data by the tag of GDAL get the lowest other value of their page and channel.
 """
 
 import dataclasses
@@ -93,7 +94,11 @@ class ImageFile:
   @property
   def notes(self) -> tuple[str, ...]:
     """What was done since the file says so: turned, inverted, calibrated, ..."""
-    return self._raster.notes
+    nodata = self._raster.nodata
+    if nodata is None:
+      return self._raster.notes
+    filled = f'{nodata:g} means no data by its GDAL tag, and becomes the lowest other value'
+    return (*self._raster.notes, filled)
 
   @property
   def part_of(self) -> Path | None:

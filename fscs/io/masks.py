@@ -32,6 +32,7 @@ from fscs.io.outlines import draw_outlines
 from fscs.io.pictures import palette_indices
 from fscs.io.rasters import Raster
 from fscs.io.rois import read_rois
+from fscs.messages import counted
 
 
 def require_pages(path: str | os.PathLike, pages: int, image: str | os.PathLike) -> None:
@@ -53,7 +54,8 @@ def require_pages(path: str | os.PathLike, pages: int, image: str | os.PathLike)
     found = raster.shape[0]
   if found != pages:
     raise InputError(
-      f'{path}: found {found} pages, expected {pages} as in {image}; give the mask of this image,'
+      f'{path}: found {counted(found, "page")}, expected {pages} as in {image}; give the mask of'
+      ' this image,'
       ' or, if one of the two has channels that are read as pages, say what its axes are',
       arguments=('axes',),
     )
@@ -126,7 +128,7 @@ def _read_raster(path: Path, shape: tuple[int, int], page: int, foreground: int 
         f'{path}: found {raster.channels} channels, expected one value or one colour per pixel; '
         'save the channel that holds the mask'
       )
-    values = raster.read(page, slice(None), slice(None), 0, raster.channels)
+    values = raster.read(page, slice(None), slice(None), 0, raster.channels, fill=0)
     indices = _shared_colours(raster, values) if raster.colour else None
   if indices is not None:
     mask = mask_of_values(path, indices, foreground)
@@ -135,7 +137,10 @@ def _read_raster(path: Path, shape: tuple[int, int], page: int, foreground: int 
     mask = mask_of_colours(path, values, foreground)
   else:
     mask = mask_of_values(path, values[..., 0], foreground)
-  return mask._replace(notes=(*raster.notes, *mask.notes))
+  notes = raster.notes
+  if raster.nodata:
+    notes = (*notes, f'{raster.nodata:g} means no data by its GDAL tag, and is background')
+  return mask._replace(notes=(*notes, *mask.notes))
 
 
 def _shared_colours(raster: Raster, colours: np.ndarray) -> np.ndarray | None:
@@ -155,8 +160,8 @@ def _shared_colours(raster: Raster, colours: np.ndarray) -> np.ndarray | None:
 def _require_page(path: Path, page: int, pages: int) -> None:
   if not 0 <= page < pages:
     raise InputError(
-      f'{path}: found {pages} pages, expected page {page + 1}; give a mask with as many pages as '
-      'the image'
+      f'{path}: found {counted(pages, "page")}, expected page {page + 1}; give a mask with as many'
+      ' pages as the image'
     )
 
 

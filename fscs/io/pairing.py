@@ -45,6 +45,10 @@ Image = TypeVar('Image', bound=Named)
 Mask = TypeVar('Mask', bound=Named)
 
 
+class NothingPairedError(InputError):
+  """No image has a mask."""
+
+
 class Pair(NamedTuple, Generic[Image]):
   """An image and its mask."""
 
@@ -68,8 +72,8 @@ def match(images: Sequence[Image], masks: Sequence[Path]) -> tuple[list[Pair[Ima
     The pairs in the order of `images`, and the images without a mask.
 
   Raises:
-    InputError: two images share a name or a mask, an image has two masks of one kind, or no image
-      has a mask.
+    NothingPairedError: no image has a mask.
+    InputError: two images share a name or a mask, or an image has two masks of one kind.
 
   >>> pairs, without_mask = match([Path('a.tif'), Path('b.tif')], [Path('a_mask.png')])
   >>> [(p.image.name, p.mask.name) for p in pairs], [image.name for image in without_mask]
@@ -168,17 +172,17 @@ def _ambiguous(first: Named, second: Named, what: str, remedy: str) -> InputErro
   return InputError(f'{first}, {second}: found two {what}, expected one; {remedy}')
 
 
-def _unmatched(images: Sequence[Named], masks: Sequence[Named]) -> InputError:
+def _unmatched(images: Sequence[Named], masks: Sequence[Named]) -> NothingPairedError:
   found = [
     ', '.join(path.name for path in paths[:_NUM_EXAMPLES]) or 'nothing' for paths in (images, masks)
   ]
   if not masks:
-    return InputError(
+    return NothingPairedError(
       f'no masks: all of {found[0]} are images; give the folder of the masks, or name them as'
       f' {_stem(images[0])}_mask.tif',
       arguments=('masks',),
     )
-  return InputError(
+  return NothingPairedError(
     f'no mask belongs to an image: found the images {found[0]} and the masks {found[1]}, expected '
     f'masks named as the images, or with one of {", ".join(_ENDINGS)} added; rename them'
   )

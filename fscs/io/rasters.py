@@ -1,6 +1,7 @@
 """The stored pixels of an open image file, read region by region as a viewer shows them."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,9 @@ class Pixels(Protocol):
     """Values at a tuple of integers and slices without step, one per axis."""
 
 
+_BLOCK = 4096  # side of the blocks in which the lowest value of a page is looked for
+
+
 def _nothing_to_close() -> None:
   """For arrays in memory and memory maps, which close themselves."""
 
@@ -72,12 +76,14 @@ class Raster:
   orientation: Orientation = PLAIN
   white: int | None = None  # the stored value that is shown black, if 0 is shown white
   calibration: Calibration | None = None
+  nodata: float | None = None  # the stored value of pixels without data
   pixel_size: PixelSize | None = None  # None if the file does not state it
   scene: str | None = None  # of a file with several
   channel_names: tuple[str, ...] = ()  # one per channel, or none
   notes: tuple[str, ...] = ()  # what the file says about itself that a user should know
   members: tuple[Path, ...] = ()  # files of a multi-file set, this one among them
   close: Callable[[], None] = _nothing_to_close
+  _lowest_found: dict[tuple[int, int], np.ndarray] = dataclasses.field(default_factory=dict)
 
   @property
   def name(self) -> str:
@@ -112,7 +118,16 @@ class Raster:
     places = np.unravel_index(page, self._page_shape)
     return {axis: int(i) for axis, i in zip(axes, places, strict=True) if self._size(axis) > 1}
 
-  def read(self, page: int, rows: slice, columns: slice, first: int, count: int) -> np.ndarray:
+  def read(
+    self,
+    page: int,
+    rows: slice,
+    columns: slice,
+    first: int,
+    count: int,
+    *,
+    fill: float | None = None,
+  ) -> np.ndarray:
     """Channels of a region of one page.
 
     Args:
@@ -121,6 +136,8 @@ class Raster:
       columns: slice without step.
       first: the first channel, from 0.
       count: how many channels.
+      fill: the value of pixels without data; by default the lowest other one of the page and
+        channel.
 
     Returns:
       (h, w, count) of `dtype`.
@@ -141,12 +158,40 @@ class Raster:
     for plane in range(first // self._samples, -(-(first + count) // self._samples)):
       start = first - plane * self._samples  # of the wanted channels, within this plane
       samples = slice(max(start, 0), min(start + count, self._samples))
-      planes.append(self._read_plane(page, rows, columns, plane, samples))
+      stored = self._read_plane(page, rows, columns, plane, samples)
+      values = self._as_shown(stored)
+      missing = self._without_data(stored)
+      if missing.any():
+        lowest = self._lowest(page, plane)[samples] if fill is None else np.array(fill)
+        values = np.where(missing, lowest.astype(values.dtype), values)
+      planes.append(values)
     region = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=-1)
     if transposed:
       region = region.swapaxes(0, 1)
     region = region[:: -1 if rows_reversed else 1, :: -1 if columns_reversed else 1]
-    return np.ascontiguousarray(self._as_shown(region))
+    return np.ascontiguousarray(region)
+
+  def _without_data(self, stored: np.ndarray) -> np.ndarray:
+    """Which stored values stand for no data."""
+    if self.nodata is None:
+      return np.zeros((), bool)
+    if np.isnan(self.nodata):
+      return np.isnan(stored)
+    with np.errstate(over='ignore'):  # float64's lowest value is float32's -inf
+      return stored == stored.dtype.type(self.nodata)
+
+  def _lowest(self, page: int, plane: int) -> np.ndarray:
+    """(samples,) lowest values of the pixels with data at one index of the axis C; else 0."""
+    if (page, plane) not in self._lowest_found:
+      height, width = self._size('Y'), self._size('X')
+      found = []
+      for row, column in itertools.product(range(0, height, _BLOCK), range(0, width, _BLOCK)):
+        rows, columns = slice(row, row + _BLOCK), slice(column, column + _BLOCK)
+        stored = self._read_plane(page, rows, columns, plane, slice(0, self._samples))
+        values = np.ma.array(self._as_shown(stored), mask=self._without_data(stored))
+        found.append(values.min((0, 1)))
+      self._lowest_found[page, plane] = np.ma.stack(found).min(0).filled(0)
+    return self._lowest_found[page, plane]
 
   def _read_plane(
     self, page: int, rows: slice, columns: slice, plane: int, samples: slice

@@ -14,6 +14,7 @@ from fscs.io import files
 from fscs.io.axes import axes_of_array, given_axes
 from fscs.io.pixel_size import pixel_size_of, screen_resolution
 from fscs.io.rasters import ORIENTATIONS, PLAIN, Calibration, Pixels, Raster
+from fscs.messages import shortened
 
 _RGB = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
@@ -44,6 +45,7 @@ def open_tiff(path: Path, axes: str | None = None) -> Raster:
     orientation = ORIENTATIONS.get(page.tags.valueof('Orientation', 1), PLAIN)
     white = _white(tiff, page)
     calibration, calibration_note = _calibration(tiff)
+    nodata, nodata_note = _nodata(page)
     pixel_size = pixel_size_of(tiff)
     if pixel_size and orientation.transposed:
       pixel_size = type(pixel_size)(pixel_size.width, pixel_size.height)
@@ -52,6 +54,7 @@ def open_tiff(path: Path, axes: str | None = None) -> Raster:
       'turned or mirrored, as its orientation tag says' if orientation != PLAIN else '',
       'inverted, as white is zero by its photometric tag' if white is not None else '',
       calibration_note,
+      nodata_note,
       screen_resolution(tiff) if pixel_size is None else '',
     )
     return Raster(
@@ -64,6 +67,7 @@ def open_tiff(path: Path, axes: str | None = None) -> Raster:
       orientation=orientation,
       white=white,
       calibration=calibration,
+      nodata=nodata,
       pixel_size=pixel_size,
       channel_names=_channel_names(tiff, dict(zip(stored_axes, shape, strict=True))),
       notes=tuple(filter(None, notes)),
@@ -156,6 +160,25 @@ def _channel_names(tiff: tifffile.TiffFile, sizes: Mapping[str, int]) -> tuple[s
       labels = (tiff.imagej_metadata or {}).get('Labels') or []
       names = [str(label) for label in labels[: sizes.get('C', 1)]]
   return tuple(names) if all(names) and len(names) == sizes.get('C', 1) else ()
+
+
+def _nodata(page: tifffile.TiffPage) -> tuple[float | None, str]:
+  """The value that stands for no data, if pixels can have it; and a note if it is unreadable."""
+  text = str(page.tags.valueof('GDAL_NODATA', '')).strip()
+  if not text or page.dtype is None or page.dtype.kind not in 'iuf':
+    return None, ''
+  try:
+    value = float(text)
+  except ValueError:
+    found = shortened(text)
+    return None, f'its GDAL tag of pixels without data is no number ({found}), and not applied'
+  if page.dtype.kind == 'f':
+    return value, ''
+  exact = text.lstrip('+-').isdecimal()  # beyond 2**53 too
+  if not exact and not value.is_integer():
+    return None, ''
+  whole, limits = int(text) if exact else int(value), np.iinfo(page.dtype)
+  return (whole if limits.min <= whole <= limits.max else None), ''
 
 
 def _members(series: tifffile.TiffPageSeries) -> tuple[Path, ...]:

@@ -38,6 +38,7 @@ def opened_workdir(
   free: Collection[str] = (),
   part: str | None = None,
   result: str | None = None,
+  room: int = 0,
 ) -> Iterator[None]:
   """Make the folder of a run, lock it and write its configuration.
 
@@ -51,10 +52,11 @@ def opened_workdir(
     free: options that may differ, besides those that say where things are.
     part: a part of the work that other processes may do other parts of, such as '1/3'.
     result: the file or folder that a finished run has; without it another run may take the place.
+    room: bytes that the results will take; known to be there before anything is computed.
 
   Raises:
-    InputError: the folder belongs to a run of another configuration, cannot be written, or another
-      process is at work there.
+    InputError: the folder belongs to a run of another configuration, cannot be written, has too
+      little room, or another process is at work there.
   """
   wanted = describe(config, facts)
   path = workdir / CONFIG_FILE
@@ -70,7 +72,18 @@ def opened_workdir(
         print(f'note: {workdir} was begun with other package versions: {path}', file=sys.stderr)
     with _as_input_error(workdir):
       write_text(path, json.dumps({**wanted, 'versions': versions()}, indent=2) + '\n')
+      if room:
+        _require_room(workdir, room)
     yield
+
+
+def _require_room(folder: Path, size: int) -> None:
+  """Raise OSError if a file of `size` bytes cannot be written."""
+  probe = folder / '.room'
+  try:
+    probe.write_bytes(bytes(size))  # quotas are not seen in another way
+  finally:
+    probe.unlink(missing_ok=True)
 
 
 def _is_unfinished(workdir: Path, facts: Mapping[str, Any], result: str | None) -> bool:

@@ -7,13 +7,12 @@ import csv
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
 
 import jax
 import numpy as np
 
 from fscs.io import ImageRef
-from fscs.io.atomic import atomic_path
+from fscs.io.atomic import append_text, csv_text, write_text
 from fscs.io.files import split_name
 from fscs.messages import examples
 from fscs.segmentation import measurements
@@ -97,23 +96,13 @@ def _has_results(out: Path, name: str) -> bool:
 
 def add(out: Path, summary: FileSummary, model: str) -> None:
   """Add a line to the file that `rewrite` began."""
-  with (out / FILE).open('a', newline='', encoding='utf-8', errors='surrogateescape') as file:
-    _writer(file).writerow(_line(summary, model))
+  append_text(out / FILE, csv_text([_line(summary, model)]))
 
 
 def rewrite(out: Path, finished: Mapping[str, FileSummary], model: str) -> None:
   """Write all lines anew, one per image, sorted by name."""
-  with (
-    atomic_path(out / FILE) as path,
-    path.open('w', newline='', encoding='utf-8', errors='surrogateescape') as file,
-  ):
-    writer = _writer(file)
-    writer.writerow(COLUMNS)
-    writer.writerows(_line(finished[name], model) for name in sorted(finished))
-
-
-def _writer(file: TextIO):
-  return csv.writer(file, lineterminator='\n')
+  lines = [_line(finished[name], model) for name in sorted(finished)]
+  write_text(out / FILE, csv_text([COLUMNS, *lines]))
 
 
 def _line(summary: FileSummary, model: str) -> tuple:

@@ -1,6 +1,9 @@
 """`fscs demo`: the whole way from annotated images to scores."""
 
-from helpers import read_table, run_fscs, small_initialisation
+from pathlib import Path
+
+import tifffile
+from helpers import fails_after, full_disk, read_table, refusal, run_fscs, small_initialisation
 
 from fscs.io import initialisations
 
@@ -19,3 +22,13 @@ def test_the_demo_makes_all_its_files(tmp_path, monkeypatch):
   assert image['file'] == f'{scores["image"]}.tif'
   assert int(scores['objects_predicted']) == int(image['objects'])
   assert int(scores['objects_true']) > 0
+
+
+def test_a_full_disk_is_named_and_no_image_is_cut(tmp_path, monkeypatch):
+  with monkeypatch.context() as patched:
+    fails_after(patched, Path, 'write_bytes', 3, full_disk)
+    line = refusal(['demo', '--workdir', tmp_path, '--size', 64])
+  assert line.endswith('.tif: No space left on device')
+  written = sorted(tmp_path.rglob('*.tif'))
+  assert len(written) == 3
+  assert all(tifffile.imread(path).shape == (64, 64) for path in written)

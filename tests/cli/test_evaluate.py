@@ -2,11 +2,12 @@
 
 import functools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from helpers import read_table, refusal, run_fscs
+from helpers import fails_after, full_disk, read_table, refusal, run_fscs
 from skimage.filters import gaussian
 from skimage.io import imsave
 
@@ -109,6 +110,45 @@ def test_what_cannot_be_used_is_named_in_one_line(arguments, tmp_path, options, 
   assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.parametrize(
+  ('prediction', 'truth'),
+  [
+    ('16bit_labels.tif', 'other.png'),
+    ('a b_mask.png', 'a-b.tif'),
+    ('a_labels.tif', 'A.tif'),
+    ('a_labels.tif', 'a_truth.tif'),
+    ('b_labels.tif', 'mask_b.tif'),
+    ('a_labels.tif', 'a1.zip'),
+    ('a_img_labels.tif', 'b_img.geojson'),
+    ('s0.ome_labels.tif', 's1.ome.tif'),
+  ],
+)
+def test_predictions_and_masks_that_do_not_match_are_both_named(
+  arguments, folders, prediction, truth
+):
+  (folders[0] / prediction).touch()
+  (folders[1] / truth).touch()
+  line = refusal(arguments)
+  for named in (prediction, truth, '--predictions', '--masks', 'NAME_labels.tif', 'NAME.tif'):
+    assert named in line
+  assert '.*' not in line
+
+
+@pytest.mark.parametrize(
+  ('predictions', 'masks', 'named'),
+  [
+    (['a_labels.tif'], ['a_gt.tif', 'a_mask.tif'], ['a_gt.tif', 'a_mask.tif']),
+    (['a_labels.tif', 'a_img_labels.tif'], ['a_gt.tif'], ['predictions/a.', 'predictions/a_img.']),
+  ],
+)
+def test_two_files_that_match_one_are_named(arguments, folders, predictions, masks, named):
+  for folder, names in zip(folders, (predictions, masks), strict=True):
+    for name in names:
+      write(folder / name, TRUTH)
+  line = refusal(arguments)
+  assert all(name in line for name in named)
+
+
 def test_nothing_is_written_if_no_file_could_be_scored(arguments, folders, tmp_path):
   predictions, masks = folders
   write(predictions / 'a_labels.tif', PREDICTION)
@@ -160,3 +200,18 @@ def test_what_was_guessed_is_said_and_the_user_may_choose(arguments, folders, tm
   assert float(row['iou']) == 1
   write(predictions / 'a_labels.tif', SQUARES + 1)
   assert 'no pixel is 0' in run_fscs(*arguments).err
+
+
+@pytest.mark.parametrize(('room', 'named'), [(0, 'scores.csv'), (1, 'summary.json')])
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(
+  arguments, folders, tmp_path, monkeypatch, room, named
+):
+  predictions, masks = folders
+  write(predictions / 'a_labels.tif', PREDICTION)
+  write(masks / 'a.tif', TRUTH)
+  with monkeypatch.context() as patched:
+    fails_after(patched, Path, 'write_bytes', room, full_disk)
+    assert refusal(arguments).startswith(f'{tmp_path / "out" / named}: No space left')
+  assert not (tmp_path / 'out' / named).exists()
+  assert run_fscs(*arguments).status == 0
+  assert len(results(tmp_path)[0]) == 1

@@ -1,14 +1,26 @@
 """`fscs finetune`: what it writes, which pages it learns from, and what it refuses."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from helpers import cells, noise, read_table, refusal, run_fscs, write_pair
+from helpers import (
+  cells,
+  fails_after,
+  full_disk,
+  full_disk_in_tensorstore,
+  noise,
+  read_table,
+  refusal,
+  run_fscs,
+  write_pair,
+)
 
 import fscs
 from fscs.data.channels import weighted_sum
+from fscs.io import checkpoints
 from fscs.segmentation import finetuning
 from fscs.segmentation.segmenter import Segmenter
 
@@ -70,6 +82,44 @@ def test_a_run_that_failed_or_was_stopped_makes_room_for_another(finetune, tmp_p
   monkeypatch.setattr(finetuning, 'finetune_and_validate', stop)
   again = [argument for argument in finetune if argument != '--no-report']
   assert run_fscs(*again, '--seed', 4).status == 130  # the report is free to differ
+
+
+@pytest.mark.parametrize(
+  ('writer', 'room', 'error', 'named'),
+  [
+    ((Path, 'write_bytes'), 0, full_disk, 'run'),
+    ((checkpoints.ocp, 'save'), 0, full_disk_in_tensorstore, 'run/model'),
+    ((Path, 'write_bytes'), 2, full_disk, 'run/losses.csv'),
+  ],
+)
+def test_a_full_disk_is_named_and_the_same_command_works_when_there_is_room(
+  finetune, tmp_path, monkeypatch, writer, room, error, named
+):
+  write_pair(tmp_path / 'images', tmp_path / 'images', 'a', 0)
+  with monkeypatch.context() as patched:
+    fails_after(patched, *writer, room, error)
+    line = refusal(finetune)
+  assert str(tmp_path / named) in line
+  assert 'No space left on device' in line
+  assert not list(tmp_path.glob('run/*.orbax-checkpoint-tmp'))
+  assert run_fscs(*finetune).status == 0
+  assert read_table(tmp_path / 'run' / 'losses.csv')
+
+
+def test_too_little_room_is_said_before_anything_is_computed(finetune, tmp_path, monkeypatch):
+  write_pair(tmp_path / 'images', tmp_path / 'images', 'a', 0)
+  original = Path.write_bytes
+
+  def write(path, content):
+    if len(content) > 10_000:
+      original(path, content[:10_000])
+      raise full_disk()
+    return original(path, content)
+
+  monkeypatch.setattr(Path, 'write_bytes', write)
+  monkeypatch.setattr(finetuning, 'finetune_and_validate', stop)
+  assert 'run cannot be written: No space left on device' in refusal(finetune)
+  assert {path.name for path in (tmp_path / 'run').iterdir()} <= {'.lock', 'config.json'}
 
 
 def test_images_that_the_initialisation_knows_are_named(finetune, init, tmp_path, monkeypatch):

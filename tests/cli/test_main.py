@@ -1,15 +1,20 @@
 """The command line itself: quick help, exit statuses, and folders that several processes use."""
 
+import dataclasses
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Literal
 
 import pytest
 import tifffile
 from helpers import REPOSITORY, cells, read_table, refusal, run_fscs, write_pair
 
 from fscs.cli.finetune import Finetune
+from fscs.cli.parsing import parse
 from fscs.io.workdirs import opened_workdir
 
 FSCS = [sys.executable, '-m', 'fscs']
@@ -20,8 +25,41 @@ def test_every_command_has_help(command):
   status, out, _ = run_fscs(command, '--help')
   assert status == 0
   assert f'fscs {command}' in out
+  assert not re.search(r'\{None[,}]', out)
   if command != 'demo':
     assert run_fscs(command).status == 2  # options are required
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  folder: Path | None = None
+  count: int | None = 3
+  kind: Literal['a', 'b'] | None = None
+  either: int | Literal['x'] = 'x'
+  span: tuple[float, float] | None = None
+  several: tuple[int, ...] | None = None
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'changes'),
+  [
+    ('', {}),
+    ('--folder here --count 4', {'folder': Path('here'), 'count': 4}),
+    ('--kind b --either 7 --span 1 2.5', {'kind': 'b', 'either': 7, 'span': (1.0, 2.5)}),
+    ('--several 1 2 3 --either x', {'several': (1, 2, 3)}),
+    ('--kind c', None),
+    ('--count x', None),
+    ('--span 1', None),
+  ],
+)
+def test_options_that_may_be_none_are_parsed_as_others(arguments, changes):
+  if changes is None:
+    with pytest.raises(SystemExit) as stopped:
+      parse(Options, args=arguments.split())
+    assert stopped.value.code == 2
+  else:
+    expected = dataclasses.replace(Options(), **changes)
+    assert parse(Options, args=arguments.split()) == expected
 
 
 def test_help_imports_nothing_heavy():

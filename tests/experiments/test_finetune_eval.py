@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from experiment_helpers import last_params, small_evaluation
-from helpers import TINY_WIDTHS, assert_trees_equal, disk_set, read_table
+from helpers import TINY_WIDTHS, assert_trees_equal, disk_set, fails_after, read_table
+from matplotlib.figure import Figure
 
 import fscs
 from experiments import finetune_eval as module
@@ -66,6 +67,31 @@ def test_the_grid_is_filled_and_only_what_is_missing_is_done_again(run, monkeypa
   assert '| K = 1 ' in (workdir / 'summary.md').read_text()
   assert (workdir / 'iou.png').exists()
   assert len(list(workdir.glob('overlays-*.png'))) == 4
+
+
+@pytest.mark.parametrize(
+  ('writer', 'room', 'named', 'num_rows'),
+  [
+    ((Path, 'write_bytes'), 2, 'results.csv', 0),
+    ((Path, 'write_bytes'), 3, 'summary.csv', 1),
+    ((Figure, 'savefig'), 0, 'overlays-', 0),
+  ],
+)
+def test_a_full_disk_is_named_and_finished_rows_are_kept(
+  disk_sets, monkeypatch, writer, room, named, num_rows
+):
+  config = small_evaluation(shots=(1, 2), selections=(1,), workdir='run')
+  with monkeypatch.context() as patch, pytest.raises(OSError, match='No space') as raised:
+    fails_after(patch, *writer, room)
+    finetune_eval(config)
+  assert raised.value.filename.startswith(f'run/{named}')
+  table = Path('run', 'results.csv')
+  rows = read_table(table) if table.exists() else []
+  assert len(rows) == num_rows
+  finetune_eval(config)
+  again = read_table(table)
+  assert len(again) == 2
+  assert again[: len(rows)] == rows
 
 
 def test_shards_fill_the_grid_together_without_doubles_or_losses(disk_sets):

@@ -9,12 +9,21 @@ import jax
 import numpy as np
 import pytest
 from experiment_helpers import last_params, small_meta_training
-from helpers import assert_trees_equal, read_table
+from helpers import (
+  assert_trees_equal,
+  fails_after,
+  full_disk,
+  full_disk_in_tensorstore,
+  read_table,
+)
+from matplotlib.figure import Figure
+from tensorboardX.record_writer import RecordWriter
 
 from experiments import meta_train as module
 from experiments.common import initialisations
 from experiments.meta_train import meta_train
 from fscs.errors import InputError
+from fscs.io import checkpoints
 from fscs.io.checkpoints import Checkpoints, load_init
 from fscs.io.workdirs import CONFIG_FILE
 
@@ -84,6 +93,28 @@ def test_interrupted_with_every_option_of_the_recipe_equals_uninterrupted(monkey
   assert (parts / 'figures.csv').read_text() == (whole / 'figures.csv').read_text()
   with pytest.raises(InputError, match='meta_epochs is 4 there and 8 now'):
     meta_train(dataclasses.replace(config, meta_epochs=8))  # the schedule has ended
+
+
+@pytest.mark.parametrize(
+  ('writer', 'room', 'error', 'named'),
+  [
+    ((Figure, 'savefig'), 0, full_disk, 'crops.png'),
+    ((RecordWriter, 'write'), 9, full_disk, 'tensorboard'),
+    ((checkpoints.ocp.training.Checkpointer, 'save'), 1, full_disk_in_tensorstore, 'checkpoints/4'),
+    ((checkpoints.ocp, 'save'), 0, full_disk_in_tensorstore, 'init'),
+  ],
+)
+def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
+  meta_trained, monkeypatch, writer, room, error, named
+):
+  config = small_meta_training(workdir='run')
+  with monkeypatch.context() as patch, pytest.raises(OSError, match='No space') as raised:
+    fails_after(patch, *writer, room, error)
+    meta_train(config)
+  assert Path(raised.value.filename) in (Path('run', named), Path('run', named).absolute())
+  meta_train(config)
+  assert_trees_equal(last_params(Path('run')), last_params(meta_trained))
+  assert Path('run', 'figures.csv').read_text() == (meta_trained / 'figures.csv').read_text()
 
 
 def test_a_run_of_version_0_1_goes_on(run):

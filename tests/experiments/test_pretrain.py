@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 from experiment_helpers import last_params, small_pretraining
-from helpers import assert_trees_equal, read_table
+from helpers import assert_trees_equal, fails_after, full_disk_in_tensorstore, read_table
 
 from experiments.pretrain import pretrain
 from fscs.errors import InputError
+from fscs.io import checkpoints
 from fscs.io.checkpoints import Checkpoints, load_init
 
 pytestmark = pytest.mark.usefixtures('disk_sets')
@@ -28,6 +29,18 @@ def test_resumed_equals_uninterrupted_bit_for_bit_and_the_best_checkpoint_is_kep
   params, metadata = load_init(whole / 'init')
   assert_trees_equal(params, expected)
   assert metadata['sources'] == ['B5', 'B39', 'ssTEM', 'EM']
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(monkeypatch):
+  config = small_pretraining(workdir='run')
+  with monkeypatch.context() as patch, pytest.raises(OSError, match='No space') as raised:
+    Checkpointer = checkpoints.ocp.training.Checkpointer
+    fails_after(patch, Checkpointer, 'save', 1, full_disk_in_tensorstore)
+    pretrain(config)
+  assert raised.value.filename.endswith('run/checkpoints/6')
+  run = pretrain(config)
+  assert [row['step'] for row in read_table(run / 'figures.csv')] == ['3', '6']
+  assert load_init(run / 'init')
 
 
 @pytest.mark.slow

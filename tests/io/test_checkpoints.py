@@ -1,11 +1,14 @@
 """Checkpoints: what is kept, what comes back, and what is refused."""
 
+import errno
+import logging
+
 import numpy as np
 import pytest
-from helpers import assert_trees_equal
+from helpers import assert_trees_equal, fails_after, full_disk, full_disk_in_tensorstore
 
 from fscs.errors import InputError
-from fscs.io import Checkpoints, load_init, save_init
+from fscs.io import Checkpoints, checkpoints, load_init, save_init
 
 PARAMS = {'conv1': {'kernel': np.arange(6, dtype=np.float32).reshape(2, 3)}}
 
@@ -68,3 +71,47 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_can_be_read(tmp_path):
       checkpoints.restore(state_of(0))
     assert '\n' not in str(error.value)
     assert checkpoints.restore(state_of(0), 1)['step'] == 1
+
+
+@pytest.mark.parametrize('error', [full_disk, full_disk_in_tensorstore])
+def test_a_full_disk_is_named_and_its_remains_are_removed(tmp_path, monkeypatch, caplog, error):
+  path = tmp_path / 'init'
+
+  def fail(folder, *_, **__):
+    folder.with_name(folder.name + '.orbax-checkpoint-tmp').mkdir()
+    try:
+      raise error()
+    except Exception:
+      logging.getLogger('absl').exception('in a thread')
+      raise
+
+  with monkeypatch.context() as patched:
+    patched.setattr(checkpoints.ocp, 'save', fail)
+    with pytest.raises(OSError, match='No space') as raised:
+      save_init(path, PARAMS, {})
+  assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(path))
+  assert not caplog.records
+  assert not list(tmp_path.iterdir())
+  save_init(path, PARAMS, {})
+  assert_trees_equal(load_init(path)[0], PARAMS)
+
+
+def test_other_errors_than_those_of_the_system_stay_as_they_are(tmp_path, monkeypatch):
+  def fail(*_, **__):
+    raise ValueError('no such type')
+
+  monkeypatch.setattr(checkpoints.ocp, 'save', fail)
+  with pytest.raises(ValueError, match='no such type'):
+    save_init(tmp_path / 'init', PARAMS, {})
+
+
+def test_the_first_error_of_a_full_disk_is_raised_not_that_of_closing(tmp_path, monkeypatch):
+  Checkpointer = checkpoints.ocp.training.Checkpointer
+  for method in ('save', 'close'):
+    fails_after(monkeypatch, Checkpointer, method, 0, full_disk_in_tensorstore)
+  opened = Checkpoints(tmp_path / 'c')
+  with pytest.raises(OSError, match='No space') as raised, opened:
+    opened.save(7, state_of(7), validation_loss=0.1)
+  assert raised.value.filename == str(tmp_path / 'c' / '7')
+  with pytest.raises(OSError, match='No space'), Checkpoints(tmp_path / 'c'):
+    pass

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fscs.data.channels import LUMA
 from fscs.errors import InputError
-from fscs.io import open_image, require_finite
+from fscs.io import open_image, rasters, require_finite
 from fscs.io.rasters import Raster
 
 WHOLE = slice(None)
@@ -397,3 +397,103 @@ def test_channels_without_names_are_chosen_by_number_only(tmp_path):
   for name in ('a.tif', 'a.ome.tif'):
     with pytest.raises(InputError, match='3 channels'):
       open_image(tmp_path / name, 'DAPI')
+
+
+# Pixels without data
+
+
+def write_nodata(path, image, text, **options):
+  tifffile.imwrite(path, image, extratags=[(42113, 's', 0, text, True)], **options)
+
+
+@pytest.mark.parametrize(
+  ('dtype', 'text', 'value'),
+  [
+    ('float32', '-9999', -9999),
+    ('float32', '-3.40282346638529e+38', np.finfo('float32').min),
+    ('float32', 'nan', np.nan),
+    ('float64', '-1.7976931348623157e+308', np.finfo('float64').min),
+    ('float32', '-1.7976931348623157e+308', -np.inf),
+    ('float16', 'inf', np.inf),
+    ('uint16', '65535', 65535),
+    ('uint8', '0', 0),
+    ('int16', '-32768.0', -32768),
+    ('int64', '-9223372036854775808', -(2**63)),
+    ('uint64', '18446744073709551615', 2**64 - 1),
+  ],
+)
+@pytest.mark.parametrize('layout', [{}, TILED])
+def test_pixels_without_data_become_the_lowest_other_value(tmp_path, dtype, text, value, layout):
+  pages = np.stack([np.arange(3, 2003).reshape(40, 50) % 200 + 3] * 2).astype(dtype)
+  pages[1] += 2
+  expected = pages.copy()
+  pages[:, :10] = value
+  expected[0, :10], expected[1, :10] = 3, 5
+  write_nodata(tmp_path / 'a.tif', pages, text, photometric='minisblack', **layout)
+  assert_reads(tmp_path / 'a.tif', expected)
+  with open_image(tmp_path / 'a.tif') as image:
+    (note,) = image.notes
+    assert 'no data' in note
+    np.testing.assert_array_equal(  # the lowest value of the page, not of the region
+      image.read(1, slice(5, 12), slice(7, 9)), expected[1, 5:12, 7:9]
+    )
+
+
+@pytest.mark.parametrize(
+  ('dtype', 'text', 'noted'),
+  [
+    ('float32', 'none', True),
+    ('uint8', '12 or 13', True),
+    ('uint8', '-9999', False),
+    ('uint8', '3.5', False),
+    ('uint16', 'nan', False),
+    ('int16', '-inf', False),
+    ('float32', '', False),
+    ('bool', '0', False),
+  ],
+)
+def test_a_tag_that_no_pixel_can_have_changes_nothing(tmp_path, dtype, text, noted):
+  image = random((1, 20, 30), dtype)
+  write_nodata(tmp_path / 'a.tif', image, text, photometric='minisblack')
+  assert_reads(tmp_path / 'a.tif', image)
+  with open_image(tmp_path / 'a.tif') as file:
+    assert any('GDAL' in note for note in file.notes) == noted
+
+
+def test_every_channel_has_its_own_lowest_value_and_blocks_and_turns_change_nothing(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(rasters, '_BLOCK', 16)
+  image = random((37, 50, 3), 'uint8') | 1  # odd values
+  expected = image.copy()
+  image[:20, :20], image[30, 40, 1] = 0, 0
+  missing = image == 0
+  for channel in range(3):
+    lowest = image[..., channel][~missing[..., channel]].min()
+    expected[..., channel][missing[..., channel]] = lowest
+  turned = (274, 'H', 1, 6, True)
+  for config in ('contig', 'separate'):
+    stored = np.moveaxis(image, -1, 0) if config == 'separate' else image
+    tifffile.imwrite(
+      tmp_path / 'a.tif',
+      stored,
+      photometric='rgb',
+      planarconfig=config,
+      extratags=[(42113, 's', 0, '0', True), turned],
+    )
+    with open_image(tmp_path / 'a.tif') as file:
+      np.testing.assert_array_equal(file.read_channels(0, WHOLE, WHOLE), np.rot90(expected, -1))
+      np.testing.assert_array_equal(
+        file.read_channels(0, slice(3, 9), WHOLE, 1, 1), np.rot90(expected, -1)[3:9, :, 1:2]
+      )
+
+
+def test_a_page_without_any_data_is_black_and_the_lowest_value_is_that_shown(tmp_path):
+  image = np.stack([np.full((8, 9), 255), np.arange(72).reshape(8, 9)]).astype(np.uint8)
+  write_nodata(tmp_path / 'a.tif', image, '255', photometric='miniswhite')
+  assert_reads(tmp_path / 'a.tif', np.stack([0 * image[0], 255 - image[1]]))
+  image[1, 0] = 255  # would be 0 if inverted
+  write_nodata(tmp_path / 'a.tif', image, '255', photometric='miniswhite')
+  expected = 255 - image[1]
+  expected[0] = 255 - 71
+  assert_reads(tmp_path / 'a.tif', np.stack([0 * image[0], expected]))

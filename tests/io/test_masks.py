@@ -431,3 +431,23 @@ def test_geojson_without_areas_in_the_image_is_named_in_one_line(tmp_path, conte
     read_mask(path, SHAPE)
   assert str(error.value).startswith(f'{path}: ')
   assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(('dtype', 'value'), [('int16', -9999), ('uint8', 255), ('float32', -1)])
+def test_pixels_without_data_are_background(tmp_path, dtype, value):
+  values = disks().astype(dtype)
+  values[:3] = value
+  tag = (42113, 's', 0, str(value), True)
+  tifffile.imwrite(tmp_path / 'a.tif', values, photometric='minisblack', extratags=[tag])
+  mask = read_mask(tmp_path / 'a.tif', SHAPE)
+  np.testing.assert_array_equal(mask.labels, disks())
+  assert any('no data' in note for note in mask.notes)
+
+
+def test_a_background_without_data_stays_background(tmp_path):
+  tag = (42113, 's', 0, '0', True)
+  values = disks().astype('uint8')
+  tifffile.imwrite(tmp_path / 'a.tif', values, photometric='minisblack', extratags=[tag])
+  mask = read_mask(tmp_path / 'a.tif', SHAPE)
+  np.testing.assert_array_equal(mask.labels, disks())
+  assert not mask.notes

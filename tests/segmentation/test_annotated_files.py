@@ -99,3 +99,18 @@ def test_the_first_channel_is_taken_as_of_arrays_if_none_separates_the_objects(t
   found = read_annotated_folder(tmp_path, tmp_path, log=lambda _: None)
   expected = read_annotations([np.moveaxis(planes, 0, -1)], [labels])
   assert found.channel == expected.channel == 0
+
+
+def test_pixels_without_data_are_learned_from_as_the_darkest(tmp_path):
+  image, labels = cells(0)
+  image, labels = image.astype(np.float32), labels.copy()
+  expected = image.copy()
+  image[:10], labels[:10] = np.nan, 0
+  expected[:10] = image[10:].min()
+  tag = (42113, 's', 0, 'nan', True)
+  tifffile.imwrite(tmp_path / 'a.tif', image, photometric='minisblack', extratags=[tag])
+  tifffile.imwrite(tmp_path / 'a_mask.tif', labels.astype(np.uint8))
+  lines: list[str] = []
+  (page,) = read_annotated_folder(tmp_path, tmp_path, ReadOptions(), lines.append).pages
+  np.testing.assert_array_equal(page.grey, expected)
+  assert any('no data' in line and 'a.tif' in line for line in lines)

@@ -152,3 +152,42 @@ def test_memory_does_not_grow_with_the_number_of_pages(segmenter, tmp_path, monk
     peaks.append(tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()
   assert peaks[2] < 1.2 * peaks[1]
+
+
+@pytest.mark.parametrize('large', [False, True])
+@pytest.mark.parametrize(('value', 'dtype'), [('nan', 'float32'), ('65535', 'uint16')])
+def test_pixels_without_data_are_segmented_as_the_darkest(
+  segmenter, tmp_path, request, large, value, dtype
+):
+  if large:
+    request.getfixturevalue('small_blocks')
+  image = cells(5, (150, 230), count=20)[0].astype(dtype)
+  expected = image.copy()
+  image[:40, 60:] = float(value)
+  expected[:40, 60:] = np.nanmin(image)
+  tag = (42113, 's', 0, value, True)
+  tifffile.imwrite(tmp_path / 'a.tif', image, photometric='minisblack', extratags=[tag])
+  tifffile.imwrite(tmp_path / 'b.tif', expected, photometric='minisblack')
+  found, plain = (segment_file(segmenter, tmp_path / f'{name}.tif', tmp_path) for name in 'ab')
+  assert 'no data' in found.warnings
+  assert found[1:6] == plain[1:6]
+  for ending in ('probability.tif', 'labels.tif', 'overlay.png'):
+    one, other = ((tmp_path / f'{name}_{ending}').read_bytes() for name in 'ab')
+    assert one == other
+
+
+def test_what_stands_for_the_grey_value_is_said_unless_it_is_plain(segmenter, tmp_path):
+  image = cells(0)[0].astype(np.uint8)
+  table = np.tile(np.arange(256)[::-1] * 257, (3, 1)).astype(np.uint16)
+  tifffile.imwrite(tmp_path / 'table.tif', image, photometric='palette', colormap=table)
+  tifffile.imwrite(tmp_path / 'two.tif', np.stack([image] * 2), metadata={'axes': 'CYX'})
+  tifffile.imwrite(tmp_path / 'rgb.tif', np.dstack([image] * 3), photometric='rgb')
+  tifffile.imwrite(tmp_path / 'plain.tif', image)
+  for name, said in (
+    ('table', 'palette index'),
+    ('two', 'channel 0 of 2'),
+    ('rgb', ''),
+    ('plain', ''),
+  ):
+    found = segment_file(segmenter, tmp_path / f'{name}.tif', tmp_path)
+    assert (f'{said} is segmented' in found.warnings) == bool(said)
