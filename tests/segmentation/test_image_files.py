@@ -168,7 +168,9 @@ def test_pixels_without_data_are_segmented_as_the_darkest(
   tag = (42113, 's', 0, value, True)
   tifffile.imwrite(tmp_path / 'a.tif', image, photometric='minisblack', extratags=[tag])
   tifffile.imwrite(tmp_path / 'b.tif', expected, photometric='minisblack')
-  found, plain = (segment_file(segmenter, tmp_path / f'{name}.tif', tmp_path) for name in 'ab')
+  found, plain = (
+    segment_file(segmenter, ImageRef(tmp_path / f'{name}.tif'), tmp_path) for name in 'ab'
+  )
   assert 'no data' in found.warnings
   assert found[1:6] == plain[1:6]
   for ending in ('probability.tif', 'labels.tif', 'overlay.png'):
@@ -189,5 +191,5 @@ def test_what_stands_for_the_grey_value_is_said_unless_it_is_plain(segmenter, tm
     ('rgb', ''),
     ('plain', ''),
   ):
-    found = segment_file(segmenter, tmp_path / f'{name}.tif', tmp_path)
+    found = segment_file(segmenter, ImageRef(tmp_path / f'{name}.tif'), tmp_path)
     assert (f'{said} is segmented' in found.warnings) == bool(said)
