@@ -20,8 +20,17 @@ class InputError(ValueError):
   """
 
   def __init__(self, message: str, *, arguments: tuple[str, ...] = ()):
-    super().__init__(message)
+    super().__init__(one_line(message))
     self.arguments = arguments
+
+
+def one_line(text: str) -> str:
+  """A text on one line; names of files may have line breaks.
+
+  >>> one_line('cells\\n1.tif')
+  'cells\\\\n1.tif'
+  """
+  return text.replace('\r', r'\r').replace('\n', r'\n')
 
 
 def lookup(table: Mapping[str, T], name: str, argument: str) -> T:

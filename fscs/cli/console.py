@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from fscs.errors import InputError
+from fscs.errors import InputError, one_line
 
 RESUMES = 'the same command goes on from where it was saved last'
 
@@ -83,5 +83,5 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
 
 
 def _stop(line: str, status: int) -> NoReturn:
-  print(line, file=sys.stderr)
+  print(one_line(line), file=sys.stderr)
   raise SystemExit(status) from None

@@ -31,6 +31,7 @@ from fscs.io.outlines import draw_outlines
 from fscs.io.pictures import palette_indices
 from fscs.io.rasters import Raster
 from fscs.io.rois import read_rois
+from fscs.messages import counted
 
 
 def require_pages(path: str | os.PathLike, pages: int, image: str | os.PathLike) -> None:
@@ -52,7 +53,8 @@ def require_pages(path: str | os.PathLike, pages: int, image: str | os.PathLike)
     found = raster.shape[0]
   if found != pages:
     raise InputError(
-      f'{path}: found {found} pages, expected {pages} as in {image}; give the mask of this image,'
+      f'{path}: found {counted(found, "page")}, expected {pages} as in {image}; give the mask of'
+      ' this image,'
       ' or, if one of the two has channels that are read as pages, say what its axes are',
       arguments=('axes',),
     )
@@ -157,8 +159,8 @@ def _shared_colours(raster: Raster, colours: np.ndarray) -> np.ndarray | None:
 def _require_page(path: Path, page: int, pages: int) -> None:
   if not 0 <= page < pages:
     raise InputError(
-      f'{path}: found {pages} pages, expected page {page + 1}; give a mask with as many pages as '
-      'the image'
+      f'{path}: found {counted(pages, "page")}, expected page {page + 1}; give a mask with as many'
+      ' pages as the image'
     )
 
 

@@ -100,7 +100,7 @@ def segment_file(segmenter: Segmenter, path: Path, out: Path) -> FileSummary:
     ]
     _write(folder, image, pages, probability, labels, segmenter.watershed.threshold)
     notes = image.notes
-    if segmenter.channel is None and image.channels > 1 and not image.colour:
+    if segmenter.channel is None and image.source and not image.colour:
       notes = (*notes, f'{image.source} is segmented')  # the annotated images may have had one
   return FileSummary(
     path.name,

@@ -255,8 +255,17 @@ def test_bad_files_are_named_and_the_others_segmented(predict, tmp_path, monkeyp
   assert_complete(tmp_path / 'out', 'good')
 
 
+def test_a_file_whose_name_has_a_line_break_is_refused_in_one_line(predict, tmp_path):
+  (tmp_path / 'in' / 'two\nlines.tif').write_text('no image at all')
+  left_out, *_, error = run_fscs(*predict).err.splitlines()
+  assert r'two\nlines.tif: the file cannot be decoded' in left_out
+  assert error.startswith('error: 1 of 1 images')
+  (tmp_path / 'not\nthere').touch()
+  assert r'not\nthere' in refusal([*predict, '--images', tmp_path / 'not\nthere'])
+
+
 def test_odd_images_and_names_are_segmented_too(predict, tmp_path):
-  names = ['zellen µ 細胞', 'a' * 238, '<b>&"\'', 'a\udcff', '-x', 'a%s', 'a[1]']
+  names = ['zellen µ 細胞', 'a' * 238, '<b>&"\'', 'a\udcff', '-x', 'a%s', 'a[1]', 'a\nb']
   for name in names:
     write(tmp_path / 'in' / f'{name}.tif')
   shapes = {'dot': (1, 1), 'line': (10, 3000)}

@@ -108,7 +108,7 @@ def test_objects_of_a_predicted_mask_are_its_components(tmp_path):
 @pytest.mark.parametrize(
   ('prediction', 'truth', 'message'),
   [
-    (np.stack([PREDICTION] * 2), TRUTH, '0.tif: found 1 pages, expected 2'),
+    (np.stack([PREDICTION] * 2), TRUTH, '0.tif: found 1 page, expected 2'),
     (PREDICTION, TRUTH[:8], '0.tif: .*8 x 16'),
     (PREDICTION / np.float32(3), TRUTH, '0_labels.tif: found negative or fractional'),
     (PREDICTION - 1, TRUTH, '0_labels.tif: found negative .*-1 to'),

@@ -174,3 +174,20 @@ def test_pixels_without_data_are_segmented_as_the_darkest(
   for ending in ('probability.tif', 'labels.tif', 'overlay.png'):
     one, other = ((tmp_path / f'{name}_{ending}').read_bytes() for name in 'ab')
     assert one == other
+
+
+def test_what_stands_for_the_grey_value_is_said_unless_it_is_plain(segmenter, tmp_path):
+  image = cells(0)[0].astype(np.uint8)
+  table = np.tile(np.arange(256)[::-1] * 257, (3, 1)).astype(np.uint16)
+  tifffile.imwrite(tmp_path / 'table.tif', image, photometric='palette', colormap=table)
+  tifffile.imwrite(tmp_path / 'two.tif', np.stack([image] * 2), metadata={'axes': 'CYX'})
+  tifffile.imwrite(tmp_path / 'rgb.tif', np.dstack([image] * 3), photometric='rgb')
+  tifffile.imwrite(tmp_path / 'plain.tif', image)
+  for name, said in (
+    ('table', 'palette index'),
+    ('two', 'channel 0 of 2'),
+    ('rgb', ''),
+    ('plain', ''),
+  ):
+    found = segment_file(segmenter, tmp_path / f'{name}.tif', tmp_path)
+    assert (f'{said} is segmented' in found.warnings) == bool(said)
