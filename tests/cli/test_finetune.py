@@ -52,7 +52,7 @@ def test_a_model_and_a_report_are_written(project):
 
 def test_the_channel_is_learned_from_files_as_from_arrays(finetune, init, tmp_path):
   image, labels = cells(0)
-  others = [noise(image.shape, seed) * np.uint16(4) for seed in (0, 1)]
+  others = [4 * noise(image.shape, seed).astype(np.uint16) for seed in (0, 1)]
   colours = np.stack([others[0], image, others[1]], axis=-1)
   tifffile.imwrite(tmp_path / 'images' / 'a.tif', colours, photometric='rgb')
   tifffile.imwrite(tmp_path / 'images' / 'a_mask.tif', labels.astype(np.uint8))
