@@ -1,7 +1,6 @@
 from . import (
   augmentation,
   data,
-  heads,
   io,
   losses,
   meta,
@@ -25,7 +24,6 @@ __all__ = [
   'augmentation',
   'data',
   'finetune',
-  'heads',
   'io',
   'losses',
   'meta',

@@ -12,11 +12,10 @@ from fscs.augmentation import Augment
 from fscs.data.bank import Bank, take_crops
 from fscs.devices import over_tasks
 from fscs.losses import Apply, PixelLoss, weighted_bce
-from fscs.progress import Advance, Progress, no_advance, no_progress
+from fscs.progress import Advance, no_advance
 from fscs.typing import Params
 
 STEPS_PER_CALL = 16  # the cost of a call is small beside 16 steps
-COMPILING = 'compiling (once on this machine, a minute or less)'
 
 Train = Callable[..., tuple[Params, optax.OptState, np.ndarray]]
 
@@ -168,7 +167,7 @@ def make_train_all(apply: Apply, recipe: Recipe) -> Callable[..., list[tuple[Par
 
   It maps (params, bank, streams) to the trained parameters and the losses of every stream. Streams
   may differ in length. On a GPU they run in parallel (see `fscs.devices.over_tasks`). All streams
-  share the augmentation seed `seed`. `progress` shows the compilation and the steps.
+  share the augmentation seed `seed`.
   """
   run = _make_run(apply, recipe)
 
@@ -184,27 +183,19 @@ def make_train_all(apply: Apply, recipe: Recipe) -> Callable[..., list[tuple[Par
     bank: Bank,
     streams: Sequence[np.ndarray],
     seed: int = 0,
-    progress: Progress = no_progress,
   ):
     start = (params, recipe.optimizer.init(params))
     states = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(streams)), start)
     lengths = np.array([len(stream) for stream in streams])
     losses = []
 
-    def arguments(begin: int):
+    for begin in range(0, max(lengths), STEPS_PER_CALL):
       num_steps = np.clip(lengths - begin, 0, STEPS_PER_CALL).astype(np.int32)
       parts = np.stack([_part(stream, begin) for stream in streams])
-      return parts, num_steps, np.int32(begin), np.uint32(seed)
-
-    parts, num_steps, first, key_seed = arguments(0)
-    with progress(COMPILING, 0):  # of no step
-      jax.block_until_ready(run_all(states, bank, parts, 0 * num_steps, first, key_seed))
-    with progress('training', int(lengths.sum())) as advance:
-      for begin in range(0, max(lengths), STEPS_PER_CALL):
-        parts, num_steps, first, key_seed = arguments(begin)
-        states, part_losses = run_all(states, bank, parts, num_steps, first, key_seed)
-        losses.append(np.asarray(part_losses))
-        advance(int(num_steps.sum()))
+      states, part_losses = run_all(
+        states, bank, parts, num_steps, np.int32(begin), np.uint32(seed)
+      )
+      losses.append(np.asarray(part_losses))
     all_losses = np.concatenate(losses, axis=1)
     trained = [jax.tree.map(lambda leaf, i=i: leaf[i], states[0]) for i in range(len(streams))]
     return [(params, all_losses[i, : lengths[i]]) for i, params in enumerate(trained)]

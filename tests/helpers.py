@@ -6,6 +6,7 @@ import csv
 import errno
 import io
 import os
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from skimage.draw import disk
 
 from fscs.cli.main import main
 from fscs.data.image_sets import ImageSet
+from fscs.io import open_image
 from fscs.io.checkpoints import save_init
 from fscs.io.initialisations import Initialisation
 from fscs.models import init_params, make_model
@@ -57,6 +59,28 @@ def compilations() -> Iterator[collections.Counter]:
     yield counted
   finally:
     jax.monitoring.unregister_event_listener(listen)
+
+
+def peak_memory(function: Callable[[], Any]) -> tuple[Any, int]:
+  """What the function returns, and the bytes that Python and NumPy held at most."""
+  tracemalloc.start()
+  try:
+    result = function()
+    return result, tracemalloc.get_traced_memory()[1]
+  finally:
+    tracemalloc.stop()
+
+
+def read_pages(path, scene: str | None = None, channel=None) -> np.ndarray:
+  """(N, H, W): all pages of an image."""
+  with open_image(path, channel, scene=scene) as image:
+    return np.stack([image.read(n, slice(None), slice(None)) for n in range(image.shape[0])])
+
+
+def read_region(path, rows: slice, columns: slice) -> np.ndarray:
+  """A region of the first page."""
+  with open_image(path) as image:
+    return image.read(0, rows, columns)
 
 
 def cells(seed: int, shape=(72, 96), count=6, radius=8) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ import optax
 
 from fscs import metrics
 from fscs.augmentation import Augment
-from fscs.data.bank import bank_from_corners
+from fscs.data.bank import bank_from_corners, pad_bank
 from fscs.data.crops import crop_corners
 from fscs.data.image_sets import GreySet
 from fscs.data.intensity import normalise
@@ -90,7 +90,7 @@ def make_finetune(
     unchanged = Adapted(params, np.zeros(0, np.float32))
     if finetuning.max_steps == 0 or not any(map(len, corners)):
       return [unchanged] * len(supports)
-    bank = bank_from_corners(supports, corners, padded=True)
+    bank = pad_bank(bank_from_corners(supports, corners))
     streams = _streams(finetuning, [len(table) for table in corners])
     trained = iter(train_all(params, bank, streams, seed=finetuning.seed))
     return [Adapted(*next(trained)) if len(table) else unchanged for table in corners]

@@ -6,7 +6,7 @@ same code cuts crops for one task, under `vmap` and in loops.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,22 +17,20 @@ from fscs.data.image_sets import GreySet
 from fscs.data.intensity import normalise
 from fscs.errors import InputError
 
-Array = Any  # of JAX; of NumPy before it is moved to the device
-
 
 class Bank(NamedTuple):
   """P pixels, C admissible crops and S sources."""
 
-  pixels: Array  # (P,) uint8: grey values of all images, row by row
-  masks: Array  # (P,) uint8 in {0, 1}
-  corner: Array  # (C,) int32: index into pixels of the crop's upper left pixel
-  pitch: Array  # (C,) int32: row length of the crop's image
-  first: Array  # (S,) int32: number of the source's first crop
-  count: Array  # (S,) int32: number of its crops
+  pixels: jax.Array  # (P,) uint8: grey values of all images, row by row
+  masks: jax.Array  # (P,) uint8 in {0, 1}
+  corner: jax.Array  # (C,) int32: index into pixels of the crop's upper left pixel
+  pitch: jax.Array  # (C,) int32: row length of the crop's image
+  first: jax.Array  # (S,) int32: number of the source's first crop
+  count: jax.Array  # (S,) int32: number of its crops
 
 
-# Of padded banks: four million pixels, 16 thousand crops, 16 sources.
-LEAST_SIZES = Bank(2**22, 2**22, 2**14, 2**14, 2**4, 2**4)
+# Of the arrays of a padded bank: four million pixels, 16 thousand crops, 16 sources.
+_LEAST_SIZES = (2**22, 2**22, 2**14, 2**14, 2**4, 2**4)
 
 
 def make_bank(
@@ -69,15 +67,12 @@ def make_bank(
   return bank_from_corners(grey_sets, tables)
 
 
-def bank_from_corners(
-  grey_sets: Sequence[GreySet], corners: Sequence[np.ndarray], *, padded: bool = False
-) -> Bank:
+def bank_from_corners(grey_sets: Sequence[GreySet], corners: Sequence[np.ndarray]) -> Bank:
   """A bank of the sets, one source each, with the crops given.
 
   Args:
     grey_sets: the sources.
     corners: (C, 3) image, row, column of the crops of each source.
-    padded: see `pad_bank`.
 
   Raises:
     InputError: the sources have 2**31 pixels or more.
@@ -96,29 +91,29 @@ def bank_from_corners(
       arguments=('downscale',),
     )
   count = np.array(counts)
-  bank = Bank(
-    pixels=np.concatenate([s.images.ravel() for s in grey_sets]),
-    masks=np.concatenate([s.masks.ravel() for s in grey_sets]),
-    corner=np.concatenate(starts).astype(np.int32),
-    pitch=np.concatenate(pitches).astype(np.int32),
-    first=(count.cumsum() - count).astype(np.int32),
-    count=count.astype(np.int32),
+  arrays = (
+    np.concatenate([s.images.ravel() for s in grey_sets]),
+    np.concatenate([s.masks.ravel() for s in grey_sets]),
+    np.concatenate(starts).astype(np.int32),
+    np.concatenate(pitches).astype(np.int32),
+    (count.cumsum() - count).astype(np.int32),
+    count.astype(np.int32),
   )
-  return pad_bank(bank) if padded else jax.device_put(bank)
+  return Bank(*jax.device_put(arrays))
 
 
 def pad_bank(bank: Bank) -> Bank:
   """The bank with its arrays padded to few sizes, so that most banks share one program.
 
-  The sizes are `LEAST_SIZES`, and these times powers of four.
+  The sizes are `_LEAST_SIZES`, and these times powers of four.
   """
 
-  def pad(array: np.ndarray, size: int) -> np.ndarray:
+  def pad(array: jax.Array, size: int) -> np.ndarray:
     while size < len(array):
       size *= 4
     return np.pad(array, (0, size - len(array)))  # jnp.pad would be compiled for every length
 
-  return jax.device_put(jax.tree.map(pad, bank, LEAST_SIZES))
+  return Bank(*jax.device_put([pad(*pair) for pair in zip(bank, _LEAST_SIZES, strict=True)]))
 
 
 def take_crops(bank: Bank, crops: jax.Array, crop_size: int) -> tuple[jax.Array, jax.Array]:

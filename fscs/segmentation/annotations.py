@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from skimage.measure import label
 
-from fscs.data.bank import Bank, bank_from_corners
+from fscs.data.bank import Bank, bank_from_corners, pad_bank
 from fscs.data.channels import Channel, ChannelChoice, choose_channel, drop_alpha
 from fscs.data.crops import crop_corners, pad_to_crops
 from fscs.data.image_sets import GreySet
@@ -223,7 +223,7 @@ def cut_crops(images: Sequence[AnnotatedImage], crop_size: int) -> SupportCrops:
     for index, table in enumerate(tables)
   ]
   greys = [grey_set.images[0] for grey_set in sets]
-  bank = bank_from_corners(sets, tables, padded=True)  # other images then take the same program
+  bank = pad_bank(bank_from_corners(sets, tables))  # other images then take the same program
   return SupportCrops(bank, np.concatenate(corners), greys)
 
 

@@ -49,10 +49,11 @@ from fscs.segmentation.instances import (
 )
 from fscs.segmentation.prediction import Network, with_batch_statistics
 from fscs.segmentation.segmenter import Segmenter, SupportSummary
-from fscs.training import COMPILING, Recipe, crop_stream, make_train
+from fscs.training import Recipe, crop_stream, make_train
 
 NORM_SCALE = 1.0  # of batch norms before the first step
 MAX_GRADIENT_NORM = 1.0  # larger gradients are clipped
+COMPILING = 'compiling (once on this machine, a minute or less)'
 STATISTICS_CROPS = 64  # crops from which batch-norm statistics are taken
 
 _DEFAULT = FineTuningConfig()

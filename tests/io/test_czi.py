@@ -1,11 +1,11 @@
 """CZI files as the library of ZEISS writes them: scenes, mosaics, pages, channels, compression."""
 
 import struct
-import tracemalloc
 
 import imagecodecs
 import numpy as np
 import pytest
+from helpers import peak_memory, read_pages, read_region
 
 from fscs.errors import InputError
 from fscs.io import images_of, open_image
@@ -26,11 +26,6 @@ def write(path, planes, compression='uncompressed:', **metadata):
       writer.write(values, plane=plane, scene=scene, location=location)
     if metadata:
       writer.write_metadata(**metadata)
-
-
-def read(path, scene=None, channel=None):
-  with open_image(path, channel, scene=scene) as image:
-    return np.stack([image.read(page, WHOLE, WHOLE) for page in range(image.shape[0])])
 
 
 @pytest.mark.parametrize('dtype', ['uint8', 'uint16', 'float32'])
@@ -67,7 +62,9 @@ def test_pages_and_channels(tmp_path):
     assert image.pixel_size == pytest.approx((0.5, 0.25))
     assert image.source == 'channel 1 of 2 (EGFP)'
     assert image.notes == ()
-  np.testing.assert_array_equal(read(tmp_path / 'a.czi', None, 1), data[:, :, 1].reshape(6, 40, 60))
+  np.testing.assert_array_equal(
+    read_pages(tmp_path / 'a.czi', None, 1), data[:, :, 1].reshape(6, 40, 60)
+  )
   with pytest.raises(InputError, match='DAPI, EGFP'):
     open_image(tmp_path / 'a.czi', 'Cy5')
 
@@ -77,8 +74,8 @@ def test_scenes_are_images_of_different_sizes(tmp_path):
   first, second = random((40, 60)), random((30, 20))
   write(path, [(first, {'C': 0}, 0, (0, 0)), (second, {'C': 0}, 1, (500, 200))])
   assert [ref.name for ref in images_of([path])] == ['a_scene0.czi', 'a_scene1.czi']
-  np.testing.assert_array_equal(read(path, '0')[0], first)
-  np.testing.assert_array_equal(read(path, 'scene1')[0], second)
+  np.testing.assert_array_equal(read_pages(path, '0')[0], first)
+  np.testing.assert_array_equal(read_pages(path, 'scene1')[0], second)
   with pytest.raises(InputError, match='scene0, scene1'):
     open_image(path)
 
@@ -105,7 +102,7 @@ def test_tiles_of_a_mosaic_are_joined(tmp_path):
   shown = np.zeros_like(whole)
   for x, y in places:
     shown[y : y + 40, x : x + 40] = whole[y : y + 40, x : x + 40]
-  np.testing.assert_array_equal(read(path)[0], shown)
+  np.testing.assert_array_equal(read_pages(path)[0], shown)
   with open_image(path) as image:
     region = (slice(35, 60), slice(30, 70))
     np.testing.assert_array_equal(image.read(0, *region), shown[region])
@@ -116,7 +113,7 @@ def test_of_overlapping_tiles_the_later_one_is_shown(tmp_path):
   write(tmp_path / 'a.czi', tiles)
   with pyczi.open_czi(str(tmp_path / 'a.czi')) as reader:
     expected = reader.read()[..., 0]
-  np.testing.assert_array_equal(read(tmp_path / 'a.czi')[0], expected)
+  np.testing.assert_array_equal(read_pages(tmp_path / 'a.czi')[0], expected)
 
 
 @pytest.mark.parametrize('dtype', ['uint8', 'uint16'])
@@ -135,7 +132,7 @@ def test_jpeg_xr(tmp_path, dtype):
   path.write_bytes(content)
   with pyczi.open_czi(str(path)) as reader:
     np.testing.assert_array_equal(reader.read()[..., 0], values)
-  np.testing.assert_array_equal(read(path)[0], values)
+  np.testing.assert_array_equal(read_pages(path)[0], values)
 
 
 def test_planes_that_are_not_stored_are_noted(tmp_path):
@@ -159,13 +156,7 @@ def test_a_small_region_costs_little_memory(tmp_path):
   path = tmp_path / 'a.czi'
   large = np.ascontiguousarray(np.broadcast_to(random((1, 3000)), (3000, 3000)))
   write(path, [(large, {'C': 0}, 0, (0, 0))])
-  tracemalloc.start()
-  try:
-    with open_image(path) as image:
-      image.read(0, slice(2000, 2256), slice(1000, 1256))
-    _, peak = tracemalloc.get_traced_memory()
-  finally:
-    tracemalloc.stop()
+  _, peak = peak_memory(lambda: read_region(path, slice(2000, 2256), slice(1000, 1256)))
   assert peak < large.nbytes / 4
 
 
@@ -176,6 +167,6 @@ def test_a_file_that_was_cut_is_refused(tmp_path, share):
   content = path.read_bytes()
   path.write_bytes(content[: int(share * len(content))])
   with pytest.raises(InputError, match=r'a\.czi') as error:
-    read(path)
+    read_pages(path)
   assert '\n' not in str(error.value)
   assert [ref.name for ref in images_of([path])] == ['a.czi']

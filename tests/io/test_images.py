@@ -1,10 +1,9 @@
 """Grey values: what is written with other libraries comes back, region by region."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 import tifffile
+from helpers import peak_memory, read_region
 from PIL import Image
 
 from fscs.data.channels import LUMA
@@ -276,13 +275,9 @@ def test_a_small_region_of_a_large_file_costs_little_memory(tmp_path, name):
   else:
     layout = {'tile': (256, 256), 'compression': 'zlib'} if name == 'tiled.tif' else {}
     tifffile.imwrite(tmp_path / name, large, **layout)
-  tracemalloc.start()
-  try:
-    with open_image(tmp_path / name) as image:
-      region = image.read(0, slice(2000, 2256), slice(1000, 1256))
-    _, peak = tracemalloc.get_traced_memory()
-  finally:
-    tracemalloc.stop()
+  region, peak = peak_memory(
+    lambda: read_region(tmp_path / name, slice(2000, 2256), slice(1000, 1256))
+  )
   np.testing.assert_array_equal(region, np.repeat(row[:, 1000:1256], 256, axis=0))
   assert peak < large.nbytes / 4
 

@@ -1,10 +1,10 @@
 """ND2 and LIF files, written by hand as far as their readers need."""
 
 import importlib.util
-import tracemalloc
 
 import numpy as np
 import pytest
+from helpers import peak_memory, read_pages, read_region
 from image_writers import LifImage, write_lif, write_nd2
 
 from fscs.errors import InputError
@@ -18,11 +18,6 @@ WHOLE = slice(None)
 
 def random(shape, dtype='uint16'):
   return np.random.default_rng(0).integers(1, 200, shape).astype(dtype)
-
-
-def read(path, scene=None, channel=None):
-  with open_image(path, channel, scene=scene) as image:
-    return np.stack([image.read(page, WHOLE, WHOLE) for page in range(image.shape[0])])
 
 
 @pytest.mark.parametrize('compressed', [False, True])
@@ -49,7 +44,7 @@ def test_nd2(tmp_path, compressed):
 def test_nd2_of_one_plane(tmp_path):
   pixels = random((1, 1, 1, 1, 40, 60))
   write_nd2(tmp_path / 'a.nd2', pixels)
-  np.testing.assert_array_equal(read(tmp_path / 'a.nd2'), pixels[0, 0, 0])
+  np.testing.assert_array_equal(read_pages(tmp_path / 'a.nd2'), pixels[0, 0, 0])
   assert [ref.name for ref in images_of([tmp_path / 'a.nd2'])] == ['a.nd2']
 
 
@@ -68,7 +63,7 @@ def test_lif(tmp_path):
     np.testing.assert_array_equal(image.read(5, *region), first[1, 2, 1][region])
     channels = np.moveaxis(first[1, 2], 0, -1)[region]
     np.testing.assert_array_equal(image.read_channels(5, *region), channels)
-  np.testing.assert_array_equal(read(path, 'Project/still')[0], second)
+  np.testing.assert_array_equal(read_pages(path, 'Project/still')[0], second)
 
 
 def test_lif_with_colours(tmp_path):
@@ -87,13 +82,7 @@ def test_a_small_region_costs_little_memory(tmp_path, name):
   else:
     write_lif(tmp_path / name, [LifImage('a', large[0, 0, 0, 0], 'YX')])
   open_image(tmp_path / name).close()  # imports the library
-  tracemalloc.start()
-  try:
-    with open_image(tmp_path / name) as image:
-      image.read(0, slice(2000, 2256), slice(1000, 1256))
-    _, peak = tracemalloc.get_traced_memory()
-  finally:
-    tracemalloc.stop()
+  _, peak = peak_memory(lambda: read_region(tmp_path / name, slice(2000, 2256), slice(1000, 1256)))
   assert peak < large.nbytes / 4
 
 
@@ -108,7 +97,7 @@ def test_a_file_that_was_cut_is_refused(tmp_path, name, share, capfd):
   content = path.read_bytes()
   path.write_bytes(content[: int(share * len(content))])
   with pytest.raises(InputError, match=name) as error:
-    read(path)
+    read_pages(path)
   assert '\n' not in str(error.value)
   assert capfd.readouterr() == ('', '')
   assert [ref.name for ref in images_of([path])] == [name]

@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import tracemalloc
 import zipfile
 
 import fsspec
 import numpy as np
 import pytest
 import zarr
+from helpers import peak_memory, read_pages, read_region
 from image_writers import (
   open_for_writing,
   write_facts,
@@ -25,12 +25,6 @@ WHOLE = slice(None)
 
 def random(shape, dtype='uint16'):
   return np.random.default_rng(0).integers(1, 60_000, shape).astype(dtype)
-
-
-def read(path, scene=None, channel=None):
-  """(N, H, W): every page."""
-  with open_image(path, channel, scene=scene) as image:
-    return np.stack([image.read(page, WHOLE, WHOLE) for page in range(image.shape[0])])
 
 
 @pytest.mark.parametrize('zarr_format', [2, 3])
@@ -61,7 +55,7 @@ def test_shards_and_other_axes(tmp_path):
   group = open_for_writing(tmp_path / 'a.zarr')
   pixels = random((3, 64, 64), 'uint8')
   write_multiscale(group, pixels, 'qyx', shards=(1, 32, 32))
-  np.testing.assert_array_equal(read(tmp_path / 'a.zarr'), pixels)
+  np.testing.assert_array_equal(read_pages(tmp_path / 'a.zarr'), pixels)
 
 
 def test_an_archive_of_the_whole_folder(tmp_path):
@@ -70,7 +64,7 @@ def test_an_archive_of_the_whole_folder(tmp_path):
   with zipfile.ZipFile(tmp_path / 'b.zarr.zip', 'w') as archive:
     for path in (tmp_path / 'a.zarr').rglob('*'):
       archive.write(path, path.relative_to(tmp_path))
-  np.testing.assert_array_equal(read(tmp_path / 'b.zarr.zip')[0], pixels)
+  np.testing.assert_array_equal(read_pages(tmp_path / 'b.zarr.zip')[0], pixels)
 
 
 @pytest.mark.parametrize('zarr_format', [2, 3])
@@ -87,7 +81,7 @@ def test_every_field_of_a_plate_is_an_image(tmp_path, zarr_format):
     for scene in (key, key.replace('/', '-'), str(number)):
       (ref,) = images_of([path], scene)
       assert ref.scene == key
-      np.testing.assert_array_equal(read(path, scene)[0], fields[key])
+      np.testing.assert_array_equal(read_pages(path, scene)[0], fields[key])
   for scene in ('C/1/0', '3', '-1'):
     with pytest.raises(InputError, match='A/1/0, A/1/1, B/12/0') as error:
       images_of([path], scene)
@@ -105,7 +99,9 @@ def test_a_collection_of_bioformats2raw(tmp_path):
     write_multiscale(root.create_group(str(number)), pixels, 'zyx'[-pixels.ndim :])
   assert [ref.stem for ref in images_of([path])] == ['a_0', 'a_1']
   for number, pixels in enumerate(series):
-    np.testing.assert_array_equal(read(path, str(number)), pixels.reshape(-1, *pixels.shape[-2:]))
+    np.testing.assert_array_equal(
+      read_pages(path, str(number)), pixels.reshape(-1, *pixels.shape[-2:])
+    )
   write_facts(root.create_group('OME'), {'series': ['1', '0']})
   assert [ref.scene for ref in images_of([path])] == ['1', '0']
 
@@ -134,13 +130,7 @@ def test_a_small_region_costs_little_memory(tmp_path):
   path = tmp_path / 'a.zarr'
   large = np.broadcast_to(random((1, 3000)), (3000, 3000))
   write_ome_zarr(path, large, side=256)
-  tracemalloc.start()
-  try:
-    with open_image(path) as image:
-      image.read(0, slice(500, 516), slice(500, 516))
-    _, peak = tracemalloc.get_traced_memory()
-  finally:
-    tracemalloc.stop()
+  _, peak = peak_memory(lambda: read_region(path, slice(500, 516), slice(500, 516)))
   assert peak < large.nbytes / 4
 
 
@@ -152,7 +142,7 @@ def test_an_image_at_an_address(tmp_path):
   (ref,) = images_of([path])
   assert ref.stem == 'a'
   assert ref.digest() == ref.digest()
-  np.testing.assert_array_equal(read(path)[0], pixels)
+  np.testing.assert_array_equal(read_pages(path)[0], pixels)
   with pytest.raises(InputError, match='nothing'):
     open_image('memory://there/nothing.zarr')
   with pytest.raises(InputError, match='install'):
@@ -219,7 +209,7 @@ def test_unusable_files_are_named_in_one_line(tmp_path, damage, capfd):
   write_ome_zarr(path, random((40, 60)))
   UNUSABLE[damage](path)
   with pytest.raises(InputError) as error:
-    read(path)
+    read_pages(path)
   assert str(error.value).startswith(f'{path}: ')
   assert '\n' not in str(error.value)
   assert capfd.readouterr() == ('', '')
